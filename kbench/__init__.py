@@ -1,0 +1,3 @@
+"""Reproducible benchmarking of contrastive image-text pretraining."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""`python -m kbench` is the `kbench` command."""
+
+from kbench.cli import main
+
+main()

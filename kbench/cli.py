@@ -1,0 +1,73 @@
+"""The `kbench` command: finds the subcommand's module, parses, runs, and turns bad input into exit status 2.
+
+Each subcommand is a module of kbench.commands with `configure(parser)` and `run(arguments)`; a module is imported
+only when its command is called, because importing torch and open_clip takes seconds.
+"""
+
+import argparse
+import importlib
+import sys
+
+from kbench import __version__
+from kbench.commands import COMMANDS
+from kbench.errors import UserError, unknown
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one kbench command and exit: 0 done, 2 the input is wrong (one message on stderr), 1 anything else."""
+    try:
+        sys.exit(_dispatch(sys.argv[1:] if argv is None else argv))
+    except UserError as error:
+        print(f"kbench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of a listing (head, less) has gone: nothing is wrong.
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        print("kbench: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if argv[0] == "--version":
+        print(f"kbench {__version__}")
+        return 0
+    name, rest = _command_name(argv)
+    module = importlib.import_module("kbench.commands." + name.replace(" ", "_").replace("-", "_"))
+    parser = argparse.ArgumentParser(
+        prog=f"kbench {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.configure(parser)
+    return module.run(parser.parse_args(rest)) or 0
+
+
+def _command_name(argv: list[str]) -> tuple[str, list[str]]:
+    """Split off the command, which is one word ('pretrain') or two ('world make')."""
+    for words in (2, 1):
+        name = " ".join(argv[:words])
+        if name in COMMANDS:
+            return name, argv[words:]
+    group = [name for name in COMMANDS if name.startswith(argv[0] + " ")]
+    if group:
+        if len(argv) > 1 and not argv[1].startswith("-"):
+            raise unknown("command", " ".join(argv[:2]), group)
+        print("\n".join(f"  kbench {name:<20} {COMMANDS[name]}" for name in group))
+        sys.exit(0 if len(argv) > 1 else 2)
+    raise unknown("command", argv[0], COMMANDS)
+
+
+def _overview() -> str:
+    lines = [f"  {name:<20} {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"kbench {__version__}: reproducible benchmarking of contrastive image-text pretraining",
+            "",
+            "usage: kbench COMMAND [OPTIONS]     (kbench COMMAND --help has an example of each)",
+            "",
+            *lines,
+        ]
+    )

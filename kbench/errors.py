@@ -1,0 +1,20 @@
+"""The one exception for input a user can correct, and how its message is worded."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """The input is wrong: the message says what was seen and what is legal. The command exits with status 2."""
+
+
+def unknown(what: str, seen: str, legal: Iterable[str]) -> UserError:
+    """Return the error for a name that is not among the legal ones, with the nearest match.
+
+    >>> str(unknown("variant", "cosin", ["cosine", "filip"]))
+    "unknown variant 'cosin'; did you mean 'cosine'? Legal: cosine, filip"
+    """
+    names = sorted(legal)
+    near = difflib.get_close_matches(seen, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    return UserError(f"unknown {what} '{seen}'{hint} Legal: {', '.join(names)}")

@@ -1,0 +1,90 @@
+"""The documents that a run leaves behind. Every key has a sentence; unknown keys are refused."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """Base of all stored documents: immutable, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Provenance(Record):
+    """Where a number comes from; rows whose provenance clashes are never averaged."""
+
+    code_version: str = Field(description="kbench's version, with the git revision when run from a checkout")
+    config_hash: str = Field(description="identity of the frozen run configuration")
+    checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
+    dataset_sha256: str = Field(description="SHA-256 over the dataset's files, names and sizes included")
+    image_digest: str | None = Field(description="SHA-256 of the container image, or null on the host")
+    torch_version: str = Field(description="torch version, with its local build tag")
+    device: str = Field(description="'cpu' or the accelerator's name")
+    machine: str = Field(description="processor model and number of cores seen by the job")
+
+
+class Metric(Record):
+    """One measured number."""
+
+    name: str = Field(description="acc1, acc5, mean_per_class_recall, image_retrieval_recall@1, excess_loss ...")
+    value: float | None = Field(description="the value; accuracies and recalls are fractions; null if undefined")
+    draw_sd: float | None = Field(
+        default=None, description="standard deviation over random-feature draws; null with fewer than two"
+    )
+    draws: list[float] = Field(default=[], description="the value at each random-feature draw")
+    unit: Literal["fraction", "nats", "correlation"] = Field(default="fraction", description="unit of value")
+    higher_is_better: bool = Field(default=True, description="direction of improvement")
+    main: bool = Field(default=False, description="whether this is the metric the dataset is reported by")
+
+
+class TaskResult(Record):
+    """The outcome of one task on one dataset for one run: evaluation/DATASET/TASK.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    experiment: str = Field(description="name of the experiment")
+    run: str = Field(description="identity of the run: VARIANT-sSEED-HASH")
+    variant: str = Field(description="label of the similarity variant")
+    objective: str = Field(description="training objective")
+    seed: int = Field(description="training seed")
+    corpus: str = Field(description="name of the pretraining corpus, e.g. world, cifar10, cc3m")
+    backbone: str = Field(description="name of the tower configuration, e.g. demo, ViT-B/16")
+    epochs: float = Field(description="passes over the corpus, possibly fractional")
+    selection: str = Field(description="checkpoint selection rule: last, held-out or test-column")
+    dataset: str = Field(description="evaluation dataset")
+    task: Literal["zeroshot", "linear_probe", "retrieval", "pmi_gap"] = Field(description="evaluation task")
+    split: str = Field(description="split that was scored")
+    n_test: int = Field(description="number of test images (pairs for pmi_gap)")
+    metrics: list[Metric] = Field(description="what was measured")
+    settings: dict[str, str | int | float | bool | None | list[float]] = Field(
+        description="what the task was run with: prompts, estimator, number of features, chosen C ..."
+    )
+    provenance: Provenance
+
+
+class ModelCard(Record):
+    """What pretraining leaves beside model.safetensors, as model.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    variant: str
+    objective: str
+    seed: int
+    config_hash: str
+    checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
+    code_version: str
+    torch_version: str
+    image_digest: str | None
+    device: str
+    machine: str
+    parameters: int = Field(description="number of learned parameters")
+    steps: int = Field(description="optimiser steps taken")
+    samples: int = Field(description="image-text pairs seen")
+    seconds: float = Field(description="wall time spent in training steps, over all resumptions")
+    samples_per_second: float = Field(description="samples / seconds")
+    data_wait_fraction: float = Field(description="share of the wall time spent waiting for data")
+    peak_memory_bytes: int = Field(description="peak memory of the process, or of the accelerator")
+    final_loss: float = Field(description="mean loss over the last logged interval, nats")
+    logit_scale: float = Field(description="learned logit scale at the end")

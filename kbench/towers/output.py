@@ -1,0 +1,19 @@
+"""What a tower hands to a similarity."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class TowerOutput:
+    """Token embeddings of a batch after the tower's final norm.
+
+    tokens: (B, M, width), every token; pooled: (B, width), the one the tower itself pools to (class token, end of
+    text); project: the tower's learned linear map from width to the shared embedding dimension d.
+    """
+
+    tokens: torch.Tensor
+    pooled: torch.Tensor
+    project: Callable[[torch.Tensor], torch.Tensor]

@@ -1,0 +1,39 @@
+"""What an objective is."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from kbench.similarity.base import Similarity
+
+
+class Objective(nn.Module, ABC):
+    """A loss over a batch of logits, learned multiplier times score; computed in float32 under autocast."""
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    source: ClassVar[str]
+    # Whether adding one number to all logits leaves the loss as it is: PMI is then learned up to a constant.
+    blind_to_shift: ClassVar[bool] = False
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a scalar, of logits (B, B) whose diagonal holds the pairs that belong together."""
+        with torch.autocast(logits.device.type, enabled=False):
+            return self.loss(logits if logits.dtype == torch.float64 else logits.float())
+
+    @abstractmethod
+    def loss(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a scalar, of logits (B, B) in float32 or float64."""
+
+    @abstractmethod
+    def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:
+        """Return the pointwise mutual information in nats that logits of any shape stand for at the optimum.
+
+        batch: the training batch (all ranks together). Up to one constant if the loss is blind to a shift.
+        """
+
+    def refuse(self, similarity: Similarity | type[Similarity]) -> str | None:
+        """Return why the objective makes no sense with this similarity, or None if it does."""
+        return None

@@ -1,0 +1,190 @@
+"""What a similarity is, for training, zero-shot, retrieval, the linear probe and `kbench score` alike."""
+
+from abc import ABC
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from kbench.errors import UserError
+from kbench.similarity.features import RandomFeatures
+from kbench.similarity.scale import LogScale, PlainScale
+from kbench.similarity.sets import MeanToken, PointSet, Pooled, Side, Tokens, WeightedTokens, Widths
+from kbench.similarity.settings import Settings
+from kbench.towers.output import TowerOutput
+
+Representation = dict[str, torch.Tensor]
+# Numbers in the largest array that pairwise scores make at a time: 128 MiB in float32.
+PAIRWISE_NUMBERS = 1 << 25
+
+
+class Similarity(nn.Module, ABC):
+    """Scores g(x, y) of images and texts from weighted point sets; the learned multiplier is kept apart.
+
+    A variant says which set it `takes` from a tower, and gives explicit `features` or `pairwise` scores or
+    both. All scores are computed in float32 under autocast, and in float64 where the input is float64.
+    """
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    source: ClassVar[str]
+    largest_score: ClassVar[float] = float("inf")
+    Settings: ClassVar[type[Settings]] = Settings
+    takes: ClassVar[type[Pooled] | type[MeanToken] | type[Tokens] | type[WeightedTokens]]
+    multiplier: ClassVar[type[LogScale] | type[PlainScale]] = LogScale
+
+    def __init__(self, settings: Settings, widths: Widths | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        self.sets = self.takes(settings, widths)
+        self.scale = self.multiplier()
+
+    # What a variant provides.
+
+    def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor | None:
+        """Return explicit features (B, F) whose inner product is the score, or None where there are none."""
+        return None
+
+    def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return the scores (B, C) of representations without explicit features."""
+        raise TypeError(f"{self.name} always has explicit features")
+
+    def class_features(self, means: torch.Tensor) -> torch.Tensor:
+        """Return a class's features (n, F) from the means of its prompts' features."""
+        return means
+
+    @property
+    def uses_random_features(self) -> bool:
+        """Whether explicit features need a draw."""
+        return False
+
+    def random_features(
+        self,
+        number: int | None,
+        estimator: str | None,
+        dim: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return frequencies (D, dim) and phases (D,), for variants that use them."""
+        raise TypeError(f"{self.name} has no random features")
+
+    # What everything else calls.
+
+    def embed(self, output: TowerOutput, side: Side) -> PointSet:
+        """Return the point set (B, M, d) that this similarity takes from a tower's output."""
+        return self.sets(output, side)
+
+    def backbone_features(self, output: TowerOutput, side: Side) -> torch.Tensor:
+        """Return the features (B, width) 'before projection' for a linear probe."""
+        return self.sets.backbone(output, side)
+
+    def draw(
+        self,
+        dim: int,
+        generator: torch.Generator,
+        number: int | None = None,
+        estimator: str | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> RandomFeatures | None:
+        """Return random features for points of `dim` dimensions, or None where the similarity uses none.
+
+        number, estimator: None takes the training settings'. The generator is a CPU one, so that a seed means
+        the same features on every device. UserError for an unknown estimator or a number that it cannot make.
+        """
+        if not self.uses_random_features:
+            return None
+        drawn = self.random_features(number, estimator, dim, generator, dtype)
+        return RandomFeatures(*(x.to(device) for x in drawn))
+
+    def represent(self, sets: PointSet, side: Side, draw: RandomFeatures | None = None) -> Representation:
+        """Return what scores are computed from: {"features": (B, F)}, or else {"points", "weights"}.
+
+        The exact kernel is meant when a similarity that uses random features gets no draw. UserError if the
+        points and the draw differ in dimension, or if a tensor holds NaN or infinity.
+        """
+        if draw is not None and draw.frequencies.shape[1] != sets.points.shape[2]:
+            raise UserError(
+                f"frequencies are for points of {draw.frequencies.shape[1]} dimensions,"
+                f" but the {side} points have {sets.points.shape[2]}"
+            )
+        with _autocast_off(sets.points):
+            single = sets.at_least_single()
+            features = self.features(single, side, draw)
+            representation = vars(single.unit()) if features is None else {"features": features}
+        _check_finite(representation, sets, side)
+        return dict(representation)
+
+    def compare(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return the scores (B, C) of every image with every text, without the logit scale."""
+        _check_dimensions(images, texts)
+        with _autocast_off(next(iter(images.values()))):
+            if "features" in images:
+                return images["features"] @ texts["features"].T
+            return self._in_chunks(images, texts)
+
+    def class_scores(
+        self, images: Representation, prompts: Representation, classes: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the scores (B, n) of images with classes, from P prompts and the class (P,) of each.
+
+        A class is the plain mean of its prompts' features, or the mean of their scores where there are no
+        features.
+        """
+        members = torch.nn.functional.one_hot(classes).to(next(iter(images.values())))
+        share = members / members.sum(0).clamp(min=1)
+        if "features" in prompts:
+            with _autocast_off(share):
+                means = self.class_features(share.T @ prompts["features"])
+            return self.compare(images, {"features": means})
+        return self.compare(images, prompts) @ share
+
+    def scores(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None = None) -> torch.Tensor:
+        """Return the scores (B, C) of point sets: by the given random features, or exact without any."""
+        return self.compare(self.represent(images, "image", draw), self.represent(texts, "text", draw))
+
+    def logit_scale(self) -> torch.Tensor:
+        """Return the learned multiplier of the scores, a scalar."""
+        return self.scale()
+
+    def clamp_(self) -> None:
+        """Bring learned parameters back within their bounds; called after each optimiser step."""
+        self.scale.clamp_()
+
+    def _in_chunks(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Score a few images at a time; gradients recompute a chunk rather than keep its pairwise arrays."""
+        tokens, (sets, others) = images["points"].shape[1], texts["points"].shape[:2]
+        size = max(1, PAIRWISE_NUMBERS // (tokens * sets * others))
+        chunks = zip(*(x.split(size) for x in images.values()), strict=True)
+        chunks = [dict(zip(images, chunk, strict=True)) for chunk in chunks]
+        if len(chunks) == 1 or not torch.is_grad_enabled():
+            return torch.cat([self.pairwise(chunk, texts) for chunk in chunks])
+        return torch.cat([checkpoint(self.pairwise, chunk, texts, use_reentrant=False) for chunk in chunks])
+
+
+def _autocast_off(tensor: torch.Tensor) -> torch.autocast:
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def _check_finite(representation: Representation, sets: PointSet, side: Side) -> None:
+    # Looking at the small result is cheap; only when it is bad are the inputs searched for the cause.
+    if all(bool(x.isfinite().all()) for x in representation.values()):
+        return
+    for name, tensor in {**vars(sets), **representation}.items():
+        bad = (~tensor.isfinite()).nonzero()
+        if len(bad):
+            where = tuple(bad[0].tolist())
+            raise UserError(
+                f"{side} {name} hold {len(bad)} non-finite values, the first {tensor[where]} at {where}"
+            )
+
+
+def _check_dimensions(images: Representation, texts: Representation) -> None:
+    if images.keys() != texts.keys():
+        raise UserError(f"images come with {', '.join(images)}, but texts with {', '.join(texts)}")
+    for name in {"features", "points"} & images.keys():
+        ours, theirs = images[name].shape[-1], texts[name].shape[-1]
+        if ours != theirs:
+            raise UserError(f"image {name} have {ours} dimensions, but text {name} have {theirs}")

@@ -1,0 +1,24 @@
+"""The inverse multiquadric kernel."""
+
+import torch
+
+from kbench.similarity.kernels.base import Kernel
+
+
+class InverseMultiquadric(Kernel):
+    """k(v, t) = length / sqrt(length^2 + |v - t|^2).
+
+    With n standard normal, E exp(-n^2 r^2 / (2 length^2)) = (1 + r^2 / length^2)^(-1/2), hence s = |n| /
+    length.
+    """
+
+    name = "imq"
+    formula = "length / sqrt(length^2 + |v - t|^2)"
+
+    def value(self, squared_distance: torch.Tensor) -> torch.Tensor:
+        """Return k for squared distances."""
+        return torch.rsqrt(1 + squared_distance / self.length**2)
+
+    def scales(self, number: int, generator: torch.Generator) -> torch.Tensor:
+        """Return draws of |n| / length."""
+        return torch.randn(number, generator=generator, dtype=torch.float64).abs() / self.length

@@ -1,0 +1,43 @@
+"""The learned multiplier of the scores (an inverse temperature), kept within bounds."""
+
+import math
+
+import torch
+from torch import nn
+
+INITIAL = 1 / 0.07
+LARGEST = 100.0
+
+
+class LogScale(nn.Module):
+    """exp of a learned number, at most 100: CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.5)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = nn.Parameter(torch.tensor(math.log(INITIAL)))
+
+    def forward(self) -> torch.Tensor:
+        """Return the multiplier, a scalar."""
+        return self.log.exp()
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Bring the parameter back within its bounds."""
+        self.log.clamp_(max=math.log(LARGEST))
+
+
+class PlainScale(nn.Module):
+    """The multiplier itself is learned and kept within [1, 100]: released code of arXiv 2404.19228."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(INITIAL))
+
+    def forward(self) -> torch.Tensor:
+        """Return the multiplier, a scalar."""
+        return self.value
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Bring the parameter back within its bounds."""
+        self.value.clamp_(1.0, LARGEST)

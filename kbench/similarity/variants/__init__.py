@@ -1,0 +1,1 @@
+"""One file a similarity variant; the file name, with dashes, is the variant's name."""

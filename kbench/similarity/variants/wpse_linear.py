@@ -1,0 +1,30 @@
+"""Weighted point sets with the linear kernel alone."""
+
+import torch
+from pydantic import Field
+
+from kbench.similarity.base import Similarity
+from kbench.similarity.features import RandomFeatures
+from kbench.similarity.scale import PlainScale
+from kbench.similarity.sets import PointSet, Side, WeightedTokens
+from kbench.similarity.settings import WeightSettings
+from kbench.similarity.weighted import PAPER
+
+
+class WpseLinear(Similarity):
+    """mean_ij w_i u_j a1 <v_i, t_j>: the inner product of weighted means of unit vectors."""
+
+    name = "wpse-linear"
+    formula = "mean_ij w_i u_j a1 <v_i, t_j>"
+    source = PAPER
+    takes = WeightedTokens
+    multiplier = PlainScale
+
+    class Settings(WeightSettings):
+        """Parameters."""
+
+        a1: float = Field(1, gt=0, description=f"factor of the linear kernel; {PAPER}, ablation")
+
+    def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return weighted means (B, d)."""
+        return self.settings.a1**0.5 * sets.unit().weighted_mean()

@@ -1,0 +1,69 @@
+"""Similarities of weighted point sets: mean over all pairs of weight, weight and a kernel."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+
+from kbench.similarity import estimators
+from kbench.similarity.base import Representation, Similarity
+from kbench.similarity.features import RandomFeatures, weighted_means
+from kbench.similarity.kernels.base import Kernel
+from kbench.similarity.scale import PlainScale
+from kbench.similarity.sets import PointSet, Side
+from kbench.similarity.settings import KernelSettings
+
+PAPER = "Uesaka et al., arXiv 2404.19228v3"
+
+
+class KernelSimilarity(Similarity):
+    """g(x, y) = mean_ij w_i u_j [a1 <v_i, t_j> + a2 k(v_i, t_j)]; arXiv 2404.19228v3.
+
+    Features: [sqrt(a1) mean_i w_i v_i, sqrt(a2) mean_i w_i phi(v_i)], phi random features of k. A variant is
+    one `kernel` and the default parameters.
+    """
+
+    Settings: ClassVar[type[KernelSettings]] = KernelSettings
+    multiplier = PlainScale
+
+    @property
+    @abstractmethod
+    def kernel(self) -> Kernel:
+        """The kernel k with its width set."""
+
+    @property
+    def uses_random_features(self) -> bool:
+        """Whether the kernel has a share at all."""
+        return self.settings.a2 > 0
+
+    def random_features(
+        self,
+        number: int | None,
+        estimator: str | None,
+        dim: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return frequencies (D, dim) and phases (D,) by the named estimator."""
+        method = estimators.get(estimator or self.settings.estimator)
+        return method.draw(self.kernel, number or self.settings.features, dim, generator, dtype)
+
+    def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor | None:
+        """Return (B, d + D) features; without a draw (B, d) if the kernel has no share, else None."""
+        sets = sets.unit()
+        if not self.uses_random_features:
+            return self.settings.a1**0.5 * sets.weighted_mean()
+        if draw is None:
+            return None
+        linear, random = weighted_means(sets.points, sets.weights, draw)
+        return torch.cat([self.settings.a1**0.5 * linear, self.settings.a2**0.5 * random], dim=1)
+
+    def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return the scores (B, C) with the exact kernel."""
+        v, t = images["points"], texts["points"]
+        inner = torch.einsum("bmd,cnd->bmcn", v, t)
+        squares = v.square().sum(-1)[:, :, None, None] + t.square().sum(-1)
+        kernel = self.kernel.value((squares - 2 * inner).clamp(min=0))
+        values = self.settings.a1 * inner + self.settings.a2 * kernel
+        total = torch.einsum("bm,bmcn,cn->bc", images["weights"], values, texts["weights"])
+        return total / (v.shape[1] * t.shape[1])

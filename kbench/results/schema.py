@@ -29,8 +29,12 @@ class Provenance(Record):
 class Metric(Record):
     """One measured number."""
 
-    name: str = Field(description="acc1, acc5, mean_per_class_recall, image_retrieval_recall@1, excess_loss ...")
-    value: float | None = Field(description="the value; accuracies and recalls are fractions; null if undefined")
+    name: str = Field(
+        description="acc1, acc5, mean_per_class_recall, image_retrieval_recall@1, excess_loss ..."
+    )
+    value: float | None = Field(
+        description="the value; accuracies and recalls are fractions; null if undefined"
+    )
     draw_sd: float | None = Field(
         default=None, description="standard deviation over random-feature draws; null with fewer than two"
     )
@@ -58,7 +62,7 @@ class TaskResult(Record):
     split: str = Field(description="split that was scored")
     n_test: int = Field(description="number of test images (pairs for pmi_gap)")
     metrics: list[Metric] = Field(description="what was measured")
-    settings: dict[str, str | int | float | bool | None | list[float]] = Field(
+    settings: dict[str, str | int | float | bool | list[float] | None] = Field(
         description="what the task was run with: prompts, estimator, number of features, chosen C ..."
     )
     provenance: Provenance
@@ -88,3 +92,34 @@ class ModelCard(Record):
     peak_memory_bytes: int = Field(description="peak memory of the process, or of the accelerator")
     final_loss: float = Field(description="mean loss over the last logged interval, nats")
     logit_scale: float = Field(description="learned logit scale at the end")
+
+
+class ExperimentRecord(Record):
+    """What an experiment set out to do: experiment.json. Tells missing results from ones never asked for."""
+
+    name: str = Field(description="name of the experiment; its results lie in results/NAME")
+    description: str = Field(description="what the experiment is for, one sentence")
+    deviations: list[str] = Field(description="how it deviates from the released protocol, a sentence each")
+    runs: list[str] = Field(description="identities of its runs")
+    variants: list[str] = Field(description="labels of its variants")
+    seeds: list[int] = Field(description="training seeds, the same for each variant")
+    datasets: list[str] = Field(description="evaluation datasets")
+    experiment: dict = Field(description="the validated experiment file")
+
+
+class PublishedRow(Record):
+    """One number that somebody published: a row of published.csv or of an imported file."""
+
+    source: str = Field(min_length=1, description="short name of the document")
+    url: str = Field(pattern=r"^https?://", description="where the document is")
+    table: str = Field(description="table of the document")
+    corpus: str = Field(min_length=1, description="pretraining corpus")
+    backbone: str = Field(min_length=1, description="image tower")
+    epochs: float | None = Field(gt=0, description="passes over the corpus; null where the source is silent")
+    variant: str = Field(min_length=1, description="the method in kbench's name, else in the source's")
+    dataset: str = Field(min_length=1, description="evaluation dataset, in kbench's name")
+    task: str = Field(min_length=1, description="evaluation task; some are not measured by kbench")
+    metric: str = Field(min_length=1, description="metric in kbench's name")
+    value: float | None = Field(ge=0, le=100, description="percent; null while it is not imported")
+    std: float | None = Field(default=None, ge=0, le=100, description="published sd, points; null if none")
+    note: str = Field(default="", description="what a reader must know before comparing")

@@ -1,0 +1,145 @@
+"""Numbers that others published, as data: where each comes from and what it was measured with."""
+
+import csv
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kbench.errors import UserError, unknown
+from kbench.results.schema import PublishedRow
+
+FOLDER = Path(__file__).parent
+NOT_IMPORTED = "published value not imported"
+
+
+class Pending(BaseModel):
+    """Cells of a document that are known to exist but whose values nobody has imported yet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: str
+    backbone: str
+    epochs: dict[str, float] = Field(description="corpus -> passes over it")
+    variants: list[str]
+    tasks: list[str]
+    datasets: dict[str, str] = Field(description="dataset -> the metric it is reported by")
+
+    def rows(self, source: str, url: str) -> list[PublishedRow]:
+        """Return one row without a value for every cell."""
+        return [
+            PublishedRow(
+                source=source,
+                url=url,
+                table=self.table,
+                corpus=corpus,
+                backbone=self.backbone,
+                epochs=epochs,
+                variant=variant,
+                dataset=dataset,
+                task=task,
+                metric=metric,
+                value=None,
+            )
+            for corpus, epochs in self.epochs.items()
+            for variant in self.variants
+            for task in self.tasks
+            for dataset, metric in self.datasets.items()
+        ]
+
+
+class Source(BaseModel):
+    """A document that published numbers come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    url: str
+    evaluation: str = Field(default="", description="how its evaluation differs; empty if comparable")
+    selection: str | None = Field(
+        default=None, description="rule by which its checkpoints were chosen, if stated"
+    )
+    pending: Pending | None = None
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """Return what is known about each source, by its short name."""
+    text = (FOLDER / "published_sources.yaml").read_text(encoding="utf-8")
+    return {name: Source.model_validate(entry) for name, entry in yaml.safe_load(text).items()}
+
+
+def read_rows(path: Path) -> list[PublishedRow]:
+    """Read a CSV of published numbers; UserError, with the line, for a row that is not valid."""
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            _check_columns(path, reader.fieldnames)
+            return [_parse(path, reader.line_num, cells) for cells in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
+def rows(*more: Path) -> list[PublishedRow]:
+    """Return all published rows: the package's, those of `more` files, and pending cells without a value.
+
+    A cell that any file gives a value is no longer pending. Raises UserError if two rows give the same cell.
+    """
+    given = [row for path in (FOLDER / "published.csv", *more) for row in read_rows(path)]
+    _refuse_duplicates(given)
+    known = {_cell(row) for row in given}
+    pending = [
+        row
+        for name, source in sources().items()
+        if source.pending
+        for row in source.pending.rows(name, source.url)
+        if _cell(row) not in known
+    ]
+    return given + pending
+
+
+def of_source(name: str) -> list[PublishedRow]:
+    """Return the rows of one source; UserError, with the nearest name, for an unknown one."""
+    found = [row for row in rows() if row.source == name]
+    if not found:
+        raise unknown("source", name, {row.source for row in rows()})
+    return found
+
+
+def value_text(row: PublishedRow) -> str:
+    """Return a row's value for people: '17.1', '17.1 ± 0.2' or that it is not imported."""
+    if row.value is None:
+        return NOT_IMPORTED
+    value = f"{row.value:.1f}" if round(row.value, 1) == row.value else f"{row.value:.2f}"
+    return value if row.std is None else f"{value} ± {row.std:g}"
+
+
+def _cell(row: PublishedRow) -> tuple:
+    return (row.source, row.corpus, row.backbone, row.variant, row.dataset, row.task, row.metric)
+
+
+def _refuse_duplicates(given: list[PublishedRow]) -> None:
+    seen: dict[tuple, PublishedRow] = {}
+    for row in given:
+        other = seen.setdefault((*_cell(row), row.table, row.epochs), row)
+        if other is not row:
+            raise UserError(
+                f"two published values for {row.variant} on {row.dataset}, {row.task} {row.metric}, "
+                f"in {row.source} ({row.table}): {other.value} and {row.value}"
+            )
+
+
+def _check_columns(path: Path, seen: list[str] | None) -> None:
+    expected = list(PublishedRow.model_fields)
+    if seen is None or sorted(seen) != sorted(expected):
+        raise UserError(f"{path}: its columns are {', '.join(seen or [])}; expected {', '.join(expected)}")
+
+
+def _parse(path: Path, line: int, cells: dict[str, str]) -> PublishedRow:
+    numbers = {name: cells[name] or None for name in ("epochs", "value", "std")}
+    try:
+        return PublishedRow.model_validate({**cells, **numbers})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}, line {line}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -1,0 +1,90 @@
+"""Means and standard deviations over training seeds, of one cell and of the average over datasets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kbench.results.table import label
+
+if TYPE_CHECKING:
+    import pandas
+
+TASKS = ("zeroshot", "linear_probe", "retrieval", "pmi_gap")
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a variant is scored on: one metric of one task on one dataset."""
+
+    task: str
+    dataset: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Values of one group at several training seeds."""
+
+    values: dict[int, float]  # seed -> value
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over seeds, None without any."""
+        return float(np.mean(list(self.values.values()))) if self.values else None
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over seeds (n - 1 in the denominator), None with fewer than two."""
+        return float(np.std(list(self.values.values()), ddof=1)) if self.n > 1 else None
+
+
+class Scores:
+    """All measured values of an experiment by group (variant), column and seed."""
+
+    def __init__(self, table: pandas.DataFrame) -> None:
+        """Take the tidy table of `kbench.results.table.frame`."""
+        measured = table[table["status"] == "measured"]
+        self.groups = list(dict.fromkeys(label(table)[table["variant"].notna()]))
+        self._values: dict[Column, dict[str, dict[int, float]]] = {}
+        self._main: set[Column] = set()
+        names = label(table)[measured.index]
+        for group, row in zip(names, measured.to_dict("records"), strict=True):
+            column = Column(**{name: row[name] for name in Column.__dataclass_fields__})
+            self._values.setdefault(column, {}).setdefault(group, {})[int(row["seed"])] = row["value"]
+            if row["main"]:
+                self._main.add(column)
+
+    def columns(self, task: str, main: bool = True) -> list[Column]:
+        """Return the columns of a task, the main metric of each dataset or all, in order of appearance."""
+        return [
+            column for column in self._values if column.task == task and (not main or column in self._main)
+        ]
+
+    def summary(self, group: str, column: Column) -> Summary:
+        """Return a group's values in one column; empty if there are none."""
+        return Summary(self._values.get(column, {}).get(group, {}))
+
+    def average(self, group: str, columns: list[Column]) -> Summary:
+        """Return a group's average over columns, at those seeds that have a value in each of them."""
+        per_column = [self.summary(group, column).values for column in columns]
+        if not per_column:
+            return Summary({})
+        seeds = sorted(set.intersection(*(set(values) for values in per_column)))
+        return Summary({seed: float(np.mean([values[seed] for values in per_column])) for seed in seeds})
+
+    def ranked(self, columns: list[Column]) -> list[tuple[str, Summary]]:
+        """Return the groups that have an average over the columns, the best first."""
+        averages = [(group, self.average(group, columns)) for group in self.groups]
+        present = [(group, average) for group, average in averages if average.n]
+        sign = -1 if columns and columns[0].higher_is_better else 1
+        return sorted(present, key=lambda entry: sign * entry[1].mean)

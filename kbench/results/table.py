@@ -1,0 +1,107 @@
+"""The tidy table: one row a (run, dataset, task, metric), measured or missing, with where it comes from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from kbench.files import write_json, write_text
+from kbench.results.schema import SCHEMA_VERSION, Metric, Provenance, TaskResult
+from kbench.results.store import Missing, Store
+
+if TYPE_CHECKING:
+    import pandas
+
+RUN_FIELDS = ["run", "variant", "objective", "seed", "corpus", "backbone", "epochs", "selection"]
+RESULT_FIELDS = ["experiment", *RUN_FIELDS, "dataset", "task", "split", "n_test"]
+METRIC_FIELDS = ["name", "value", "draw_sd", "unit", "higher_is_better", "main"]
+PROVENANCE_FIELDS = list(Provenance.model_fields)
+COLUMNS = [
+    *RESULT_FIELDS,
+    *("metric" if name == "name" else name for name in METRIC_FIELDS),
+    "n_draws",
+    "status",
+    "job",
+    *PROVENANCE_FIELDS,
+]
+
+
+def frame(store: Store) -> pandas.DataFrame:
+    """Return the table of an experiment.
+
+    `status` is measured, undefined (the metric has no value) or missing (then `job` says what makes it);
+    only measured rows have a value. `main` is true of at least one metric of every (dataset, task).
+    """
+    import pandas
+
+    rows = [_row(result, metric) for result in store.results for metric in _with_main(result.metrics)]
+    table = pandas.DataFrame(
+        rows + [_missing_row(store, missing) for missing in store.missing], columns=COLUMNS
+    )
+    whole = {
+        "seed": "Int64",
+        "n_test": "Int64",
+        "n_draws": "Int64",
+        "higher_is_better": "boolean",
+        "main": "boolean",
+    }
+    return table.astype({**whole, "value": float, "draw_sd": float, "epochs": float})
+
+
+def label(table: pandas.DataFrame) -> pandas.Series:
+    """Return what to call each row's group: the variant, with the objective where there are several."""
+    if table["objective"].nunique() < 2:
+        return table["variant"]
+    return table["variant"] + ", " + table["objective"].fillna("?")
+
+
+def write(store: Store, table: pandas.DataFrame) -> list:
+    """Write table.csv and table.json into the results folder and return their paths."""
+    paths = [store.folder / "table.csv", store.folder / "table.json"]
+    write_text(paths[0], table.to_csv(index=False))
+    records = table.astype(object).where(table.notna(), None).to_dict("records")
+    write_json(
+        paths[1], {"schema_version": SCHEMA_VERSION, "experiment": store.experiment.name, "rows": records}
+    )
+    return paths
+
+
+def _with_main(metrics: list[Metric]) -> list[Metric]:
+    """Return the metrics with the first one marked as main if none is."""
+    if not metrics or any(metric.main for metric in metrics):
+        return metrics
+    return [metrics[0].model_copy(update={"main": True}), *metrics[1:]]
+
+
+def _row(result: TaskResult, metric: Metric) -> dict:
+    measured = {"metric": metric.name, **{name: getattr(metric, name) for name in METRIC_FIELDS[1:]}}
+    return {
+        **{name: getattr(result, name) for name in RESULT_FIELDS},
+        **measured,
+        "n_draws": len(metric.draws),
+        "status": "undefined" if metric.value is None else "measured",
+        **result.provenance.model_dump(),
+    }
+
+
+def _missing_row(store: Store, missing: Missing) -> dict:
+    """Return a row that names what is missing; the run's setting is known if it has other results."""
+    twin = next((result for result in store.results if result.run == missing.run), None)
+    return {
+        "experiment": store.experiment.name,
+        **({name: getattr(twin, name) for name in RUN_FIELDS} if twin else _from_card(store, missing.run)),
+        "run": missing.run,
+        "dataset": missing.dataset,
+        "task": missing.task,
+        "status": "missing",
+        "job": missing.job,
+    }
+
+
+def _from_card(store: Store, run: str) -> dict:
+    """Return variant, objective and seed of a run without results, from its model card if it was trained."""
+    card = store.cards.get(run)
+    if card:
+        return {"variant": card.variant, "objective": card.objective, "seed": card.seed}
+    name = re.fullmatch(r"(?P<variant>.+)-s(?P<seed>\d+)-[0-9a-f]+", run)
+    return {"variant": name["variant"], "seed": int(name["seed"])} if name else {}

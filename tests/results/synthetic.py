@@ -1,0 +1,185 @@
+"""An experiment's result documents with made-up numbers from a seeded generator."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from kbench.benchmark import dataset as benchmark
+from kbench.files import canonical_hash
+from kbench.results.schema import ExperimentRecord, Metric, ModelCard, Provenance, TaskResult
+
+CLASSIFICATION = ("world-shape", "world-colour", "world-size")
+DATASETS = (*CLASSIFICATION, "world-retrieval", "world-pairs")
+RECALLS = [f"{side}_retrieval_recall@{k}" for side in ("image", "text") for k in (1, 5, 10)]
+
+
+def write_experiment(
+    folder: Path,
+    variants: dict[str, float],
+    seeds: tuple[int, ...] = (0, 1),
+    datasets: tuple[str, ...] = DATASETS,
+    n_test: int = 200,
+    seed_sd: float = 0.2,
+    draws: int = 3,
+    generator_seed: int = 0,
+) -> Path:
+    """Write results/NAME for variants with given ability (logit of accuracy) and return its folder."""
+    generator = np.random.default_rng(generator_seed)
+    runs = {run_name(variant, seed): (variant, seed) for variant in variants for seed in seeds}
+    record = ExperimentRecord(
+        name=folder.name,
+        description="A made-up experiment.",
+        deviations=["The numbers are made up.", "Widths & depths of 5 % are not released_code."],
+        runs=list(runs),
+        variants=list(variants),
+        seeds=list(seeds),
+        datasets=list(datasets),
+        experiment={"name": folder.name},
+    )
+    write(folder / "experiment.json", record.model_dump(mode="json"))
+    difficulty = {dataset: generator.normal(size=n_test) for dataset in datasets}
+    for run, (variant, seed) in runs.items():
+        ability = variants[variant] + seed_sd * generator.normal()
+        write_run(folder, run, variant, seed, ability, generator)
+        for dataset in datasets:
+            for task in benchmark.get(dataset).tasks:
+                setting = (folder, run, variant, seed, dataset, task)
+                write_task(*setting, ability, difficulty[dataset], draws, generator)
+    return folder
+
+
+def run_name(variant: str, seed: int) -> str:
+    """Return a run's identity."""
+    return f"{variant}-s{seed}-{canonical_hash([variant, seed])}"
+
+
+def write(path: Path, document: dict) -> None:
+    """Write a JSON document."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+
+
+def change(path: Path, **values) -> None:
+    """Replace top-level keys of a JSON document, or those of its provenance."""
+    document = json.loads(path.read_text())
+    for key, value in values.items():
+        target = document["provenance"] if key in document.get("provenance", {}) else document
+        target[key] = value
+    path.write_text(json.dumps(document))
+
+
+def write_run(folder, run, variant, seed, ability, generator) -> None:
+    """Write model.json, config.json and metrics.jsonl."""
+    steps = np.arange(1, 31) * 50
+    losses = 3.0 + 2.0 * np.exp(-steps / 400) - 0.1 * ability + 0.02 * generator.normal(size=len(steps))
+    entries = [
+        {"step": int(step), "loss": float(loss), "learning_rate": 1e-3, "logit_scale": 14.3}
+        for step, loss in zip(steps, losses, strict=True)
+    ]
+    path = folder / "runs" / run
+    path.mkdir(parents=True)
+    (path / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    write(path / "config.json", {"variant": variant, "seed": seed})
+    card = ModelCard(
+        run=run,
+        variant=variant,
+        objective="infonce",
+        seed=seed,
+        config_hash=run[-12:],
+        checkpoint_sha256=canonical_hash(run, 64),
+        code_version="0.1.0+made.up",
+        torch_version="2.13.0+cpu",
+        image_digest=None,
+        device="cpu",
+        machine="made-up processor, 2 cores",
+        parameters=int(200_000 + 100 * len(variant)),
+        steps=1500,
+        samples=192_000,
+        seconds=float(60 + 10 * generator.random()),
+        samples_per_second=float(3000 + 100 * generator.random()),
+        data_wait_fraction=0.03,
+        peak_memory_bytes=int(8e8),
+        final_loss=float(losses[-1]),
+        logit_scale=20.0,
+    )
+    write(path / "model.json", card.model_dump(mode="json"))
+
+
+def write_task(folder, run, variant, seed, dataset, task, ability, difficulty, draws, generator) -> None:
+    """Write TASK.json and, where single images have a score, TASK.npz."""
+    path = folder / "runs" / run / "evaluation" / dataset
+    path.mkdir(parents=True, exist_ok=True)
+    if task in ("zeroshot", "linear_probe"):
+        metrics, arrays = classification(ability, difficulty, draws if task == "zeroshot" else 0, generator)
+        np.savez(path / f"{task}.npz", **arrays)
+    elif task == "retrieval":
+        values = generator.uniform(0.2, 0.9, size=len(RECALLS))
+        metrics = [
+            Metric(name=name, value=value, main=name.startswith("image") and name.endswith("@5"))
+            for name, value in zip(RECALLS, np.sort(values), strict=True)
+        ]
+    else:
+        excess = 0.5 / (1 + np.exp(ability)) + 0.01 * generator.normal()
+        metrics = [
+            Metric(name="excess_loss", value=excess, unit="nats", higher_is_better=False, main=True),
+            Metric(name="pearson", value=0.9 + 0.01 * generator.normal(), unit="correlation"),
+            Metric(name="spearman", value=0.8, unit="correlation"),
+        ]
+    result = TaskResult(
+        experiment=folder.name,
+        run=run,
+        variant=variant,
+        objective="infonce",
+        seed=seed,
+        corpus="world",
+        backbone="demo",
+        epochs=9.6,
+        selection="last",
+        dataset=dataset,
+        task=task,
+        split="test",
+        n_test=len(difficulty),
+        metrics=metrics,
+        settings={"prompts": "made up"},
+        provenance=Provenance(
+            code_version="0.1.0+made.up",
+            config_hash=run[-12:],
+            checkpoint_sha256=canonical_hash(run, 64),
+            dataset_sha256=canonical_hash(dataset, 64),
+            image_digest=None,
+            torch_version="2.13.0+cpu",
+            device="cpu",
+            machine="made-up processor, 2 cores",
+        ),
+    )
+    write(path / f"{task}.json", result.model_dump(mode="json"))
+
+
+def classification(ability, difficulty, draws, generator) -> tuple[list[Metric], dict]:
+    noise = generator.logistic(size=len(difficulty))
+    noise = noise + 0.1 * generator.normal(size=(rounds, len(difficulty)))
+    target = np.arange(len(difficulty)) % 4
+    rounds = max(draws, 1)
+    noise = generator.logistic(size=len(difficulty)) + 0.1 * generator.normal(size=(rounds, len(difficulty)))
+    right = noise < ability - difficulty
+    predictions = np.where(right, target, (target + 1) % 4)
+    per_draw = right.mean(axis=1)
+    by_class = [right[:, target == c].mean(axis=1) for c in range(4)]
+    metrics = [
+        metric("acc1", per_draw, draws, main=True),
+        metric("mean_per_class_recall", np.mean(by_class, axis=0), draws),
+    ]
+    arrays = {"target": target, "prediction": predictions[0]}
+    return metrics, arrays | ({"predictions": predictions} if draws else {})
+
+
+def metric(name, per_draw, draws, main=False) -> Metric:
+    """Return a metric with its draws."""
+    return Metric(
+        name=name,
+        value=float(np.mean(per_draw)),
+        draw_sd=float(np.std(per_draw, ddof=1)) if draws > 1 else None,
+        draws=[float(value) for value in per_draw] if draws else [],
+        main=main,
+    )

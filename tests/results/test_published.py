@@ -1,0 +1,163 @@
+"""Published numbers as data, and verdicts against them."""
+
+import numpy as np
+import pytest
+from synthetic import change, write_experiment
+
+from kbench.cli import main
+from kbench.errors import UserError
+from kbench.results import published, store
+from kbench.results.verdicts import verdicts
+
+HEADER = ",".join(published.PublishedRow.model_fields)
+
+
+def row(**changes):
+    values = dict(
+        source="slip-readme",
+        url="https://example.org",
+        table="t",
+        corpus="world",
+        backbone="demo",
+        epochs=9.6,
+        variant="cosine",
+        dataset="world-shape",
+        task="zeroshot",
+        metric="acc1",
+        value=50.0,
+    )
+    return published.PublishedRow(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verdicts") / "made-up"
+    return store.load(write_experiment(folder, {"cosine": 0.0, "filip": 1.0}, seeds=(0, 1, 2), n_test=400))
+
+
+def ours(loaded, variant="cosine"):
+    cells = [
+        r for r in loaded.results if (r.variant, r.dataset, r.task) == (variant, "world-shape", "zeroshot")
+    ]
+    return np.array([100 * cell.metrics[0].value for cell in cells])
+
+
+def test_the_package_data_is_valid():
+    rows = published.rows()
+    given = [entry for entry in rows if entry.value is not None]
+    assert len(given) == 39 and {entry.source for entry in rows} <= set(published.sources())
+    assert all(entry.url.startswith("https://") for entry in rows)
+
+
+def test_no_number_of_the_wpse_paper():
+    cells = published.of_source("wpse-paper")
+    assert len(cells) == 2 * 3 * 2 * 13
+    assert {published.value_text(cell) for cell in cells} == {"published value not imported"}
+
+
+def test_commands(capsys):
+    for arguments, expected in (
+        (["published", "list"], "slip-readme"),
+        (["published", "show", "wpse-paper"], "published value not imported"),
+        (["published", "show", "openclip-results-csv"], "its own prompts"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0 and expected in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main(["published", "show", "slip-readmee"])
+    assert caught.value.code == 2 and "did you mean 'slip-readme'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line, wrong",
+    [
+        ("a,https://x.org,t,cc3m,ViT-B/16,40,cosine,imagenet1k,zeroshot,acc1,171,,", "value"),
+        ("a,x.org,t,cc3m,ViT-B/16,40,cosine,imagenet1k,zeroshot,acc1,17.1,,", "url"),
+        ("a,https://x.org,t,cc3m,ViT-B/16,soon,cosine,imagenet1k,zeroshot,acc1,17.1,,", "epochs"),
+    ],
+)
+def test_invalid_rows_name_file_line_and_column(tmp_path, line, wrong):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{HEADER}\n{line}\n")
+    with pytest.raises(UserError, match=rf"rows\.csv, line 2: {wrong}"):
+        published.read_rows(path)
+
+
+def test_moved_columns_are_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(HEADER.replace("value", "score") + "\n")
+    with pytest.raises(UserError, match="expected source"):
+        published.read_rows(path)
+
+
+def test_two_values_for_one_cell(tmp_path):
+    path = tmp_path / "rows.csv"
+    text = "slip-readme,https://x.org,{},cc3m,ViT-B/16,40,cosine,imagenet1k,zeroshot,acc1,{},,"
+    table = '"README, additional datasets and models"'
+    path.write_text("\n".join([HEADER, text.format(table, 12.5)]) + "\n")
+    with pytest.raises(UserError, match=r"17\.1 and 12\.5"):
+        published.rows(path)
+
+
+def test_given_values_replace_pending_cells(tmp_path):
+    path = tmp_path / "rows.csv"
+    # A made-up number: only the number of pending cells matters.
+    path.write_text(f"{HEADER}\nwpse-paper,https://x.org,t,cc3m,ViT-B/16,50,cosine,dtd,zeroshot,acc1,1.5,,\n")
+    before, after = published.rows(), published.rows(path)
+    assert len(before) == len(after)
+    assert sum(entry.value is None for entry in before) == sum(entry.value is None for entry in after) + 1
+
+
+@pytest.mark.parametrize("offset, status", [(0, "agrees"), (-45, "higher"), (45, "lower")])
+def test_comparable_rows_get_a_verdict(loaded, offset, status):
+    values = ours(loaded)
+    [found] = verdicts(loaded, [row(value=values.mean() + offset)])
+    assert found.status == status and found.seeds == 3
+    assert found.difference == pytest.approx(-offset)
+    assert found.low < found.difference < found.high
+    assert "no published sd" in " ".join(found.caveats)
+
+
+def test_the_interval_covers_seeds_sampling_and_the_published_sd(loaded):
+    from scipy import stats
+
+    values = ours(loaded)
+    mean = values.mean()
+    [found] = verdicts(loaded, [row(std=2.0)])
+    error = np.sqrt(values.var(ddof=1) / 3 + mean * (100 - mean) / 400 + 4)
+    assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, 2) * error)
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"corpus": "cc3m"}, "corpus cc3m, here world"),
+        ({"backbone": "ViT-B/16"}, "backbone ViT-B/16, here demo"),
+        ({"epochs": 40}, "epochs 40, here 9.6"),
+        ({"variant": "slip"}, "variant slip is not trained here"),
+        ({"dataset": "imagenet1k"}, "dataset is not evaluated here"),
+        ({"task": "linear_sgd"}, "task linear_sgd is not measured here"),
+        ({"metric": "acc5"}, "no zeroshot acc5 here"),
+        ({"source": "openclip-results-csv"}, "its own prompts"),
+        ({"source": "wpse-paper"}, "checkpoint selection test-column, here last"),
+    ],
+)
+def test_reasons_why_not_comparable(loaded, changes, reason):
+    [found] = verdicts(loaded, [row(**changes)])
+    assert found.status == "not comparable" and reason in "; ".join(found.reasons)
+    assert found.difference is None
+
+
+def test_settings_that_are_met_only_by_different_runs(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 0.0}, datasets=("world-shape",), seeds=(0, 1))
+    first, second = sorted(folder.glob("runs/*/evaluation/*/zeroshot.json"))
+    change(first, corpus="cc3m")
+    change(second, epochs=40)
+    [found] = verdicts(store.load(folder), [row(corpus="cc3m", epochs=40)])
+    assert found.status == "not comparable" and len(found.reasons) == 1
+
+
+def test_a_value_that_is_not_imported(loaded):
+    [found] = verdicts(loaded, [row(value=None)])
+    assert found.status == "published value not imported" and found.ours == pytest.approx(ours(loaded).mean())

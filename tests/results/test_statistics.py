@@ -1,0 +1,207 @@
+"""The statistics against closed forms, scipy and simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from synthetic import run_name, write_experiment
+
+from kbench.errors import UserError
+from kbench.results import samples, store, table
+from kbench.results.pairs import Pairs, estimate, groups_of_runs, holm
+from kbench.results.summary import Scores
+from kbench.results.variance import Variance
+
+
+def load(folder):
+    loaded = store.load(folder)
+    frame = table.frame(loaded)
+    scores, groups = Scores(frame), groups_of_runs(frame)
+    return loaded, scores, Pairs(loaded, scores, groups), groups
+
+
+def null_differences(generator, seeds, images, seed_sd):
+    """Return (S, N) differences of two equally good variants: images, seeds and variants all matter."""
+    shared = generator.normal(size=images)
+    right = []
+    for _ in range(2):
+        logit = 1.0 + shared + 0.7 * generator.normal(size=images)
+        logit = logit + seed_sd * generator.normal(size=(seeds, 1))
+        right.append(generator.random((seeds, images)) < 1 / (1 + np.exp(-logit)))
+    return right[0].astype(float) - right[1]
+
+
+def test_holm_by_hand():
+    assert holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_without_single_images_it_is_the_paired_t_test():
+    generator = np.random.default_rng(1)
+    differences = generator.normal(0.5, 1, size=(6, 1))
+    found = estimate([differences])
+    expected = stats.ttest_1samp(differences[:, 0], 0)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(expected.confidence_interval(0.95))
+    assert found.covers_training and not found.covers_sampling
+
+
+def test_one_seed_is_mcnemar_and_says_so():
+    differences = np.array([[1.0] * 9 + [-1.0] * 2 + [0.0] * 50])
+    found = estimate([differences])
+    assert found.p == pytest.approx(stats.binomtest(9, 11).pvalue)
+    assert not found.covers_training and found.covers_sampling
+
+
+def test_one_seed_without_single_images_is_not_tested():
+    assert estimate([np.array([[0.3]])]) is None
+
+
+def test_equal_predictions_do_not_differ():
+    found = estimate([np.zeros((3, 50))])
+    assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_wider_than_the_t_test_over_seeds():
+    generator = np.random.default_rng(2)
+    for _ in range(20):
+        differences = null_differences(generator, 4, 60, 0.3)
+        over_seeds = stats.ttest_1samp(differences.mean(axis=1), 0)
+        assert estimate([differences]).p >= over_seeds.pvalue - 1e-12
+
+
+@pytest.mark.parametrize("seeds, seed_sd", [(1, 0.0), (2, 0.0), (2, 0.5), (3, 0.3), (5, 0.5)])
+def test_type_one_error_is_held(seeds, seed_sd):
+    generator = np.random.default_rng(seeds)
+    rounds = 600
+    found = [estimate([null_differences(generator, seeds, 200, seed_sd)]) for _ in range(rounds)]
+    rejected = sum(result.p < 0.05 for result in found)
+    # 0.999 quantile of the number of rejections of an exact 5 % test
+    assert rejected <= stats.binom.ppf(0.999, rounds, 0.05)
+
+
+def test_one_seed_alone_rejects_too_often_when_trainings_vary():
+    """Why a report must say that one seed does not cover training."""
+    generator = np.random.default_rng(3)
+    found = [estimate([null_differences(generator, 1, 500, 0.5)]) for _ in range(200)]
+    assert np.mean([result.p < 0.05 for result in found]) > 0.3
+
+
+def test_family_wise_error_with_holm():
+    generator = np.random.default_rng(4)
+    rounds, families = 200, 0
+    for _ in range(rounds):
+        family = [estimate([null_differences(generator, 5, 100, 0.5)]).p for _ in range(6)]
+        families += min(holm(family)) < 0.05
+    assert families <= stats.binom.ppf(0.999, rounds, 0.05)
+
+
+def test_a_real_difference_is_found_and_covered():
+    generator = np.random.default_rng(5)
+    covered = found = 0
+    for _ in range(100):
+        differences = 0.1 + 0.02 * generator.normal(size=(5, 1)) + 0.3 * generator.normal(size=(5, 400))
+        result = estimate([differences])
+        covered += result.low <= 0.1 <= result.high
+        found += result.p < 0.05
+    assert covered >= 90 and found >= 95
+
+
+def test_average_over_datasets_has_the_variance_of_a_mean():
+    generator = np.random.default_rng(6)
+    one, other = (null_differences(generator, 1, 300, 0.0) for _ in range(2))
+    found = estimate([one, other])
+    error = np.sqrt(one.var(ddof=1) / 300 + other.var(ddof=1) / 300) / 2
+    assert found.value == pytest.approx((one.mean() + other.mean()) / 2)
+    assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, 598) * error)
+
+
+def test_pairs_of_an_experiment(tmp_path):
+    abilities = {"cosine": 3.0, "filip": 3.0, "wpse-linear": -1.0}
+    folder = write_experiment(tmp_path / "made-up", abilities, seeds=(0, 1, 2, 3))
+    _, scores, pairs, _ = load(folder)
+    columns = scores.columns("zeroshot")
+    assert len(columns) == 3 and {column.metric for column in columns} == {"acc1"}
+    found = {(pair.first, pair.second): pair for pair in pairs.on_average(columns)}
+    assert len(found) == 3
+    far = next(pair for names, pair in found.items() if names[1] == "wpse-linear" and names[0] == "cosine")
+    expected = scores.average("cosine", columns).mean - scores.average("wpse-linear", columns).mean
+    assert far.estimate.value == pytest.approx(expected) and far.significant
+    assert far.estimate.covers_training and far.estimate.covers_sampling
+    near = next(pair for names, pair in found.items() if set(names) == {"cosine", "filip"})
+    assert not near.significant
+    assert len(pairs.on_each(columns)) == 9
+
+
+def test_a_missing_cell_leaves_its_seed_out(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 2.0, "filip": 1.0}, seeds=(0, 1, 2))
+    (folder / "runs" / run_name("filip", 1) / "evaluation/world-size/zeroshot.json").unlink()
+    _, scores, pairs, _ = load(folder)
+    columns = scores.columns("zeroshot")
+    assert set(scores.average("filip", columns).values) == {0, 2}
+    assert scores.average("cosine", columns).n == 3
+    assert pairs.on_average(columns)[0].estimate.seeds == 2
+
+
+def test_scores_of_images_average_to_the_metric(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, n_test=37)
+    loaded, *_ = load(folder)
+    for result in loaded.results:
+        for metric in result.metrics:
+            scores = samples.per_image(loaded, result, metric.name)
+            if result.task in ("zeroshot", "linear_probe"):
+                assert scores.shape == (37,) and scores.mean() == pytest.approx(metric.value)
+            else:
+                assert scores is None
+
+
+def test_predictions_of_another_result_are_refused(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 3.0, "filip": -3.0})
+    there, here = (
+        folder / "runs" / run_name(name, 0) / "evaluation/world-shape/zeroshot.npz"
+        for name in ("cosine", "filip")
+    )
+    here.write_bytes(there.read_bytes())
+    loaded, *_ = load(folder)
+    wanted = ("filip", "world-shape", "zeroshot")
+    result = next(r for r in loaded.results if (r.variant, r.dataset, r.task) == wanted)
+    with pytest.raises(UserError, match="does not belong to the result beside it"):
+        samples.per_image(loaded, result, "acc1")
+
+
+def test_damaged_predictions(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 3.0})
+    path = folder / "runs" / run_name("cosine", 0) / "evaluation/world-colour/zeroshot.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    loaded, *_ = load(folder)
+    result = next(r for r in loaded.results if r.dataset == "world-colour" and r.task == "zeroshot")
+    with pytest.raises(UserError, match=r"zeroshot\.npz"):
+        samples.per_image(loaded, result, "acc1")
+
+
+def test_variance_by_source(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, seeds=(0, 1, 2))
+    loaded, scores, pairs, groups = load(folder)
+    variance = Variance(loaded, scores, pairs, groups)
+    column = next(c for c in scores.columns("zeroshot") if c.dataset == "world-shape")
+    found = variance.split("cosine", column)
+    metrics = [
+        next(m for m in result.metrics if m.name == "acc1")
+        for result in loaded.results
+        if (result.dataset, result.task) == ("world-shape", "zeroshot")
+    ]
+    assert found.draw == pytest.approx(np.sqrt(np.mean([m.draw_sd**2 for m in metrics])))
+    between = np.var([m.value for m in metrics], ddof=1) - found.draw**2 / 3
+    assert found.training == pytest.approx(np.sqrt(max(0, between)))
+    binomial = np.sqrt(np.mean([m.value * (1 - m.value) / 200 for m in metrics]))
+    assert found.sampling == pytest.approx(binomial, rel=0.1)
+
+
+def test_variance_that_is_unknown_is_none(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, seeds=(0,))
+    loaded, scores, pairs, groups = load(folder)
+    variance = Variance(loaded, scores, pairs, groups)
+    probe = variance.split("cosine", scores.columns("linear_probe")[0])
+    assert probe.training is None and probe.draw is None and probe.sampling > 0
+    gap = variance.split("cosine", scores.columns("pmi_gap")[0])
+    assert (gap.training, gap.draw, gap.sampling) == (None, None, None)

@@ -157,11 +157,11 @@ def write_task(folder, run, variant, seed, dataset, task, ability, difficulty, d
 
 
 def classification(ability, difficulty, draws, generator) -> tuple[list[Metric], dict]:
-    noise = generator.logistic(size=len(difficulty))
-    noise = noise + 0.1 * generator.normal(size=(rounds, len(difficulty)))
+    """Return metrics and arrays of a classifier that is right with probability sigmoid(ability - difficulty)."""
     target = np.arange(len(difficulty)) % 4
     rounds = max(draws, 1)
-    noise = generator.logistic(size=len(difficulty)) + 0.1 * generator.normal(size=(rounds, len(difficulty)))
+    noise = generator.logistic(size=len(difficulty))
+    noise = noise + 0.1 * generator.normal(size=(rounds, len(difficulty)))
     right = noise < ability - difficulty
     predictions = np.where(right, target, (target + 1) % 4)
     per_draw = right.mean(axis=1)

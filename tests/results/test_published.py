@@ -36,9 +36,7 @@ def loaded(tmp_path_factory):
 
 
 def ours(loaded, variant="cosine"):
-    cells = [
-        r for r in loaded.results if (r.variant, r.dataset, r.task) == (variant, "world-shape", "zeroshot")
-    ]
+    cells = [r for r in loaded.results if (r.variant, r.dataset, r.task) == (variant, "world-shape", "zeroshot")]
     return np.array([100 * cell.metrics[0].value for cell in cells])
 
 

@@ -158,8 +158,7 @@ def test_scores_of_images_average_to_the_metric(tmp_path):
 def test_predictions_of_another_result_are_refused(tmp_path):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 3.0, "filip": -3.0})
     there, here = (
-        folder / "runs" / run_name(name, 0) / "evaluation/world-shape/zeroshot.npz"
-        for name in ("cosine", "filip")
+        folder / "runs" / run_name(name, 0) / "evaluation/world-shape/zeroshot.npz" for name in ("cosine", "filip")
     )
     here.write_bytes(there.read_bytes())
     loaded, *_ = load(folder)

@@ -39,7 +39,9 @@ def _dispatch(argv: list[str]) -> int:
     name, rest = _command_name(argv)
     module = importlib.import_module("kbench.commands." + name.replace(" ", "_").replace("-", "_"))
     parser = argparse.ArgumentParser(
-        prog=f"kbench {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"kbench {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.configure(parser)
     return module.run(parser.parse_args(rest)) or 0

@@ -1,0 +1,34 @@
+# From an experiment file to a comparison report.
+#   snakemake --cores all                               the demo
+#   snakemake --cores all --config experiment=cifar10   another experiment, by name or path; smoke=true shrinks it
+import sys
+
+from snakemake.utils import min_version
+
+from kbench.errors import UserError
+from kbench.experiment.workflow import Workflow
+
+min_version("9.8")
+
+try:
+    experiment = Workflow(config)
+except UserError as error:
+    sys.exit(f"kbench: {error}")
+
+
+include: "workflow/rules/container.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        experiment.path("report", "index.html"),
+    localrule: True
+
+
+onsuccess:
+    print(f"Report: {experiment.path('report', 'index.html')}", file=sys.stderr)

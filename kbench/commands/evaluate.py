@@ -1,0 +1,31 @@
+"""Score every task on every evaluation set of one run from its features.
+
+Example: kbench evaluate --run results/demo/runs/RUN --evaluation results/demo/evaluation.json
+"""
+
+import argparse
+from pathlib import Path
+
+from kbench import files
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the run and the evaluation."""
+    parser.add_argument("--run", type=Path, required=True, help="folder of a run with features")
+    parser.add_argument("--evaluation", type=Path, required=True, help="frozen evaluation.json of the experiment")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write evaluation/DATASET/TASK.json for each task, then evaluation.json, which names them."""
+    from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
+    from kbench.evaluate.tasks.registry import evaluate, summary
+
+    experiment, evaluation = read_evaluation(arguments.evaluation)
+    trained = TrainedRun(arguments.run)
+    done = []
+    for dataset in datasets(evaluation):
+        for task in dataset.tasks:
+            print(summary(evaluate(trained, dataset, task, experiment, evaluation)), flush=True)
+            done.append(f"{dataset.name}/{task}")
+    record = {"checkpoint_sha256": trained.card.checkpoint_sha256, "results": done}
+    files.write_json(arguments.run / "evaluation.json", record)

@@ -1,0 +1,52 @@
+"""Train one run from its frozen configuration into its folder, going on from its last checkpoint.
+
+A finished run (model.json is there and matches) is left alone. SIGTERM, SIGINT and SIGUSR1 write a checkpoint first.
+
+Example: kbench pretrain --run results/demo/runs/RUN --manifest results/demo/corpus.json --world results/demo/world
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from kbench import locations
+from kbench.commands.options import add_device, device
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the run's folder, the corpus and the device."""
+    parser.add_argument("--run", type=Path, required=True, help="run folder, which holds config.json")
+    parser.add_argument("--manifest", type=Path, required=True, help="corpus manifest from `kbench corpus verify`")
+    parser.add_argument("--workers", type=int, default=1, help="data loader processes; 0 loads in this process")
+    add_device(parser)
+    locations.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; returns 1 if interrupted."""
+    from kbench.corpus import manifest
+    from kbench.errors import UserError
+    from kbench.evaluate.run import TrainedRun
+    from kbench.pretrain.interrupt import Interrupted
+    from kbench.pretrain.loop import pretrain
+
+    trained = TrainedRun(arguments.run)
+    if trained.config.run != arguments.run.resolve().name:
+        raise UserError(f"{arguments.run}/config.json is of run {trained.config.run}: it was edited or moved")
+    if (arguments.run / "model.json").exists() and trained.weights:
+        print(f"{trained.config.run}: finished already")
+        return 0
+    try:
+        card = pretrain(
+            trained.config,
+            arguments.run,
+            manifest.read(arguments.manifest),
+            locations.from_arguments(arguments),
+            device(arguments),
+            arguments.workers,
+        )
+    except Interrupted as interrupted:
+        print(f"kbench: {interrupted}", file=sys.stderr)
+        return 1
+    print(f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f}, {card.samples_per_second:.0f} samples/s")
+    return 0

@@ -1,0 +1,28 @@
+"""The embedded world as a corpus: generated scenes with captions whose probabilities are known."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from kbench.corpus.base import Corpus, caption_lines, sorted_shards
+from kbench.locations import Locations
+
+
+class WorldCorpus(Corpus):
+    """Pairs drawn from the embedded world's joint distribution."""
+
+    kind: Literal["world"]
+    name: str = "world"
+    seed: int = Field(default=0, ge=0, description="seed of the world's images and captions")
+    pairs: int = Field(default=20000, ge=64, description="number of images in the corpus")
+    evaluation_images: int = Field(default=1000, ge=32, description="images in each split of each evaluation set")
+
+    def shards(self, locations: Locations) -> list[Path]:
+        """Return the shards that `kbench world make` wrote."""
+        return sorted_shards(locations.folder("world") / "corpus")
+
+    def captions(self, sample: Mapping[str, bytes]) -> list[str]:
+        """Return the independently drawn captions of the scene."""
+        return caption_lines(sample)

@@ -1,0 +1,27 @@
+"""Classification metrics with a defined result in every corner."""
+
+import numpy as np
+
+
+def top_k(scores: np.ndarray, targets: np.ndarray, k: int) -> float | None:
+    """Return the share of rows of scores (N, C) whose target is among the k best; None with fewer than k + 1 classes.
+
+    A tie counts against the target: it must score higher than all but k - 1 others, so that constant scores are no
+    better than chance.
+    """
+    if scores.shape[1] <= k:
+        return None
+    own = scores[np.arange(len(targets)), targets][:, None]
+    rivals = (scores >= own).sum(axis=1) - 1
+    return float(np.mean(rivals < k))
+
+
+def top1(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """Return top-1 accuracy as a fraction."""
+    return float(np.mean(predictions == targets))
+
+
+def mean_per_class_recall(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """Return the mean over the classes that occur among the targets of the share predicted right."""
+    right = predictions == targets
+    return float(np.mean([right[targets == label].mean() for label in np.unique(targets)]))

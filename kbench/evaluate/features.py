@@ -1,0 +1,169 @@
+"""Encode every image, prompt and caption of a dataset once, for all tasks and all random-feature draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kbench.benchmark.dataset import Dataset
+from kbench.benchmark.reader import Split, class_names, digest, templates
+from kbench.evaluate import store
+from kbench.evaluate.run import TrainedRun
+from kbench.experiment.schema import Evaluation
+from kbench.locations import Locations
+from kbench.pretrain import model as pretrained
+from kbench.seeds import derive
+from kbench.similarity import EVALUATION_ESTIMATOR
+from kbench.similarity.features import RandomFeatures
+from kbench.similarity.sets import PointSet, Side
+from kbench.towers import tokenizer
+
+FEATURE_VERSION = 1
+"""Raised whenever the arrays change meaning; features of another version are made again."""
+
+TRANSFORM = "resize short side bicubic, centre crop, ImageNet mean and sd, fp32"
+
+RELEASED_NORMALISER = 1024
+"""The released probe scales its 512 random features as if they were 1024."""
+
+
+def folder(run: TrainedRun, dataset: str) -> Path:
+    """Return where a dataset's features of a run lie."""
+    return run.folder / "features" / dataset
+
+
+class Encoder:
+    """A trained model that encodes datasets, loaded once."""
+
+    def __init__(self, run: TrainedRun, evaluation: Evaluation, device: str) -> None:
+        self.run, self.evaluation, self.device = run, evaluation, device
+        self.model = pretrained.load(run.config, run.weights).to(device)
+        self.tokenize = tokenizer.create(run.config.towers)
+
+    def extract(self, dataset: Dataset, locations: Locations) -> bool:
+        """Write a dataset's feature folder; returns False if it was there already, made from the same key."""
+        root = dataset.root(locations)
+        key = self._key(dataset, root)
+        target = folder(self.run, dataset.name)
+        if store.present(target, key):
+            return False
+        writer = store.Writer(target)
+        draws = _draws(self, dataset)
+        self._images(writer, dataset, Split(dataset, root, dataset.test_split), "test", draws)
+        if "linear_probe" in dataset.tasks:
+            for name, split in (("train", dataset.train_split), ("val", dataset.val_split)):
+                if split is not None:
+                    self._images(writer, dataset, Split(dataset, root, split), name, draws)
+        if dataset.kind == "classification":
+            self._prompts(writer, class_names(dataset, root), templates(dataset, root), draws)
+        writer.finish(key)
+        return True
+
+    def _key(self, dataset: Dataset, root: Path) -> dict[str, Any]:
+        return {
+            "version": FEATURE_VERSION,
+            "checkpoint_sha256": self.run.card.checkpoint_sha256,
+            "dataset": dataset.model_dump(mode="json"),
+            "dataset_sha256": digest(root),
+            "transform": TRANSFORM,
+            "image_size": self.run.config.towers.image_size,
+            "seed": self.run.config.seed,
+            "random_features": self.evaluation.random_features.model_dump(mode="json"),
+            "probe_random_features": self.evaluation.linear_probe.random_features,
+            "probe_released_scaling": self.evaluation.linear_probe.released_scaling,
+        }
+
+    @torch.inference_mode()
+    def _images(self, writer: store.Writer, dataset: Dataset, split: Split, name: str, draws: "Draws") -> None:
+        start, similarity = 0, self.model.similarity
+        for batch in split.batches(self.evaluation.batch_size, self.run.config.towers.image_size):
+            images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device)
+            output = self.model.towers.encode_image(self.model.normalise(images))
+            sets = similarity.embed(output, "image")
+            if name == "test":
+                self._represent(writer, "test/images", start, split.size, sets, "image", draws.scoring)
+            if "linear_probe" in dataset.tasks:
+                writer.rows(
+                    f"{name}/before_projection",
+                    start,
+                    split.size,
+                    similarity.backbone_features(output, "image"),
+                )
+                writer.rows(f"{name}/after_projection", start, split.size, self._probe_features(sets, draws.probe))
+            start += len(batch)
+        labels = split.labels
+        if labels.targets:
+            writer.whole(f"{name}/targets", labels.targets)
+        if labels.scenes:
+            writer.whole(f"{name}/scenes", labels.scenes)
+            writer.whole(f"{name}/caption_indices", labels.caption_indices)
+        if labels.captions:
+            writer.whole(f"{name}/caption_images", labels.caption_images)
+            self._texts(writer, f"{name}/captions", labels.captions, draws)
+
+    def _prompts(self, writer: store.Writer, names: list[str], prompts: list[str], draws: "Draws") -> None:
+        texts = [prompt.replace("{c}", name) for name in names for prompt in prompts]
+        self._texts(writer, "prompts", texts, draws)
+        writer.whole("prompt_classes", np.repeat(np.arange(len(names)), len(prompts)))
+
+    @torch.inference_mode()
+    def _texts(self, writer: store.Writer, name: str, texts: Sequence[str], draws: "Draws") -> None:
+        size = self.evaluation.batch_size
+        for start in range(0, len(texts), size):
+            tokens = torch.from_numpy(self.tokenize(texts[start : start + size])).to(self.device)
+            sets = self.model.similarity.embed(self.model.towers.encode_text(tokens), "text")
+            self._represent(writer, name, start, len(texts), sets, "text", draws.scoring)
+
+    def _represent(
+        self,
+        writer: store.Writer,
+        name: str,
+        start: int,
+        total: int,
+        sets: PointSet,
+        side: Side,
+        draws: Sequence[RandomFeatures | None],
+    ) -> None:
+        """Store arrays NAME/KEY of shape (total, draws, ...)."""
+        represented = [self.model.similarity.represent(sets, side, draw) for draw in draws]
+        for key in represented[0]:
+            writer.rows(f"{name}/{key}", start, total, torch.stack([one[key] for one in represented], dim=1))
+
+    def _probe_features(self, sets: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return features after projection, times the square root of the logit scale as in the released probe.
+
+        A similarity without explicit features is probed on the weighted mean of its points.
+        """
+        represented = self.model.similarity.represent(sets, "image", draw)
+        features = represented.get("features")
+        if features is None:
+            features = sets.weighted_mean()
+        return features * self.model.similarity.logit_scale().sqrt()
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random features of one dataset: several draws to score with, one to probe with; [None] where none are used."""
+
+    scoring: list[RandomFeatures | None]
+    probe: RandomFeatures | None
+
+
+def _draws(encoder: Encoder, dataset: Dataset) -> Draws:
+    evaluation, similarity = encoder.evaluation, encoder.model.similarity
+    settings, probe = evaluation.random_features, evaluation.linear_probe
+
+    def draw(use: str, index: int, number: int) -> RandomFeatures | None:
+        seed = derive(use, encoder.run.config.seed, dataset.name, index)
+        generator = torch.Generator().manual_seed(seed)
+        dim, estimator = encoder.model.towers.embed_dim, settings.estimator or EVALUATION_ESTIMATOR
+        return similarity.draw(dim, generator, number=number, estimator=estimator, device=encoder.device)
+
+    count = settings.draws if similarity.uses_random_features else 1
+    to_probe = draw("probe draw", 0, probe.random_features)
+    if to_probe is not None and probe.released_scaling:
+        to_probe = replace(to_probe, nominal=RELEASED_NORMALISER)
+    return Draws([draw("scoring draw", index, settings.number) for index in range(count)], to_probe)

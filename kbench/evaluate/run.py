@@ -1,0 +1,80 @@
+"""A trained run as evaluation sees it: its configuration, its card, and its similarity without the towers."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from kbench import files, similarity
+from kbench.benchmark import dataset as benchmark
+from kbench.benchmark.dataset import Dataset
+from kbench.errors import UserError
+from kbench.experiment.load import read_run
+from kbench.experiment.schema import Evaluation, RunConfig
+from kbench.results.schema import ModelCard
+from kbench.similarity.base import Similarity
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """The folder of a finished run. Raises UserError where the run is not finished or its files do not match."""
+
+    folder: Path
+
+    @functools.cached_property
+    def config(self) -> RunConfig:
+        """The frozen configuration."""
+        return read_run(self.folder / "config.json")
+
+    @functools.cached_property
+    def card(self) -> ModelCard:
+        """The model's card; its hash must be that of the weights."""
+        path = self.folder / "model.json"
+        if not path.exists():
+            raise UserError(f"no trained model in {self.folder}: run `kbench pretrain` first")
+        try:
+            card = ModelCard.model_validate(files.read_json(path))
+        except ValidationError as error:
+            raise UserError(f"{path} is not a model card: {error.errors()[0]['msg']}") from error
+        if card.config_hash != self.config.hash:
+            raise UserError(f"{path} belongs to configuration {card.config_hash}, not to {self.config.hash}")
+        return card
+
+    @property
+    def weights(self) -> Path:
+        """The weights; UserError if they are not those of the card."""
+        path = self.folder / "model.safetensors"
+        if not path.exists() or files.sha256(path) != self.card.checkpoint_sha256:
+            raise UserError(f"{path} is missing or differs from model.json: delete model.json and pretrain again")
+        return path
+
+    @functools.cached_property
+    def similarity(self) -> Similarity:
+        """The similarity with its learned scale; point sets were embedded when features were made."""
+        created = similarity.create(self.config.similarity, self.config.similarity_settings, None)
+        wanted = created.state_dict().keys()
+        try:
+            with safe_open(self.weights, "pt") as tensors:
+                created.load_state_dict({name: tensors.get_tensor(f"similarity.{name}") for name in wanted})
+        except (SafetensorError, RuntimeError) as error:
+            raise UserError(f"{self.weights} does not hold this similarity: {error}") from error
+        return created.eval()
+
+
+def read_evaluation(path: Path) -> tuple[str, Evaluation]:
+    """Return (experiment name, evaluation section) of a frozen evaluation.json."""
+    document = files.read_json(path)
+    try:
+        return document["experiment"], Evaluation.model_validate(document["evaluation"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{path} is not a frozen evaluation: {error}") from error
+
+
+def datasets(evaluation: Evaluation) -> list[Dataset]:
+    """Return the datasets of an evaluation; in a smoke run, stand-ins of the embedded world under the same names."""
+    chosen = [benchmark.get(name) for name in evaluation.datasets]
+    if not evaluation.synthetic:
+        return chosen
+    return [benchmark.get(dataset.stand_in).model_copy(update={"name": dataset.name}) for dataset in chosen]

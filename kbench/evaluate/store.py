@@ -1,0 +1,85 @@
+"""Feature folders: memory-mapped arrays that count as present only with their record, written last."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kbench import files
+from kbench.errors import UserError
+
+RECORD = "features.json"
+
+
+class Writer:
+    """Writes arrays row by row into a folder that takes its final name only when `finish` is called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.final, self.folder = folder, folder.with_name(f".{folder.name}.part")
+        self.arrays: dict[str, np.memmap] = {}
+        try:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"cannot write {folder}: {error.strerror}") from error
+
+    def rows(self, name: str, start: int, total: int, values: torch.Tensor | np.ndarray) -> None:
+        """Put `values` at rows start... of an array with `total` rows, which is made at its first rows."""
+        values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+        if name not in self.arrays:
+            path = self.folder / f"{name}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.arrays[name] = np.lib.format.open_memmap(path, "w+", values.dtype, (total, *values.shape[1:]))
+        self.arrays[name][start : start + len(values)] = values
+
+    def whole(self, name: str, values: torch.Tensor | np.ndarray | list[int]) -> None:
+        """Put a whole array."""
+        values = values if isinstance(values, torch.Tensor) else np.asarray(values)
+        self.rows(name, 0, len(values), values)
+
+    def finish(self, key: dict[str, Any]) -> None:
+        """Write the record and move the folder to its final name, replacing features made with another key."""
+        for array in self.arrays.values():
+            array.flush()
+        shapes = {name: list(array.shape) for name, array in self.arrays.items()}
+        self.arrays = {}
+        files.write_json(self.folder / RECORD, {"key": key, "arrays": shapes})
+        shutil.rmtree(self.final, ignore_errors=True)
+        self.folder.rename(self.final)
+
+
+class Reader:
+    """The arrays of a feature folder, memory-mapped. Raises UserError if it is absent, corrupt or incomplete."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / RECORD).exists():
+            raise UserError(f"no features in {folder}: run `kbench features` first")
+        record = files.read_json(folder / RECORD)
+        if not isinstance(record, dict) or not {"key", "arrays"} <= record.keys():
+            raise UserError(f"{folder / RECORD} is not a feature record")
+        self.key: dict[str, Any] = record["key"]
+        self.shapes: dict[str, list[int]] = record["arrays"]
+
+    def array(self, name: str) -> np.ndarray:
+        """Return one array; its shape must be the record's."""
+        path = self.folder / f"{name}.npy"
+        try:
+            values = np.load(path, mmap_mode="c")
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"feature file {path} is missing or corrupt: {error}") from error
+        if list(values.shape) != self.shapes.get(name):
+            raise UserError(f"feature file {path} has shape {list(values.shape)}, not {self.shapes.get(name)}")
+        return values
+
+    def representation(self, name: str, draw: int) -> dict[str, torch.Tensor]:
+        """Return what the similarity compares, of one random-feature draw: every array NAME/KEY, draw by draw."""
+        keys = [array.removeprefix(f"{name}/") for array in self.shapes if array.startswith(f"{name}/")]
+        return {key: torch.from_numpy(self.array(f"{name}/{key}")[:, draw]) for key in keys}
+
+
+def present(folder: Path, key: dict[str, Any]) -> bool:
+    """Return whether finished features with exactly this key are in the folder."""
+    return (folder / RECORD).exists() and Reader(folder).key == key

@@ -1,0 +1,1 @@
+"""Experiment files: validated, resolved into frozen run configurations. Nothing here imports torch."""

@@ -1,0 +1,156 @@
+"""Read an experiment file, check every name in it, and resolve it into runs."""
+
+import difflib
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from kbench.benchmark import dataset as benchmark
+from kbench.errors import UserError, unknown
+from kbench.experiment.schema import Experiment, RunConfig, Variant
+from kbench.experiment.smoke import shrink
+from kbench.files import read_json
+from kbench.towers import config as towers
+
+EXPERIMENTS = Path("workflow/experiments")
+"""Where `--config experiment=NAME` looks, relative to the working directory."""
+
+
+def names() -> list[str]:
+    """Return the names of the experiment files."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+
+
+def find(name: str) -> Path:
+    """Return the path of an experiment given by name or path; UserError with the nearest match if there is none."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else EXPERIMENTS / f"{name}.yaml"
+    if path.is_file():
+        return path
+    if name.endswith((".yaml", ".yml")):
+        raise UserError(f"no such experiment file: {name}")
+    raise unknown("experiment", name, names())
+
+
+def load(name: str, smoke: bool = False) -> Experiment:
+    """Read and validate an experiment by name or path; with `smoke`, shrink it to a minute of CPU time.
+
+    Raises UserError naming the key, what is legal and the nearest match.
+    """
+    path = find(name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is not an experiment: it must be a mapping of keys")
+    try:
+        experiment = Experiment.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error, Experiment)}") from error
+    if smoke:
+        experiment = shrink(experiment)
+    _check_names(experiment)
+    return experiment
+
+
+def resolve(experiment: Experiment) -> list[RunConfig]:
+    """Return the frozen configuration of every run: variants by seeds, with every default written out.
+
+    Raises UserError for settings a similarity does not have or an objective it cannot be trained with.
+    """
+    config = towers.load(experiment.towers)
+    return [
+        RunConfig(
+            variant=variant.name,
+            similarity=variant.similarity,
+            similarity_settings=_settings(variant),
+            objective=_objective(experiment, variant),
+            seed=seed,
+            corpus=experiment.corpus,
+            towers=config,
+            training=experiment.training,
+        )
+        for variant in experiment.variants
+        for seed in experiment.seeds
+    ]
+
+
+def read_run(path: Path) -> RunConfig:
+    """Read a frozen run configuration; UserError if it is not one."""
+    try:
+        return RunConfig.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error, RunConfig)}") from error
+
+
+def _check_names(experiment: Experiment) -> None:
+    from kbench import objective, similarity
+
+    for variant in experiment.variants:
+        if variant.similarity not in similarity.names():
+            raise unknown("variant", variant.similarity, similarity.names())
+        if (variant.objective or experiment.objective) not in objective.names():
+            raise unknown("objective", variant.objective or experiment.objective, objective.names())
+    for name in experiment.evaluation.datasets:
+        benchmark.get(name)
+
+
+def _settings(variant: Variant) -> dict[str, Any]:
+    from kbench import similarity
+
+    return similarity.create(variant.similarity, variant.set, None).settings.model_dump(mode="json")
+
+
+def _objective(experiment: Experiment, variant: Variant) -> str:
+    from kbench import objective, similarity
+
+    name = variant.objective or experiment.objective
+    reason = objective.create(name).refuse(similarity.create(variant.similarity, variant.set, None))
+    if reason:
+        raise UserError(f"variant '{variant.name}' cannot be trained with objective '{name}': {reason}")
+    return name
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first problem of a validation error in one line, with the nearest legal key for an unknown one."""
+    # An unknown key often explains a missing one, so it is named first.
+    problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        seen = "" if problem["type"] == "missing" else f" (seen: {problem['input']!r})"
+        return f"{place or 'the file'}: {problem['msg']}{seen}"
+    legal = sorted(_keys(model, problem["loc"][:-1]))
+    near = difflib.get_close_matches(str(problem["loc"][-1]), legal, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    return f"unknown key '{place}'{hint} Legal: {', '.join(legal)}"
+
+
+def _keys(model: type[BaseModel], place: tuple[str | int, ...]) -> set[str]:
+    """Return the legal keys of the section at a place of the file."""
+    sections: list[Any] = [model]
+    for part in place:
+        inner = [s.model_fields[part].annotation for s in sections if _is_model(s) and part in s.model_fields]
+        # A list index or the tag of a union stays at the same sections.
+        sections = [leaf for annotation in inner for leaf in _leaves(annotation)] if inner else _tagged(sections, part)
+    return {key for section in sections if _is_model(section) for key in section.model_fields}
+
+
+def _tagged(sections: list[Any], tag: str | int) -> list[Any]:
+    chosen = [
+        s for s in sections if "kind" in s.model_fields and tag in typing.get_args(s.model_fields["kind"].annotation)
+    ]
+    return chosen or sections
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _leaves(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that occur in a type such as `tuple[Variant, ...]` or `Crop | None`."""
+    if _is_model(annotation):
+        return [annotation]
+    return [leaf for part in typing.get_args(annotation) for leaf in _leaves(part)]

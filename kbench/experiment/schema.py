@@ -1,0 +1,160 @@
+"""What an experiment file may say, and the frozen configuration of one run."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kbench.corpus.kinds import AnyCorpus
+from kbench.files import canonical_hash
+from kbench.towers.config import TowerConfig
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Crop(Section):
+    """Random resized crop, the only augmentation of the published recipe."""
+
+    scale: tuple[float, float] = Field(default=(0.5, 1.0), description="range of the crop's share of the area")
+    flip: bool = Field(default=False, description="mirror every other image; the published recipe does not")
+
+
+class Training(Section):
+    """The optimisation recipe; defaults are those of the released code where it states one."""
+
+    batch_size: int = Field(gt=1, description="effective batch size: pairs that the loss compares with each other")
+    epochs: float = Field(gt=0, description="passes over the corpus, possibly fractional")
+    warmup_epochs: float = Field(ge=0, description="epochs of linear warm-up")
+    learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate")
+    initial_learning_rate: float = Field(default=1e-6, ge=0, description="where the warm-up starts")
+    final_learning_rate: float = Field(default=1e-5, ge=0, description="where the cosine decay ends")
+    betas: tuple[float, float] = Field(default=(0.9, 0.98), description="AdamW's moment decay rates")
+    eps: float = Field(default=1e-8, gt=0, description="AdamW's epsilon")
+    weight_decay: float = Field(default=0.5, ge=0, description="AdamW's decoupled decay, on matrices only")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="autocast type")
+    crop: Crop | None = Field(default=None, description="random resized crop; null: resize and centre crop")
+    selection: Literal["last"] = Field(default="last", description="which checkpoint is evaluated")
+
+    @model_validator(mode="after")
+    def _warm_up_fits(self) -> "Training":
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be less than epochs {self.epochs}")
+        return self
+
+
+class Variant(Section):
+    """One similarity to train: its registered name and the settings that differ from its defaults."""
+
+    similarity: str = Field(description="a name of `kbench variants`")
+    label: str | None = Field(default=None, pattern=r"^[a-z0-9.-]+$", description="name in tables; default: similarity")
+    set: dict[str, Any] = Field(default={}, description="settings of the similarity")
+    objective: str | None = Field(default=None, description="overrides the experiment's objective")
+
+    @property
+    def name(self) -> str:
+        """The label in tables and run names."""
+        return self.label or self.similarity
+
+
+class RandomFeatures(Section):
+    """Random Fourier features in evaluation."""
+
+    number: int = Field(default=1024, gt=0, description="features per draw; 1024 in the released code")
+    draws: int = Field(default=1, ge=1, description="independent draws; the table reports mean and sd over them")
+    estimator: str | None = Field(default=None, description="how frequencies are drawn; null: kbench's default")
+
+
+class LinearProbe(Section):
+    """The published logistic regression; its grid is logspace(-6, 6, 97), searched coarse to fine."""
+
+    strides: tuple[int, ...] = Field(default=(16, 8, 4, 2, 1), min_length=1, description="grid strides, in order")
+    random_features: int = Field(default=512, gt=0, description="random features of the probe")
+    released_scaling: bool = Field(
+        default=True,
+        description="scale them by sqrt(2/1024) as the released code does, whatever their number",
+    )
+    max_iterations: int = Field(default=1000, gt=0, description="L-BFGS iterations per fit")
+
+
+class Evaluation(Section):
+    """What every trained model is scored on."""
+
+    datasets: tuple[str, ...] = Field(min_length=1, description="names of `kbench datasets`")
+    random_features: RandomFeatures = RandomFeatures()
+    linear_probe: LinearProbe = LinearProbe()
+    batch_size: int = Field(default=256, gt=0, description="images encoded at once; does not change results")
+    synthetic: bool = Field(default=False, description="read the embedded world in place of real data (smoke runs)")
+
+
+class Resources(Section):
+    """What one pretraining job asks the machine or the scheduler for; never part of a run's identity."""
+
+    threads: int = Field(default=1, ge=1, description="CPU threads")
+    workers: int = Field(default=1, ge=0, description="data loader processes")
+    gpus: int = Field(default=0, ge=0, description="accelerators")
+    memory_gb: int = Field(default=4, ge=1, description="main memory, gigabytes")
+    hours: float = Field(default=1, gt=0, description="time limit")
+
+
+class Experiment(Section):
+    """An experiment file: one corpus, several similarity variants and seeds, evaluation datasets."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="name of the experiment and of its results folder")
+    description: str = Field(description="one sentence")
+    corpus: AnyCorpus
+    towers: str = Field(description="tower configuration: kbench's, open_clip's, or a path to a JSON file")
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    objective: str = Field(default="infonce", description="a name of kbench.objective")
+    seeds: tuple[int, ...] = Field(min_length=1, description="training seeds")
+    training: Training
+    evaluation: Evaluation
+    resources: Resources = Resources()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_names(cls, values: Any) -> Any:
+        # `variants: [cosine, wpse-gaussian]` is short for `[{similarity: cosine}, ...]`.
+        if isinstance(values, dict) and isinstance(values.get("variants"), list):
+            variants = [{"similarity": v} if isinstance(v, str) else v for v in values["variants"]]
+            values = {**values, "variants": variants}
+        return values
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Experiment":
+        labels = [variant.name for variant in self.variants]
+        for what, items in (
+            ("variants", labels),
+            ("seeds", self.seeds),
+            ("datasets", self.evaluation.datasets),
+        ):
+            repeated = {item for item in items if list(items).count(item) > 1}
+            if repeated:
+                raise ValueError(f"{what} named twice: {', '.join(map(str, sorted(repeated)))}; give a label to one")
+        return self
+
+
+class RunConfig(Section):
+    """Everything that decides the outcome of one run, with every default written out. Its hash is its identity."""
+
+    schema_version: int = 1
+    variant: str = Field(description="label in tables")
+    similarity: str
+    similarity_settings: dict[str, Any] = Field(description="every setting, defaults included")
+    objective: str
+    seed: int
+    corpus: AnyCorpus
+    towers: TowerConfig
+    training: Training
+
+    @property
+    def hash(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON; the label is not part of it."""
+        return canonical_hash(self.model_dump(mode="json", exclude={"variant"}))
+
+    @property
+    def run(self) -> str:
+        """The run's name, VARIANT-sSEED-HASH."""
+        return f"{self.variant}-s{self.seed}-{self.hash[:8]}"

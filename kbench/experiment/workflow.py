@@ -1,0 +1,72 @@
+"""What the Snakefile needs to know: the experiment's runs, where files lie, and the options that say so."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from kbench.benchmark import dataset as benchmark
+from kbench.corpus.kinds.world import WorldCorpus
+from kbench.errors import UserError, unknown
+from kbench.experiment.freeze import freeze
+from kbench.experiment.load import load, resolve
+from kbench.files import canonical_hash
+
+SETTINGS = {"experiment", "smoke", "data", "results", "image"}
+"""Keys of `snakemake --config`."""
+
+
+DEFAULT_IMAGE = Path("containers/kbench.sif")
+"""Image of `--use-singularity` unless `--config image=` names another."""
+
+
+class Workflow:
+    """An experiment laid out for Snakemake; making one writes its frozen configurations."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        for key in config:
+            if key not in SETTINGS:
+                raise unknown("--config key", key, SETTINGS)
+        self.experiment = load(str(config.get("experiment", "demo")), smoke=_flag(config.get("smoke", False)))
+        runs = resolve(self.experiment)
+        self.runs = [run.run for run in runs]
+        self.results = Path(config.get("results", "results")) / self.experiment.name
+        self.world_settings = self._world_settings()
+        self.data = config.get("data") or os.environ.get("KBENCH_DATA")
+        self.image = str(Path(config.get("image") or DEFAULT_IMAGE).resolve())
+        freeze(self.experiment, runs, self.results)
+
+    def path(self, *parts: str) -> str:
+        """Return a path below the results folder; may hold wildcards."""
+        return str(self.results.joinpath(*parts))
+
+    @property
+    def world(self) -> str | None:
+        """Folder of the embedded world, named by its parameters, or None if nothing needs it."""
+        if self.world_settings is None:
+            return None
+        return self.path(f"world-{canonical_hash(self.world_settings.model_dump(mode='json'), 8)}")
+
+    @property
+    def world_ready(self) -> list[str]:
+        """The file whose presence says that the world is complete; none if nothing needs it."""
+        return [f"{self.world}.done"] if self.world else []
+
+    @property
+    def locations(self) -> str:
+        """Options that tell a command where the data lie."""
+        world = ["--world", f"'{self.world}'"] if self.world else []
+        data = ["--data", f"'{self.data}'"] if self.data else []
+        return " ".join(world + data)
+
+    def _world_settings(self) -> WorldCorpus | None:
+        corpus, evaluation = self.experiment.corpus, self.experiment.evaluation
+        if isinstance(corpus, WorldCorpus):
+            return corpus.model_copy(update={"name": "world"})
+        generated = any(benchmark.get(name).location == "world" for name in evaluation.datasets)
+        return WorldCorpus(kind="world") if generated or evaluation.synthetic else None
+
+
+def _flag(value: object) -> bool:
+    if str(value).lower() not in ("true", "false"):
+        raise UserError(f"--config smoke={value}: legal are true and false")
+    return str(value).lower() == "true"

@@ -1,0 +1,1 @@
+"""Pretraining of one run: the loop, its checkpoints and its schedule."""

@@ -1,0 +1,82 @@
+"""Towers, similarity and objective put together."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from kbench import files, objective, similarity
+from kbench.errors import UserError
+from kbench.experiment.schema import RunConfig
+from kbench.towers.model import Towers
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ContrastiveModel(nn.Module):
+    """Everything that pretraining learns. No branch on the similarity: it embeds, represents and compares."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self.towers = Towers(config.towers)
+        self.similarity = similarity.create(config.similarity, config.similarity_settings, self.towers.widths)
+        self.objective = objective.create(config.objective)
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1) * 255, persistent=False)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Turn uint8 images (B, 3, S, S) into float32 with ImageNet's mean and standard deviation removed."""
+        return (images.float() - self.mean) / self.std
+
+    def logits(self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return scaled scores (B, B) of every image (B, 3, S, S) uint8 with every caption (B, T).
+
+        Random features, where the similarity uses them, are drawn anew from the generator.
+        """
+        image_sets = self.similarity.embed(self.towers.encode_image(self.normalise(images)), "image")
+        text_sets = self.similarity.embed(self.towers.encode_text(tokens), "text")
+        draw = self.similarity.draw(self.towers.embed_dim, generator, device=images.device)
+        scores = self.similarity.compare(
+            self.similarity.represent(image_sets, "image", draw),
+            self.similarity.represent(text_sets, "text", draw),
+        )
+        return self.similarity.logit_scale() * scores
+
+    def forward(self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return the objective's loss on a batch, a scalar in nats."""
+        return self.objective(self.logits(images, tokens, generator))
+
+
+def save(model: ContrastiveModel, path: Path) -> str:
+    """Write the weights as safetensors, whole or not at all; returns the file's SHA-256."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with files.replacing(path) as temporary:
+        save_file(state, temporary)
+    return files.sha256(path)
+
+
+def load(config: RunConfig, path: Path) -> ContrastiveModel:
+    """Build the model of a run and read its weights.
+
+    Raises UserError if the file is absent, corrupt, or holds the weights of another architecture.
+    """
+    model = ContrastiveModel(config)
+    try:
+        state = load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"no trained model at {path}: run `kbench pretrain` first") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is corrupt: {error}") from error
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if expected != found:
+        different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        raise UserError(
+            f"{path} holds another architecture than run {config.run}: {len(different)} tensors differ, first "
+            f"{different[0]} (expected {expected.get(different[0])}, found {found.get(different[0])})"
+        )
+    model.load_state_dict(state)
+    return model.eval()

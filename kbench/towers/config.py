@@ -1,0 +1,66 @@
+"""Tower configurations: open_clip model JSON files, kbench's own or open_clip's."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kbench.errors import UserError, unknown
+
+OWN = Path(__file__).parent / "configs"
+
+
+class TowerConfig(BaseModel):
+    """An open_clip model configuration, plus what kbench adds to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="name of the configuration file, without its suffix")
+    embed_dim: int = Field(gt=0, description="dimension d of the shared embedding")
+    vision_cfg: dict[str, Any] = Field(description="open_clip's CLIPVisionCfg")
+    text_cfg: dict[str, Any] = Field(description="open_clip's CLIPTextCfg; vocab_size follows from words if given")
+    quick_gelu: bool = Field(default=False, description="use x * sigmoid(1.702 x) in open_clip's own blocks")
+    custom_text: bool = Field(default=True, description="open_clip's key; kbench always keeps the towers apart")
+    words: tuple[str, ...] | None = Field(
+        default=None,
+        description="restrict the vocabulary to the byte pairs of these words and one row for the rest",
+    )
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input image, pixels."""
+        size = self.vision_cfg["image_size"]
+        return size if isinstance(size, int) else size[0]
+
+    @property
+    def context_length(self) -> int:
+        """Number of text tokens, padding included."""
+        return self.text_cfg.get("context_length", 77)
+
+
+def names() -> list[str]:
+    """Return the names of kbench's own tower configurations."""
+    return sorted(path.stem for path in OWN.glob("*.json"))
+
+
+def load(name: str) -> TowerConfig:
+    """Read a tower configuration: a path to a JSON file, one of kbench's own, or one of open_clip's.
+
+    Raises UserError for an unknown name or a file that is not an open_clip model configuration.
+    """
+    path = Path(name) if name.endswith(".json") else OWN / f"{name}.json"
+    if not path.exists():
+        path = _open_clip_folder() / f"{name}.json"
+    if not path.exists():
+        raise unknown("tower configuration", name, names() + [file.stem for file in _open_clip_folder().glob("*.json")])
+    try:
+        return TowerConfig(name=path.stem, **json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise UserError(f"{path} is not a tower configuration: {error}") from error
+
+
+def _open_clip_folder() -> Path:
+    # find_spec does not import open_clip, which takes seconds.
+    return Path(importlib.util.find_spec("open_clip").origin).parent / "model_configs"

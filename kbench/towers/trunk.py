@@ -1,0 +1,78 @@
+"""Small image trunks for experiments that train on a CPU, registered with timm so that open_clip builds them by name.
+
+A plain patch embedding does not learn shapes from a few thousand small images; a convolutional stem before one or two
+transformer blocks does.
+"""
+
+from typing import Any
+
+import torch
+from timm.models import VisionTransformer, register_model
+from torch import nn
+
+
+class ConvolutionalStem(nn.Module):
+    """3x3 convolutions with batch norm and ReLU that turn (B, 3, S, S) into (B, (S/8)^2, width) tokens.
+
+    It stands where timm's VisionTransformer expects its patch embedding.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 32,
+        patch_size: int = 8,
+        in_chans: int = 3,
+        embed_dim: int = 64,
+        **_: Any,
+    ) -> None:
+        super().__init__()
+        self.patch_size = (patch_size, patch_size)
+        self.grid_size = (img_size // patch_size,) * 2
+        self.num_patches = self.grid_size[0] ** 2
+        widths = [in_chans, embed_dim // 4, embed_dim // 2, embed_dim, embed_dim, embed_dim]
+        layers: list[nn.Module] = []
+        for before, after, stride in zip(widths[:-1], widths[1:], (2, 2, 1, 1, 2), strict=True):
+            layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (B, num_patches, width)."""
+        return self.layers(images).flatten(2).transpose(1, 2)
+
+
+class ConvolutionalVisionTransformer(VisionTransformer):
+    """A VisionTransformer over a convolutional stem whose class token starts from the maximum over the patches."""
+
+    def _pos_embed(self, x: torch.Tensor) -> torch.Tensor:
+        summary = self.cls_token + x.amax(dim=1, keepdim=True)
+        return torch.cat([summary, x], dim=1) + self.pos_embed
+
+
+def _build(width: int, depth: int, **kwargs: Any) -> ConvolutionalVisionTransformer:
+    kwargs.pop("pretrained_cfg", None)
+    kwargs.pop("pretrained_cfg_overlay", None)
+    kwargs.pop("cache_dir", None)
+    model = ConvolutionalVisionTransformer(
+        img_size=32,
+        patch_size=8,
+        embed_dim=width,
+        depth=depth,
+        num_heads=4,
+        embed_layer=ConvolutionalStem,
+        num_classes=0,
+        **kwargs,
+    )
+    model.default_cfg = {"pool_size": None, "input_size": (3, 32, 32)}
+    return model
+
+
+@register_model
+def kbench_conv_vit_tiny(pretrained: bool = False, **kwargs: Any) -> ConvolutionalVisionTransformer:
+    """Width 64, one block, 16 patches of a 32-pixel image."""
+    return _build(width=64, depth=1, **kwargs)
+
+
+@register_model
+def kbench_conv_vit_small(pretrained: bool = False, **kwargs: Any) -> ConvolutionalVisionTransformer:
+    """Width 128, two blocks, 16 patches of a 32-pixel image."""
+    return _build(width=128, depth=2, **kwargs)

@@ -1,0 +1,33 @@
+if experiment.world:
+
+    rule world:
+        output:
+            touch(f"{experiment.world}.done"),
+        log:
+            experiment.path("logs", "world.log"),
+        benchmark:
+            experiment.path("benchmarks", "world.tsv")
+        params:
+            folder=subpath(output[0], strip_suffix=".done"),
+            seed=experiment.world_settings.seed,
+            pairs=experiment.world_settings.pairs,
+            images=experiment.world_settings.evaluation_images,
+        shell:
+            "kbench world make --output '{params.folder}' --seed {params.seed} --pairs {params.pairs}"
+            " --eval-images {params.images} > '{log}' 2>&1"
+
+
+rule corpus:
+    input:
+        config=ancient(experiment.path("runs", experiment.runs[0], "config.json")),
+        world=experiment.world_ready,
+    output:
+        experiment.path("corpus.json"),
+    log:
+        experiment.path("logs", "corpus.log"),
+    benchmark:
+        experiment.path("benchmarks", "corpus.tsv")
+    params:
+        locations=experiment.locations,
+    shell:
+        "kbench corpus verify --config '{input.config}' --output '{output}' {params.locations} > '{log}' 2>&1"

@@ -1,0 +1,38 @@
+rule features:
+    input:
+        weights=experiment.path("runs", "{run}", "model.safetensors"),
+        card=experiment.path("runs", "{run}", "model.json"),
+        evaluation=experiment.path("evaluation.json"),
+        world=experiment.world_ready,
+    output:
+        experiment.path("runs", "{run}", "features.json"),
+    log:
+        experiment.path("logs", "features", "{run}.log"),
+    benchmark:
+        experiment.path("benchmarks", "features", "{run}.tsv")
+    threads: experiment.experiment.resources.threads
+    resources:
+        mem_mb=experiment.experiment.resources.memory_gb * 1000,
+    params:
+        folder=subpath(input.card, parent=True),
+        locations=experiment.locations,
+    shell:
+        "kbench features --run '{params.folder}' --evaluation '{input.evaluation}' {params.locations} > '{log}' 2>&1"
+
+
+rule evaluate:
+    input:
+        features=experiment.path("runs", "{run}", "features.json"),
+        evaluation=experiment.path("evaluation.json"),
+    output:
+        experiment.path("runs", "{run}", "evaluation.json"),
+    log:
+        experiment.path("logs", "evaluate", "{run}.log"),
+    benchmark:
+        experiment.path("benchmarks", "evaluate", "{run}.tsv")
+    resources:
+        mem_mb=experiment.experiment.resources.memory_gb * 1000,
+    params:
+        folder=subpath(input.features, parent=True),
+    shell:
+        "kbench evaluate --run '{params.folder}' --evaluation '{input.evaluation}' > '{log}' 2>&1"

@@ -1,0 +1,32 @@
+rule compare:
+    input:
+        experiment.path("experiment.json"),
+        expand(experiment.path("runs", "{run}", "evaluation.json"), run=experiment.runs),
+    output:
+        experiment.path("table.csv"),
+        experiment.path("table.json"),
+    log:
+        experiment.path("logs", "compare.log"),
+    benchmark:
+        experiment.path("benchmarks", "compare.tsv")
+    params:
+        folder=subpath(input[0], parent=True),
+    shell:
+        "kbench compare '{params.folder}' > '{log}' 2>&1"
+
+
+rule report:
+    input:
+        experiment.path("table.json"),
+    output:
+        experiment.path("report", "index.html"),
+        experiment.path("report", "report.md"),
+        experiment.path("report", "report.tex"),
+    log:
+        experiment.path("logs", "report.log"),
+    benchmark:
+        experiment.path("benchmarks", "report.tsv")
+    params:
+        folder=subpath(input[0], parent=True),
+    shell:
+        "kbench report '{params.folder}' > '{log}' 2>&1"

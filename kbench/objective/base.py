@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from kbench.errors import UserError
 from kbench.similarity.base import Similarity
 
 
@@ -19,7 +20,9 @@ class Objective(nn.Module, ABC):
     blind_to_shift: ClassVar[bool] = False
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the loss, a scalar, of logits (B, B) whose diagonal holds the pairs that belong together."""
+        """Return the loss, a scalar, of logits (B, B) with the true pairs on the diagonal."""
+        if logits.ndim != 2 or logits.shape[0] != logits.shape[1]:
+            raise UserError(f"logits have shape {tuple(logits.shape)}; an objective needs (B, B)")
         with torch.autocast(logits.device.type, enabled=False):
             return self.loss(logits if logits.dtype == torch.float64 else logits.float())
 

@@ -29,6 +29,7 @@ class Similarity(nn.Module, ABC):
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
+    remark: ClassVar[str] = ""
     largest_score: ClassVar[float] = float("inf")
     Settings: ClassVar[type[Settings]] = Settings
     takes: ClassVar[type[Pooled] | type[MeanToken] | type[Tokens] | type[WeightedTokens]]
@@ -46,6 +47,10 @@ class Similarity(nn.Module, ABC):
         """Return explicit features (B, F) whose inner product is the score, or None where there are none."""
         return None
 
+    def prepare(self, sets: PointSet, side: Side) -> PointSet:
+        """Return the set that `pairwise` compares: here with points of norm 1."""
+        return sets.unit()
+
     def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return the scores (B, C) of representations without explicit features."""
         raise TypeError(f"{self.name} always has explicit features")
@@ -53,6 +58,11 @@ class Similarity(nn.Module, ABC):
     def class_features(self, means: torch.Tensor) -> torch.Tensor:
         """Return a class's features (n, F) from the means of its prompts' features."""
         return means
+
+    @classmethod
+    def has_features(cls) -> bool:
+        """Return whether there are explicit features, given a draw if the variant uses random ones."""
+        return cls.features is not Similarity.features
 
     @property
     def uses_random_features(self) -> bool:
@@ -113,7 +123,7 @@ class Similarity(nn.Module, ABC):
         with _autocast_off(sets.points):
             single = sets.at_least_single()
             features = self.features(single, side, draw)
-            representation = vars(single.unit()) if features is None else {"features": features}
+            representation = vars(self.prepare(single, side)) if features is None else {"features": features}
         _check_finite(representation, sets, side)
         return dict(representation)
 
@@ -125,16 +135,17 @@ class Similarity(nn.Module, ABC):
                 return images["features"] @ texts["features"].T
             return self._in_chunks(images, texts)
 
-    def class_scores(
-        self, images: Representation, prompts: Representation, classes: torch.Tensor
-    ) -> torch.Tensor:
+    def class_scores(self, images: Representation, prompts: Representation, classes: torch.Tensor) -> torch.Tensor:
         """Return the scores (B, n) of images with classes, from P prompts and the class (P,) of each.
 
         A class is the plain mean of its prompts' features, or the mean of their scores where there are no
         features.
         """
         members = torch.nn.functional.one_hot(classes).to(next(iter(images.values())))
-        share = members / members.sum(0).clamp(min=1)
+        counts = members.sum(0)
+        if not counts.all():
+            raise UserError(f"class {int((counts == 0).nonzero()[0])} has no prompt")
+        share = members / counts
         if "features" in prompts:
             with _autocast_off(share):
                 means = self.class_features(share.T @ prompts["features"])
@@ -169,16 +180,14 @@ def _autocast_off(tensor: torch.Tensor) -> torch.autocast:
 
 
 def _check_finite(representation: Representation, sets: PointSet, side: Side) -> None:
-    # Looking at the small result is cheap; only when it is bad are the inputs searched for the cause.
-    if all(bool(x.isfinite().all()) for x in representation.values()):
+    # Looking at the small arrays is cheap; only when one is bad are all searched for the cause.
+    if all(bool(x.isfinite().all()) for x in (sets.weights, *representation.values())):
         return
-    for name, tensor in {**vars(sets), **representation}.items():
+    for name, tensor in (*vars(sets).items(), *representation.items()):
         bad = (~tensor.isfinite()).nonzero()
         if len(bad):
             where = tuple(bad[0].tolist())
-            raise UserError(
-                f"{side} {name} hold {len(bad)} non-finite values, the first {tensor[where]} at {where}"
-            )
+            raise UserError(f"{side}_{name} hold {len(bad)} non-finite values, the first {tensor[where]} at {where}")
 
 
 def _check_dimensions(images: Representation, texts: Representation) -> None:

@@ -25,9 +25,7 @@ class RandomFeatures:
         if len(frequencies) != 2 or 0 in frequencies:
             raise UserError(f"frequencies have shape {frequencies}; legal: (features, d), both at least 1")
         if phases != frequencies[:1]:
-            raise UserError(
-                f"phases have shape {phases}, but frequencies {frequencies} ask for {frequencies[:1]}"
-            )
+            raise UserError(f"phases have shape {phases}, but frequencies {frequencies} ask for {frequencies[:1]}")
 
     @property
     def factor(self) -> float:

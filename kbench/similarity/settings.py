@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kbench.errors import UserError, unknown
+from kbench.similarity import estimators
 
 RELEASED = "released code of arXiv 2404.19228"
 ASSUMED = "an assumption: not published"
@@ -54,7 +55,7 @@ class KernelSettings(Settings):
     a1: float = Field(2 / 3, ge=0, description=f"share of the linear kernel; {RELEASED}")
     a2: float = Field(1 / 3, ge=0, description=f"share of the kernel k; {RELEASED}")
     features: int = Field(1024, ge=1, description=f"number of random features in training; {RELEASED}")
-    estimator: str = Field("rff", description=f"random features in training; {RELEASED}")
+    estimator: Literal[*estimators.names()] = Field("rff", description=f"random features in training; {RELEASED}")
 
     @model_validator(mode="after")
     def _something_left(self) -> Self:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 
+from kbench.errors import UserError
 from kbench.similarity.kernels.base import Kernel
 
 
@@ -14,6 +15,7 @@ class Estimator(ABC):
 
     name: ClassVar[str]
     formula: ClassVar[str]
+    source: ClassVar[str]
 
     @classmethod
     @abstractmethod
@@ -26,6 +28,23 @@ class Estimator(ABC):
         """
 
 
-def uniform_phases(number: int, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
-    """Return (number,) independent phases, uniform on [0, 2 pi)."""
-    return 2 * math.pi * torch.rand(number, generator=generator, dtype=dtype)
+def independent(kernel: Kernel, number: int, dim: int, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
+    """Return (number, dim) independent frequencies of the kernel's spectral law."""
+    scales = kernel.scales(torch.rand(number, generator=generator, dtype=torch.float64))
+    return scales[:, None].to(dtype) * torch.randn(number, dim, generator=generator, dtype=dtype)
+
+
+def cosine_and_sine(frequencies: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return frequencies (2 n, d) and phases (2 n,) that give the cosine and the sine of each of (n, d).
+
+    cos a cos b + sin a sin b = cos(a - b) has no second term for a random phase to average out.
+    """
+    quarter = frequencies.new_full((len(frequencies),), -math.pi / 2)
+    return torch.cat([frequencies, frequencies]), torch.cat([torch.zeros_like(quarter), quarter])
+
+
+def half(number: int, estimator: str) -> int:
+    """Return number / 2; UserError if that is not whole."""
+    if number % 2:
+        raise UserError(f"estimator '{estimator}' makes features in pairs; {number} is odd, legal: even numbers")
+    return number // 2

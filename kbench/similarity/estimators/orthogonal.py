@@ -2,34 +2,39 @@
 
 import torch
 
-from kbench.similarity.estimators.base import Estimator, uniform_phases
+from kbench.similarity.estimators.base import Estimator, cosine_and_sine, half
 from kbench.similarity.kernels.base import Kernel
 
 
 class Orthogonal(Estimator):
-    """Yu et al. 2016, "Orthogonal random features" (arXiv 1610.09072), for any mixture of Gaussians.
+    """Cosine and sine of orthogonal frequencies, for any mixture of Gaussians; the number has to be even.
 
-    Directions are uniform and orthogonal within a block of d; lengths are those of independent frequencies,
-    so every single frequency has the same law as without the orthogonality and the estimate stays unbiased.
+    Directions are uniform, and orthogonal within a block of d; a length is that of a normal vector times a
+    scale of the mixture, and the scales are stratified: one from each of n equally likely intervals, in
+    random order. Every single frequency keeps the kernel's spectral law, so the estimate stays unbiased.
     """
 
     name = "orthogonal"
-    formula = "frequencies orthogonal in blocks of d, one cosine with a uniform phase each"
+    formula = "frequencies orthogonal in blocks of d, stratified lengths; cosine and sine of each"
+    source = "Yu et al. 2016, arXiv 1610.09072; the stratification is kbench's"
 
     @classmethod
     def draw(
         cls, kernel: Kernel, number: int, dim: int, generator: torch.Generator, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return frequencies (number, dim) and phases (number,)."""
-        lengths = torch.randn(number, dim, generator=generator, dtype=dtype).norm(dim=1)
-        lengths = lengths * kernel.scales(number, generator).to(dtype)
-        frequencies = lengths[:, None] * orthogonal_directions(number, dim, generator, dtype)
-        return frequencies, uniform_phases(number, generator, dtype)
+        count = half(number, cls.name)
+        lengths = torch.randn(count, dim, generator=generator, dtype=dtype).norm(dim=1)
+        lengths = lengths * kernel.scales(_stratified(count, generator)).to(dtype)
+        return cosine_and_sine(lengths[:, None] * _directions(count, dim, generator, dtype))
 
 
-def orthogonal_directions(
-    number: int, dim: int, generator: torch.Generator, dtype: torch.dtype
-) -> torch.Tensor:
+def _stratified(number: int, generator: torch.Generator) -> torch.Tensor:
+    within = torch.rand(number, generator=generator, dtype=torch.float64)
+    return (torch.randperm(number, generator=generator) + within) / number
+
+
+def _directions(number: int, dim: int, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
     """Return (number, dim) unit vectors, uniform, orthogonal within each block of `dim` rows.
 
     The Q of a normal matrix is Haar distributed once the signs of R's diagonal are moved into it

@@ -11,9 +11,9 @@ import torch
 class Kernel(ABC):
     """A kernel k(v, t) of |v - t| that is positive definite in every dimension, with k(v, v) = 1.
 
-    By Schoenberg's theorem such a kernel is a mixture of Gaussians of different widths, so that its spectral
-    law (Bochner) is that of s z, with z a standard normal vector and s >= 0 an independent random number. A
-    kernel therefore says two things: its value, and how to draw s.
+    Such a kernel is a mixture of Gaussians of different widths (Schoenberg 1938, "Metric spaces and
+    completely monotone functions"), so that its spectral law is that of s z: z a standard normal vector, s >=
+    0 an independent random number. A kernel therefore says two things: its value, and the law of s.
     """
 
     name: ClassVar[str]
@@ -26,5 +26,11 @@ class Kernel(ABC):
         """Return k, elementwise, for the squared distances |v - t|^2."""
 
     @abstractmethod
-    def scales(self, number: int, generator: torch.Generator) -> torch.Tensor:
-        """Return (number,) independent draws of s, float64."""
+    def scales(self, uniform: torch.Tensor) -> torch.Tensor:
+        """Return draws of s (D,), made from as many numbers uniform on [0, 1), float64."""
+
+
+def half_normal(uniform: torch.Tensor) -> torch.Tensor:
+    """Return |n| > 0, n standard normal, from numbers uniform on [0, 1), exact in both tails."""
+    smallest = torch.finfo(uniform.dtype).eps / 4
+    return 2**0.5 * torch.erfinv(uniform.clamp(min=smallest))

@@ -15,6 +15,6 @@ class Gaussian(Kernel):
         """Return k for squared distances."""
         return torch.exp(squared_distance / (-2 * self.length**2))
 
-    def scales(self, number: int, generator: torch.Generator) -> torch.Tensor:
+    def scales(self, uniform: torch.Tensor) -> torch.Tensor:
         """Return the constant 1 / length."""
-        return torch.full((number,), 1 / self.length, dtype=torch.float64)
+        return torch.full_like(uniform, 1 / self.length)

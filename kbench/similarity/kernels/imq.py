@@ -2,7 +2,7 @@
 
 import torch
 
-from kbench.similarity.kernels.base import Kernel
+from kbench.similarity.kernels.base import Kernel, half_normal
 
 
 class InverseMultiquadric(Kernel):
@@ -19,6 +19,6 @@ class InverseMultiquadric(Kernel):
         """Return k for squared distances."""
         return torch.rsqrt(1 + squared_distance / self.length**2)
 
-    def scales(self, number: int, generator: torch.Generator) -> torch.Tensor:
+    def scales(self, uniform: torch.Tensor) -> torch.Tensor:
         """Return draws of |n| / length."""
-        return torch.randn(number, generator=generator, dtype=torch.float64).abs() / self.length
+        return half_normal(uniform) / self.length

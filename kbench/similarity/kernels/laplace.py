@@ -2,7 +2,7 @@
 
 import torch
 
-from kbench.similarity.kernels.base import Kernel
+from kbench.similarity.kernels.base import Kernel, half_normal
 
 
 class Laplace(Kernel):
@@ -20,7 +20,6 @@ class Laplace(Kernel):
         smallest = torch.finfo(squared_distance.dtype).tiny
         return torch.exp(squared_distance.clamp(min=smallest).sqrt() / -self.length)
 
-    def scales(self, number: int, generator: torch.Generator) -> torch.Tensor:
+    def scales(self, uniform: torch.Tensor) -> torch.Tensor:
         """Return draws of 1 / (length |n|)."""
-        normal = torch.randn(number, generator=generator, dtype=torch.float64).abs()
-        return 1 / (self.length * normal.clamp(min=torch.finfo(torch.float64).eps))
+        return 1 / (self.length * half_normal(uniform))

@@ -1,0 +1,60 @@
+"""List the similarity variants, objectives, kernels and estimators.
+
+Each variant comes with its formula, whether it has explicit features (an inner product that retrieval and the
+linear probe can use), and its parameters: default, legal range, meaning and source. All of them are set in an
+experiment file, or with --set in `kbench score`.
+
+Example:
+  kbench variants
+  kbench variants wpse-gaussian
+"""
+
+import argparse
+
+from kbench.errors import unknown
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("variant", nargs="?", help="only this variant")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the listing."""
+    from kbench import objective, similarity
+    from kbench.similarity import estimators, kernels
+
+    if arguments.variant is not None:
+        if arguments.variant not in similarity.names():
+            raise unknown("variant", arguments.variant, similarity.names())
+        print("\n".join(_variant(arguments.variant)))
+        return
+    for name in similarity.names():
+        print("\n".join(_variant(name)))
+    for title, package in (("objectives", objective), ("kernels", kernels), ("estimators", estimators)):
+        print(f"\n{title}:")
+        print("\n".join(f"  {name:<22} {package.get(name).formula}" for name in package.names()))
+
+
+def _variant(name: str) -> list[str]:
+    from kbench import similarity
+
+    variant = similarity.create(name)
+    features = "no" if not variant.has_features() else "random" if variant.uses_random_features else "yes"
+    heading = f"{name:<24} {variant.formula}   [explicit features: {features}; {variant.source}]"
+    remark = [f"    note: {variant.remark}"] if variant.remark else []
+    properties = variant.Settings.model_json_schema().get("properties", {})
+    return [heading, *remark, *(_parameter(key, value) for key, value in properties.items())]
+
+
+def _parameter(name: str, schema: dict) -> str:
+    default = schema["default"]
+    shown = f"{default:.4g}" if isinstance(default, float) else str(default)
+    return f"    {name} = {shown}   {_range(schema)}   {schema['description']}"
+
+
+def _range(schema: dict) -> str:
+    if "enum" in schema or "const" in schema:
+        return "one of " + ", ".join(schema.get("enum", [schema.get("const")]))
+    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    return " and ".join(f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema)

@@ -1,0 +1,35 @@
+"""The pairwise sigmoid objective of SigLIP."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import logsigmoid
+
+from kbench.objective.base import Objective
+
+INITIAL_BIAS = -10.0
+
+
+class Sigmoid(Objective):
+    """Every image-text combination of the batch is classified as a pair or not, with a learned bias b.
+
+    With one pair for B - 1 combinations of strangers the optimal log odds are l + b = PMI - log(B - 1).
+    """
+
+    name = "sigmoid"
+    formula = "-1/B sum_ij log sigmoid(z_ij (l_ij + b)), z_ij = 1 for i = j, else -1"
+    source = "Zhai et al. 2023 (SigLIP), arXiv 2303.15343, equation 1; b starts at -10"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor(INITIAL_BIAS))
+
+    def loss(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the loss in nats per image."""
+        signs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1
+        return -logsigmoid(signs * (logits + self.bias)).sum() / len(logits)
+
+    def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:
+        """Return l + b + log(B - 1)."""
+        return logits + self.bias + math.log(max(batch - 1, 1))

@@ -1,0 +1,31 @@
+"""Token-wise late interaction."""
+
+import torch
+
+from kbench.similarity.base import Representation, Similarity
+from kbench.similarity.sets import Tokens
+
+
+class Filip(Similarity):
+    """Every token keeps its best match on the other side; these are averaged a side, then over both sides.
+
+    A point of weight 0 is absent; weights have no other effect. A set without any point scores 0.
+    """
+
+    name = "filip"
+    formula = "1/2 mean_i max_j <v_i, t_j> + 1/2 mean_j max_i <v_i, t_j>, unit points"
+    source = "Yao et al. 2021, arXiv 2111.07783; both directions averaged, which is kbench's choice"
+    takes = Tokens
+
+    def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return the scores (B, C)."""
+        inner = torch.einsum("bmd,cnd->bcmn", images["points"], texts["points"])
+        present = (images["weights"] != 0)[:, None, :, None] & (texts["weights"] != 0)[:, None, :]
+        inner = inner.masked_fill(~present, -torch.inf)
+        return (_mean_of_best(inner, 3) + _mean_of_best(inner, 2)) / 2
+
+
+def _mean_of_best(inner: torch.Tensor, other: int) -> torch.Tensor:
+    best = inner.amax(other)
+    there = best > -torch.inf
+    return torch.where(there, best, 0).sum(2) / there.sum(2).clamp(min=1)

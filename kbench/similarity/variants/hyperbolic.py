@@ -1,0 +1,66 @@
+"""Negative distance in hyperbolic space."""
+
+import math
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from kbench.similarity.base import Representation, Similarity
+from kbench.similarity.sets import PointSet, Pooled, Side, Widths
+from kbench.similarity.settings import Settings
+
+LARGEST_ARGUMENT = math.asinh(2.0**15)  # of sinh, so that squares stay exact enough in float32
+
+
+class Hyperbolic(Similarity):
+    """MERU's Lorentzian distance, negated, without its entailment loss.
+
+    An embedding v (the mean of the present points of a set) is scaled by a side's learned factor, d^(-1/2) at
+    first and at most 1, and lifted onto the hyperboloid of curvature -c by the exponential map at its apex, x
+    = sinh(sqrt(c) |v|) v / (sqrt(c) |v|). With x_0 = sqrt(1 / c + |x|^2) the distance is arccosh(c (x_0 y_0 -
+    <x, y>)) / sqrt(c). The curvature is learned, within a factor of 10 of its start.
+    """
+
+    name = "hyperbolic"
+    formula = "-arccosh(c (x_0 y_0 - <x, y>)) / sqrt(c), x and y lifted pooled embeddings"
+    source = "Desai et al. 2023 (MERU), arXiv 2304.09172, sections 2 and 3"
+    largest_score = 0.0
+    takes = Pooled
+
+    class Settings(Settings):
+        """Parameters."""
+
+        curvature: float = Field(1, gt=0, description="curvature c at the start; MERU, arXiv 2304.09172")
+
+    def __init__(self, settings: Settings, widths: Widths | None = None) -> None:
+        super().__init__(settings, widths)
+        self.log_curvature_ratio = nn.Parameter(torch.zeros(()))
+        self.log_factor = nn.ParameterDict({side: torch.zeros(()) for side in ("image", "text")})
+
+    def prepare(self, sets: PointSet, side: Side) -> PointSet:
+        """Return sqrt(c) x of each set, as its one point."""
+        mean = sets.mean()
+        factor = (self.log_factor[side].to(mean.dtype).exp() * mean.shape[1] ** -0.5).clamp(max=1)
+        scaled = self._root_curvature(mean) * factor * mean
+        norm = scaled.norm(dim=1, keepdim=True).clamp(min=1e-8)
+        lifted = torch.sinh(norm.clamp(max=LARGEST_ARGUMENT)) / norm * scaled
+        return PointSet(lifted[:, None], lifted.new_ones(len(lifted), 1))
+
+    def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return the scores (B, C)."""
+        x, y = images["points"][:, 0], texts["points"][:, 0]
+        x_0, y_0 = (1 + x.square().sum(1)).sqrt(), (1 + y.square().sum(1)).sqrt()
+        # cosh(D) - 1 = 2 sinh(D / 2)^2 keeps small distances accurate, where arccosh has no derivative.
+        half = (torch.outer(x_0, y_0) - x @ y.T - 1) / 2
+        distance = 2 * torch.asinh(half.clamp(min=torch.finfo(half.dtype).eps).sqrt())
+        return -distance / self._root_curvature(x)
+
+    def clamp_(self) -> None:
+        """Bring the multiplier and the curvature back within their bounds."""
+        super().clamp_()
+        with torch.no_grad():
+            self.log_curvature_ratio.clamp_(-math.log(10), math.log(10))
+
+    def _root_curvature(self, like: torch.Tensor) -> torch.Tensor:
+        return (self.settings.curvature * self.log_curvature_ratio.to(like.dtype).exp()).sqrt()

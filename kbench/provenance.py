@@ -3,33 +3,28 @@
 import functools
 import os
 import platform
-import subprocess
 from pathlib import Path
 
-from kbench import __version__
+from kbench import __version__, files
 
 IMAGE_VARIABLE = "KBENCH_IMAGE_DIGEST"
 """Set for jobs in a container by the workflow: SHA-256 of the SIF, or the image's digest."""
 
 
+DECIDES = ("benchmark", "corpus", "evaluate", "objective", "pretrain", "similarity", "towers", "world")
+"""Subpackages whose code decides the numbers; the rest reads, compares and renders them."""
+
+
 @functools.cache
 def code_version() -> str:
-    """Return kbench's version, followed by the git revision when it runs from a checkout ('+dirty' with changes)."""
-    package = Path(__file__).resolve().parent
-    if not (package.parent / ".git").exists():
-        return __version__
-    revision = _git(package, "rev-parse", "--short=12", "HEAD")
-    changed = _git(package, "status", "--porcelain", "--", ".")
-    return f"{__version__}+{revision}{'.dirty' if changed else ''}" if revision else __version__
+    """Return kbench's version and a hash of the code that decides the numbers, e.g. '0.1.0+3f9c2a41'.
 
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=20
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
+    The hash is over file contents, so that a checkout, an installation and a container with the same code agree.
+    """
+    package = Path(__file__).parent
+    paths = sorted(path for part in DECIDES for path in (package / part).rglob("*.py"))
+    hashes = [[path.relative_to(package).as_posix(), files.sha256(path)] for path in paths]
+    return f"{__version__}+{files.canonical_hash(hashes, digits=8)}"
 
 
 def image_digest() -> str | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,6 @@ RELEASED_NORMALISER = 1024
 """The released probe scales its 512 random features as if they were 1024."""
 
 
-def folder(run: TrainedRun, dataset: str) -> Path:
-    """Return where a dataset's features of a run lie."""
-    return run.folder / "features" / dataset
-
-
 class Encoder:
     """A trained model that encodes datasets, loaded once."""
 
@@ -47,7 +41,7 @@ class Encoder:
         """Write a dataset's feature folder; returns False if it was there already, made from the same key."""
         root = dataset.root(locations)
         key = self._key(dataset, root)
-        target = folder(self.run, dataset.name)
+        target = self.run.features(dataset.name)
         if store.present(target, key):
             return False
         writer = store.Writer(target)

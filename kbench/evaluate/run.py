@@ -50,6 +50,10 @@ class TrainedRun:
             raise UserError(f"{path} is missing or differs from model.json: delete model.json and pretrain again")
         return path
 
+    def features(self, dataset: str) -> Path:
+        """Return where a dataset's features lie."""
+        return self.folder / "features" / dataset
+
     @functools.cached_property
     def similarity(self) -> Similarity:
         """The similarity with its learned scale; point sets were embedded when features were made."""

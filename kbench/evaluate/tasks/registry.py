@@ -8,7 +8,6 @@ import torch
 from kbench import files, provenance
 from kbench.benchmark.dataset import Dataset
 from kbench.errors import unknown
-from kbench.evaluate import features as feature_folders
 from kbench.evaluate.run import TrainedRun
 from kbench.evaluate.store import Reader
 from kbench.evaluate.tasks.outcome import Outcome
@@ -20,7 +19,7 @@ def evaluate(run: TrainedRun, dataset: Dataset, task: str, experiment: str, eval
     """Score one task from the stored features; writes evaluation/DATASET/TASK.npz, then TASK.json."""
     if task not in dataset.tasks:
         raise unknown(f"task for dataset '{dataset.name}'", task, dataset.tasks)
-    features = Reader(feature_folders.folder(run, dataset.name))
+    features = Reader(run.features(dataset.name))
     outcome = importlib.import_module(f"kbench.evaluate.tasks.{task}").score(
         run, features, evaluation, dataset.main_metric
     )

@@ -1,0 +1,124 @@
+"""Writing the embedded world to a folder: corpus, evaluation sets and, last, the manifest."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kbench import files
+from kbench.errors import UserError
+from kbench.progress import track
+from kbench.seeds import derive
+from kbench.world import samples
+from kbench.world.captions import TEMPLATES, describe
+from kbench.world.digits import DigitImages, digit_images
+from kbench.world.manifest import MANIFEST, File, Manifest, Settings, is_complete
+from kbench.world.model import World
+from kbench.world.scenes import DIGITS
+from kbench.world.shards import write_shards
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One folder of shards, its number of samples and the stream of them."""
+
+    folder: str
+    number: int
+    stream: Iterator[samples.Sample]
+    shard: str = "{}.tar"
+
+
+def make(output: Path, settings: Settings) -> bool:
+    """Write the world to the folder `output`, whole or not at all; return False if it was there already.
+
+    A world with the same settings of which files are missing or cut short is written again. Raises UserError if
+    `output` holds a world of other settings or version, or anything else, or cannot be written.
+    """
+    try:
+        if is_complete(output, settings):
+            return False
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".part", dir=output.parent) as scratch:
+            folder = Path(scratch) / "world"
+            _write(folder, settings)
+            if output.exists():
+                os.replace(output, Path(scratch) / "damaged")
+            os.replace(folder, output)
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror or error}") from error
+    return True
+
+
+def _write(folder: Path, settings: Settings) -> None:
+    world = World()
+    training, held_out = digit_images()
+    parts = [
+        _corpus(world, settings, training),
+        *_classification(world, settings, "train", training),
+        *_classification(world, settings, "test", held_out),
+        *_captioned(world, settings, training),
+    ]
+    for part in track(parts, "embedded world", unit="folder"):
+        shards = write_shards(folder / part.folder, part.stream, part.shard)
+        if part.folder.startswith("benchmark/"):
+            _write_lines(folder / part.folder / "nshards.txt", [str(shards)])
+    _write_classes(folder / "benchmark", world)
+    _write_manifest(folder, settings, parts)
+
+
+def _corpus(world: World, settings: Settings, digits: DigitImages) -> _Part:
+    stream = samples.corpus(world, _generator(settings, "corpus"), settings.pairs, digits)
+    return _Part("corpus", settings.pairs, stream, shard="{:05d}.tar")
+
+
+def _classification(world: World, settings: Settings, split: str, digits: DigitImages) -> Iterator[_Part]:
+    for name in samples.SHAPE_SETS:
+        stream = samples.shapes(world, _generator(settings, name, split), settings.eval_images, name)
+        yield _Part(f"benchmark/{name}/{split}", settings.eval_images, stream)
+    number = settings.digit_images(sum(map(len, digits.values())))
+    stream = samples.digits(world, _generator(settings, "world-digits", split), number, digits)
+    yield _Part(f"benchmark/world-digits/{split}", number, stream)
+
+
+def _captioned(world: World, settings: Settings, digits: DigitImages) -> Iterator[_Part]:
+    for name, draw, number in (
+        ("world-retrieval", samples.retrieval, settings.retrieval_images),
+        ("world-pairs", samples.pairs, settings.fresh_pairs),
+    ):
+        stream = draw(world, _generator(settings, name, "test"), number, digits)
+        yield _Part(f"benchmark/{name}/test", number, stream)
+
+
+def _generator(settings: Settings, *use: str) -> np.random.Generator:
+    return np.random.default_rng(derive("world", settings.seed, *use))
+
+
+def _write_classes(benchmark: Path, world: World) -> None:
+    """Name classes by captions, so that with each of the captions' own templates a prompt is what the world says."""
+    classes = {name: list(samples.shape_classes(world, name)) for name in samples.SHAPE_SETS}
+    classes["world-digits"] = [describe(glyph=digit) for digit in DIGITS]
+    for name, labels in classes.items():
+        _write_lines(benchmark / name / "classnames.txt", labels)
+        _write_lines(benchmark / name / "zeroshot_classification_templates.txt", list(TEMPLATES))
+    for name in ("world-retrieval", "world-pairs"):
+        _write_lines(benchmark / name / "dataset_type.txt", ["retrieval"])
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _write_manifest(folder: Path, settings: Settings, parts: list[_Part]) -> None:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    manifest = Manifest(
+        settings=settings,
+        samples={part.folder: part.number for part in parts},
+        files={
+            path.relative_to(folder).as_posix(): File(bytes=path.stat().st_size, sha256=files.sha256(path))
+            for path in paths
+        },
+    )
+    files.write_json(folder / MANIFEST, manifest.model_dump())

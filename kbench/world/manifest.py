@@ -1,0 +1,109 @@
+"""What a world's bytes depend on, and the manifest that says what was written."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kbench import files
+from kbench.errors import UserError
+
+# Raised whenever the same settings give other bytes: drawings, probabilities, layout.
+VERSION = 1
+MANIFEST = "world.json"
+MOST_CLASSES = 42
+"""Classes of the evaluation set that has most of them; each needs an image."""
+
+
+class Settings(BaseModel):
+    """What the bytes of a world depend on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(default=0, ge=0, description="seed of everything that is drawn")
+    pairs: int = Field(default=20_000, ge=1, description="images in the corpus, ten captions each")
+    eval_images: int = Field(
+        default=1000,
+        ge=MOST_CLASSES,
+        description="images in each split of the sets of shapes; the other evaluation sets shrink with it",
+    )
+
+    @property
+    def retrieval_images(self) -> int:
+        """Half of eval_images: 500 by default."""
+        return self.eval_images // 2
+
+    @property
+    def fresh_pairs(self) -> int:
+        """4,096, sixteen batches of 256, unless the evaluation sets are small."""
+        return min(4096, 8 * self.eval_images)
+
+    def digit_images(self, available: int) -> int:
+        """All that are available, unless the evaluation sets are small."""
+        return min(available, 2 * self.eval_images)
+
+
+class File(BaseModel):
+    """Size and content of one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What world.json says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    world_version: int = VERSION
+    settings: Settings
+    samples: dict[str, int] = Field(description="number of images by folder of shards")
+    files: dict[str, File] = Field(description="every other file, by its path in the folder")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a world; UserError if there is none or it is not one that this kbench can read."""
+    try:
+        return Manifest.model_validate(files.read_json(folder / MANIFEST))
+    except ValidationError as error:
+        raise UserError(f"{folder / MANIFEST} is no manifest that this kbench can read: {error}") from error
+
+
+def is_complete(folder: Path, settings: Settings) -> bool:
+    """Return whether the folder holds all files of the world with these settings, each of its right size.
+
+    Raises UserError if it holds a world of another version or other settings, or something that is not a world.
+    """
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; the embedded world needs a folder")
+    if not (folder / MANIFEST).is_file():
+        _refuse_foreign(folder)
+        return False
+    manifest = read_manifest(folder)
+    _refuse_different(folder, manifest, settings)
+    return all(_size(folder / name) == file.bytes for name, file in manifest.files.items())
+
+
+def _refuse_foreign(folder: Path) -> None:
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in ("corpus", "benchmark"))
+    if foreign:
+        raise UserError(
+            f"{folder} holds '{foreign[0]}', which is no part of a world: choose another folder or empty it"
+        )
+
+
+def _refuse_different(folder: Path, manifest: Manifest, settings: Settings) -> None:
+    there = {"version": manifest.world_version, **manifest.settings.model_dump()}
+    asked = {"version": VERSION, **settings.model_dump()}
+    different = [f"{key} {there[key]} instead of {asked[key]}" for key in asked if there[key] != asked[key]]
+    if different:
+        raise UserError(f"{folder} holds a world with {', '.join(different)}: choose another folder or remove it")
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None

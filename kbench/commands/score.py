@@ -38,9 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="NPZ", help="where scores are written")
     parser.add_argument("--estimator", help="exact, or the random features to use: rff, orthogonal ...")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set a parameter")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed of drawn random features; default %(default)s"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of drawn random features; default %(default)s")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -69,9 +67,7 @@ def _check_estimator(variant: "Similarity", name: str | None) -> None:
     if name is not None and name not in legal:
         raise unknown("estimator", name, legal)
     if name not in (None, "exact") and not variant.has_features():
-        raise UserError(
-            f"{variant.name} has no explicit features, so estimator '{name}' cannot be; legal: exact"
-        )
+        raise UserError(f"{variant.name} has no explicit features, so estimator '{name}' cannot be; legal: exact")
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

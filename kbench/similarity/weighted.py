@@ -50,9 +50,8 @@ class KernelSimilarity(Similarity):
 
     def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor | None:
         """Return (B, d + D) features; without a draw (B, d) if the kernel has no share, else None."""
-        sets = sets.unit()
         if not self.uses_random_features:
-            return self.settings.a1**0.5 * sets.weighted_mean()
+            return self.settings.a1**0.5 * sets.unit().weighted_mean()
         if draw is None:
             return None
         linear, random = weighted_means(sets.points, sets.weights, draw)

@@ -57,9 +57,7 @@ class Source(BaseModel):
     title: str
     url: str
     evaluation: str = Field(default="", description="how its evaluation differs; empty if comparable")
-    selection: str | None = Field(
-        default=None, description="rule by which its checkpoints were chosen, if stated"
-    )
+    selection: str | None = Field(default=None, description="rule by which its checkpoints were chosen, if stated")
     pending: Pending | None = None
 
 

@@ -29,12 +29,8 @@ class Provenance(Record):
 class Metric(Record):
     """One measured number."""
 
-    name: str = Field(
-        description="acc1, acc5, mean_per_class_recall, image_retrieval_recall@1, excess_loss ..."
-    )
-    value: float | None = Field(
-        description="the value; accuracies and recalls are fractions; null if undefined"
-    )
+    name: str = Field(description="acc1, acc5, mean_per_class_recall, image_retrieval_recall@1, excess_loss ...")
+    value: float | None = Field(description="the value; accuracies and recalls are fractions; null if undefined")
     draw_sd: float | None = Field(
         default=None, description="standard deviation over random-feature draws; null with fewer than two"
     )

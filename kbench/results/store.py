@@ -64,7 +64,7 @@ def load(folder: Path) -> Store:
     if not (folder / "experiment.json").is_file():
         raise UserError(f"{folder} is not an experiment's results folder: it has no experiment.json")
     experiment = read_record(folder / "experiment.json", ExperimentRecord)
-    results = tuple(_results(folder, experiment.runs))
+    results = tuple(_results(folder, experiment))
     cards = _cards(folder, experiment.runs)
     _check(folder, experiment, results, cards)
     return Store(
@@ -96,15 +96,21 @@ def _run_folders(folder: Path) -> set[str]:
     return {path.name for path in (folder / "runs").glob("*") if path.is_dir()}
 
 
-def _results(folder: Path, runs: Iterable[str]) -> Iterable[TaskResult]:
-    for run in runs:
-        for path in sorted((folder / "runs" / run / "evaluation").glob("*/*.json")):
+def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]:
+    """Yield the results in the experiment's order of runs and datasets."""
+    for run in experiment.runs:
+        evaluated = folder / "runs" / run / "evaluation"
+        for path in sorted(evaluated.glob("*/*.json"), key=lambda path: _position(experiment, path)):
             result = read_record(path, TaskResult)
             if _document(folder, result.run, result.dataset, result.task) != path:
-                raise UserError(
-                    f"clashing result: {path} holds {result.task} on {result.dataset} of run {result.run}"
-                )
+                raise UserError(f"clashing result: {path} holds {result.task} on {result.dataset} of run {result.run}")
             yield result
+
+
+def _position(experiment: ExperimentRecord, path: Path) -> tuple:
+    dataset = path.parent.name
+    known = dataset in experiment.datasets
+    return (experiment.datasets.index(dataset) if known else len(experiment.datasets), dataset, path.name)
 
 
 def _cards(folder: Path, runs: Iterable[str]) -> dict[str, ModelCard]:
@@ -135,9 +141,7 @@ def _check(
 
     for result in results:
         if result.experiment != experiment.name:
-            raise UserError(
-                f"{path(result)} belongs to experiment {result.experiment}, {folder} to {experiment.name}"
-            )
+            raise UserError(f"{path(result)} belongs to experiment {result.experiment}, {folder} to {experiment.name}")
     _refuse(results, "the run for {}", _cell, lambda result: result.run, path)
     _refuse(results, "container image", _all, lambda result: result.provenance.image_digest, path)
     _refuse(results, "code version", _all, lambda result: result.provenance.code_version, path)
@@ -151,9 +155,7 @@ def _check(
         _same_checkpoint(result, cards.get(result.run), path)
 
 
-def _refuse(
-    documents: Iterable, what: str, group: Callable, value: Callable, path: Callable[..., str]
-) -> None:
+def _refuse(documents: Iterable, what: str, group: Callable, value: Callable, path: Callable[..., str]) -> None:
     """Raise UserError, naming both sides, if two documents of one group differ in what must be one."""
     first = {}
     for document in documents:

@@ -66,9 +66,7 @@ class Scores:
 
     def columns(self, task: str, main: bool = True) -> list[Column]:
         """Return the columns of a task, the main metric of each dataset or all, in order of appearance."""
-        return [
-            column for column in self._values if column.task == task and (not main or column in self._main)
-        ]
+        return [column for column in self._values if column.task == task and (not main or column in self._main)]
 
     def summary(self, group: str, column: Column) -> Summary:
         """Return a group's values in one column; empty if there are none."""

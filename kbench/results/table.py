@@ -35,9 +35,7 @@ def frame(store: Store) -> pandas.DataFrame:
     import pandas
 
     rows = [_row(result, metric) for result in store.results for metric in _with_main(result.metrics)]
-    table = pandas.DataFrame(
-        rows + [_missing_row(store, missing) for missing in store.missing], columns=COLUMNS
-    )
+    table = pandas.DataFrame(rows + [_missing_row(store, missing) for missing in store.missing], columns=COLUMNS)
     whole = {
         "seed": "Int64",
         "n_test": "Int64",
@@ -60,9 +58,7 @@ def write(store: Store, table: pandas.DataFrame) -> list:
     paths = [store.folder / "table.csv", store.folder / "table.json"]
     write_text(paths[0], table.to_csv(index=False))
     records = table.astype(object).where(table.notna(), None).to_dict("records")
-    write_json(
-        paths[1], {"schema_version": SCHEMA_VERSION, "experiment": store.experiment.name, "rows": records}
-    )
+    write_json(paths[1], {"schema_version": SCHEMA_VERSION, "experiment": store.experiment.name, "rows": records})
     return paths
 
 

@@ -21,6 +21,8 @@ METRIC_NAMES = {
     "acc5": "top-5 accuracy",
     "mean_per_class_recall": "mean per-class accuracy",
     "excess_loss": "excess loss",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
 }
 
 
@@ -29,11 +31,18 @@ def metric_name(metric: str) -> str:
     return METRIC_NAMES.get(metric, metric.replace("_retrieval_recall@", " recall@").replace("_", " "))
 
 
+def heading(text: str) -> str:
+    """Return text with its first letter in upper case and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def number(value: float | None, unit: str) -> str:
     """Return a value in its unit's usual form: fractions as percent with one decimal, else three decimals."""
     if value is None:
         return "–"
-    return f"{100 * value:.1f}" if unit == "fraction" else f"{value:.3f}".replace("-", "−")
+    scaled, digits = (100 * value, 1) if unit == "fraction" else (value, 3)
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return f"{round(scaled, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def mean_sd(summary: Summary, unit: str) -> str:
@@ -78,6 +87,4 @@ def _line(scores: Scores, group: str, tasks: list[tuple[str, list[Column]]]) -> 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

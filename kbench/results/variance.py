@@ -36,13 +36,9 @@ class Variance:
     def split(self, group: str, column: Column) -> Sources:
         """Return the standard deviations of a group's score in one column."""
         summary = self._scores.summary(group, column)
-        entries = [
-            self._metrics[group, seed, column.task, column.dataset, column.metric] for seed in summary.values
-        ]
+        entries = [self._metrics[group, seed, column.task, column.dataset, column.metric] for seed in summary.values]
         draws = [np.var(metric.draws, ddof=1) for _, metric in entries if len(metric.draws) > 1]
-        of_means = [
-            np.var(metric.draws, ddof=1) / len(metric.draws) for _, metric in entries if len(metric.draws) > 1
-        ]
+        of_means = [np.var(metric.draws, ddof=1) / len(metric.draws) for _, metric in entries if len(metric.draws) > 1]
         training = None
         if summary.sd is not None:
             training = float(np.sqrt(max(0.0, summary.sd**2 - (np.mean(of_means) if of_means else 0.0))))

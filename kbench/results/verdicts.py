@@ -120,9 +120,7 @@ def _differences(result: TaskResult, row: PublishedRow) -> list[tuple[str, str, 
         ("checkpoint selection", about.selection if about else None, result.selection),
     ]
     return [
-        (what, theirs, ours)
-        for what, theirs, ours in settings
-        if theirs is not None and _name(theirs) != _name(ours)
+        (what, theirs, ours) for what, theirs, ours in settings if theirs is not None and _name(theirs) != _name(ours)
     ]
 
 

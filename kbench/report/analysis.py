@@ -1,0 +1,59 @@
+"""Everything computed from an experiment's results that the report shows, each computed once."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+from kbench.results import published
+from kbench.results.pairs import Comparison, Pairs, groups_of_runs
+from kbench.results.schema import ModelCard
+from kbench.results.store import Store
+from kbench.results.summary import TASKS, Column, Scores
+from kbench.results.variance import Variance
+from kbench.results.verdicts import Verdict, verdicts
+
+if TYPE_CHECKING:
+    import pandas
+
+REFERENCE = "cosine"
+
+
+class Analysis:
+    """The statistics of one experiment."""
+
+    def __init__(self, store: Store, table: pandas.DataFrame) -> None:
+        """Take the results and their tidy table."""
+        self.store = store
+        self.table = table
+        self.scores = Scores(table)
+        self.groups = groups_of_runs(table)
+        self.pairs = Pairs(store, self.scores, self.groups)
+        self.variance = Variance(store, self.scores, self.pairs, self.groups)
+        self.comparisons = cache(self._comparisons)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks with at least one result, in the usual order."""
+        return [task for task in TASKS if self.columns(task)]
+
+    def columns(self, task: str) -> list[Column]:
+        """Return the main metric of each dataset of a task."""
+        return self.scores.columns(task)
+
+    def runs_of(self, group: str) -> list[str]:
+        """Return the runs of a group in the experiment's order."""
+        return [run for run in self.store.experiment.runs if self.groups.get(run) == group]
+
+    def cards_of(self, group: str) -> list[ModelCard]:
+        """Return the model cards of a group's trained runs."""
+        return [self.store.cards[run] for run in self.runs_of(group) if run in self.store.cards]
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Our numbers beside published ones."""
+        return verdicts(self.store, published.rows())
+
+    def _comparisons(self, task: str) -> list[Comparison]:
+        """Return all pairs of variants on the average over a task's datasets."""
+        return self.pairs.on_average(self.columns(task))

@@ -1,0 +1,148 @@
+"""The report's first three sentences: who is where, how sure that is, and what a ranking would need."""
+
+from collections.abc import Sequence
+
+from kbench.report.analysis import REFERENCE, Analysis
+from kbench.results.pairs import Comparison
+from kbench.results.summary import Column, Summary
+from kbench.results.text import TASK_NAMES, mean_sd, metric_name, number, unit_name
+
+SEEDS_FOR_A_RANKING = 5
+
+
+def sentences(analysis: Analysis) -> list[str]:
+    """Return three sentences drawn from the statistics alone; one if there is no result yet."""
+    if not analysis.tasks:
+        return [f"There is no result yet: all {analysis.store.expected} are missing."]
+    return [_order(analysis), _certainty(analysis), _ranking(analysis)]
+
+
+def pair_sentence(pair: Comparison) -> str:
+    """Return a comparison in words: the difference, its interval, over what, and how sure."""
+    column, found = pair.columns[0], pair.estimate
+    if found is None:
+        return f"{pair.first} and {pair.second} cannot be tested {over(pair.columns)}: too few seeds in common."
+    size = f"{number(abs(found.value), column.unit)} {difference_unit(column)} [{interval(pair)}]"
+    side = "above" if found.value > 0 else "below"
+    chance = f"p = {p_text(pair.p_holm)} after Holm's correction"
+    seeds = f"{found.seeds} seeds" if found.seeds > 1 else "1 seed, so that the variance of training is unknown"
+    what = f"{TASK_NAMES[column.task]} {metric_name(column.metric)}"
+    return f"{pair.first} is {size} {side} {pair.second} in {what} {over(pair.columns)} ({seeds}, {chance})."
+
+
+def over(columns: Sequence[Column]) -> str:
+    """Return over which datasets a figure is: 'on average over 6 datasets' or 'on world-pairs'."""
+    return f"on average over {len(columns)} datasets" if len(columns) > 1 else f"on {columns[0].dataset}"
+
+
+def interval(pair: Comparison) -> str:
+    """Return the 95 % interval of the absolute difference, in the direction that the sentence states."""
+    found, unit = pair.estimate, pair.columns[0].unit
+    low, high = (found.low, found.high) if found.value > 0 else (-found.high, -found.low)
+    return f"{number(low, unit)}, {number(high, unit)}"
+
+
+def difference_unit(column: Column) -> str:
+    """Return the unit of a difference: points for fractions."""
+    return "points" if column.unit == "fraction" else unit_name(column.unit)
+
+
+def p_text(p: float | None) -> str:
+    """Return a p-value for people."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def listed(names: list[str]) -> str:
+    """Return 'a', 'a and b' or 'a, b and c'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _order(analysis: Analysis) -> str:
+    task = analysis.tasks[0]
+    columns = analysis.columns(task)
+    ranked = analysis.scores.ranked(columns)
+    if not ranked:
+        return f"No variant has results on all {len(columns)} datasets of {TASK_NAMES[task]} yet."
+    best, average = ranked[0]
+    unit = columns[0].unit
+    start = (
+        f"In {TASK_NAMES[task]} {metric_name(columns[0].metric)} {over(columns)}, {best} scores best with "
+        f"{_score(average, unit)} ({_seeds(average)})"
+    )
+    return start + _others(ranked, unit) + "."
+
+
+def _others(ranked: list[tuple[str, Summary]], unit: str) -> str:
+    names = [name for name, _ in ranked]
+    if len(names) == 1:
+        return ""
+    if REFERENCE not in names:
+        return f", {names[-1]} worst with {_score(ranked[-1][1], unit)}"
+    position = names.index(REFERENCE)
+    behind = names[position + 1 :]
+    own = f"; {REFERENCE} reaches {_score(ranked[position][1], unit)}" if position else ""
+    if not behind:
+        return f"{own}; none ranks behind {REFERENCE}"
+    verb = "ranks" if len(behind) == 1 else "rank"
+    last = f", {names[-1]} last with {_score(ranked[-1][1], unit)}"
+    return f"{own}; {listed(behind)} {verb} behind {REFERENCE}{last if len(behind) > 1 else ''}"
+
+
+def _certainty(analysis: Analysis) -> str:
+    task = analysis.tasks[0]
+    pairs = [pair for pair in analysis.comparisons(task) if pair.p_holm is not None]
+    beyond = [pair for pair in pairs if pair.significant]
+    if not pairs:
+        start = "No two variants can be tested against each other yet"
+    elif not beyond:
+        smallest = p_text(min(pair.p_holm for pair in pairs))
+        start = (
+            f"None of the {len(pairs)} pairs differs beyond chance after Holm's correction (smallest p = {smallest})"
+        )
+    else:
+        widest = max(beyond, key=lambda pair: abs(pair.estimate.value))
+        start = (
+            f"{len(beyond)} of {len(pairs)} pairs differ beyond chance after Holm's correction, "
+            f"most of all {widest.first} from {widest.second}, by {number(abs(widest.estimate.value), _unit(widest))} "
+            f"{difference_unit(widest.columns[0])} [{interval(widest)}]"
+        )
+    if pairs and not any(pair.estimate.covers_training for pair in pairs):
+        start += ", and with one seed the variance of training is unknown"
+    return start + _gap(analysis) + "."
+
+
+def _gap(analysis: Analysis) -> str:
+    columns = analysis.columns("pmi_gap")
+    ranked = analysis.scores.ranked(columns)
+    if not ranked:
+        return ""
+    name, average = ranked[0]
+    return (
+        f"; nearest to the optimal similarity is {name}, whose loss exceeds that of the pointwise mutual "
+        f"information by {_score(average, columns[0].unit)}"
+    )
+
+
+def _ranking(analysis: Analysis) -> str:
+    seeds = min((len(analysis.runs_of(group)) for group in analysis.scores.groups), default=0)
+    steps = len({card.steps for card in analysis.store.cards.values()})
+    needs = ["an equal tuning budget for every variant on separate validation data (none is recorded here)"]
+    if seeds < SEEDS_FOR_A_RANKING:
+        needs.append(f"at least {SEEDS_FOR_A_RANKING} seeds (here {seeds})")
+    if steps < 2:
+        needs.append(f"several step counts (here {steps})")
+    return f"This order is not a ranking of the methods: that would need {listed(needs)}."
+
+
+def _score(average: Summary, unit: str) -> str:
+    return f"{mean_sd(average, unit)} {unit_name(unit)}".strip()
+
+
+def _seeds(average: Summary) -> str:
+    return f"mean ± sd over {average.n} seeds" if average.n > 1 else "1 seed"
+
+
+def _unit(pair: Comparison) -> str:
+    return pair.columns[0].unit

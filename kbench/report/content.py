@@ -1,0 +1,193 @@
+"""Puts the report together: which sections there are and what each holds."""
+
+from dataclasses import dataclass
+
+from kbench import __version__
+from kbench.files import read_json
+from kbench.report import plots, published, scores, tables
+from kbench.report.analysis import Analysis
+from kbench.report.answer import pair_sentence, sentences
+from kbench.report.parts import Section, Table
+from kbench.results import jobs
+from kbench.results.text import TASK_NAMES, heading
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with what reproduces it and what it was made with."""
+
+    name: str
+    group: str
+    facts: dict[str, str]
+    command: str
+    config: dict
+
+
+@dataclass(frozen=True)
+class Report:
+    """All content of a report."""
+
+    name: str
+    description: str
+    version: str
+    answer: list[str]
+    warnings: list[str]
+    sections: list[Section]
+    deviations: list[str]
+    missing: Table | None
+    results: Table
+    provenance: dict[str, str]
+    runs: list[Run]
+
+
+def build(analysis: Analysis, figures: bool = True) -> Report:
+    """Return the report of an experiment's analysis; plots can be left out."""
+    record = analysis.store.experiment
+    found = [_scores(analysis, task, figures) for task in analysis.tasks]
+    found += [_pairs(analysis, figures), _variance(analysis, figures), _cost(analysis, figures), _published(analysis)]
+    return Report(
+        name=record.name,
+        description=record.description,
+        version=__version__,
+        answer=sentences(analysis),
+        warnings=_warnings(analysis),
+        sections=[section for section in found if section],
+        deviations=record.deviations,
+        missing=tables.missing_table(analysis),
+        results=scores.all_results(analysis),
+        provenance=_provenance(analysis),
+        runs=[_run(analysis, run) for run in record.runs],
+    )
+
+
+def _warnings(analysis: Analysis) -> list[str]:
+    store = analysis.store
+    found = []
+    if store.experiment.experiment.get("evaluation", {}).get("synthetic"):
+        found.append("Smoke run: tiny towers, a few steps and synthetic data. No number here means anything.")
+    if store.missing:
+        found.append(f"Partial: {len(store.missing)} of {store.expected} results are missing; they are listed below.")
+    if store.stale:
+        found.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")
+    return found
+
+
+def _scores(analysis: Analysis, task: str, figures: bool) -> Section:
+    title = "Gap to the optimum" if task == "pmi_gap" else heading(TASK_NAMES[task])
+    found = []
+    if figures and task == "pmi_gap":
+        found = [plots.single(analysis, analysis.columns(task)[0], "Loss above that of the exact PMI")]
+    elif figures and len(analysis.columns(task)) == 1:
+        found = [plots.single(analysis, analysis.columns(task)[0], title)]
+    elif figures:
+        found = [plots.scores(analysis, task)]
+    notes = []
+    if task == "pmi_gap":
+        notes = [
+            "On the embedded world the pointwise mutual information (PMI) of an image and a caption is known exactly: "
+            "no similarity has a lower contrastive loss. Excess loss is a variant's symmetric InfoNCE minus PMI's "
+            "on fresh pairs; the correlations are between logits and PMI over joint pairs."
+        ]
+    return Section(task, title, notes, found, scores.score_tables(analysis, task))
+
+
+def _pairs(analysis: Analysis, figures: bool) -> Section | None:
+    tasks = [task for task in analysis.tasks if analysis.comparisons(task)]
+    if not tasks:
+        return None
+    shown = (tasks[0], "pmi_gap")
+    tested = [task for task in tasks if any(pair.estimate for pair in analysis.comparisons(task))]
+    return Section(
+        "pairs",
+        "Comparisons",
+        [pair_sentence(pair) for pair in analysis.comparisons(tasks[0])],
+        [plots.differences(analysis, task) for task in tested if figures and task in shown],
+        [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task in shown],
+        [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task not in shown]
+        + [
+            tables.comparison_details(task, pairs)
+            for task in tasks
+            if len(analysis.columns(task)) > 1 and (pairs := analysis.pairs.on_each(analysis.columns(task)))
+        ],
+    )
+
+
+def _variance(analysis: Analysis, figures: bool) -> Section | None:
+    if not analysis.tasks:
+        return None
+    plotted = [plots.variance(analysis, analysis.tasks[0])] if figures else []
+    return Section(
+        "variance",
+        "Variance by source",
+        [
+            "Standard deviation of one run's score, root mean square over datasets, by source. Training seed: between "
+            "seeds, with the draws' part taken out. Random features: between draws for one trained model; a dash where "
+            "there are none. Test images: by their choice, from the scores of single images where these are stored, "
+            "else binomial."
+        ],
+        plotted,
+        [tables.variance_table(analysis, task) for task in analysis.tasks],
+    )
+
+
+def _cost(analysis: Analysis, figures: bool) -> Section | None:
+    if not analysis.store.cards:
+        return None
+    curves = plots.loss_curves(analysis) if figures else None
+    return Section("cost", "Cost", [], [curves] if curves else [], [tables.cost_table(analysis)])
+
+
+def _published(analysis: Analysis) -> Section:
+    return Section(
+        "published",
+        "Published numbers",
+        ["A published number is compared only where corpus, backbone, epochs, metric and evaluation are the same."],
+        tables=published.tables(analysis.verdicts),
+        details=[published.every_cell(analysis.verdicts)],
+    )
+
+
+def _provenance(analysis: Analysis) -> dict[str, str]:
+    store = analysis.store
+    measured = [result.provenance for result in store.results]
+    trained = list(store.cards.values())
+    if not measured and not trained:
+        return {}
+    datasets = {result.dataset: result.provenance.dataset_sha256 for result in store.results}
+    facts = {
+        "code, training": _distinct(card.code_version for card in trained),
+        "code, evaluation": _distinct(entry.code_version for entry in measured),
+        "torch": _distinct([card.torch_version for card in trained] + [entry.torch_version for entry in measured]),
+        "container image": _distinct(entry.image_digest or "none, run on the host" for entry in [*measured, *trained]),
+        "machine": _distinct(entry.machine for entry in [*measured, *trained]),
+        "device": _distinct(entry.device for entry in [*measured, *trained]),
+    }
+    return facts | {f"data of {name}": f"SHA-256 {sha}" for name, sha in datasets.items()}
+
+
+def _run(analysis: Analysis, run: str) -> Run:
+    store = analysis.store
+    card = store.cards.get(run)
+    path = store.folder / "runs" / run / "config.json"
+    facts = {"state": "not trained yet"}
+    if card:
+        facts = {
+            "final loss": f"{card.final_loss:.4f} nats",
+            "logit scale": f"{card.logit_scale:.2f}",
+            "pairs seen": f"{card.samples:,}",
+            "training": f"{card.seconds:.1f} s on {card.device}",
+            "configuration": card.config_hash,
+            "checkpoint": f"SHA-256 {card.checkpoint_sha256}",
+            "torch": card.torch_version,
+        }
+    return Run(
+        run,
+        str(analysis.groups.get(run, "")),
+        facts,
+        jobs.evaluate(store.folder, run),
+        read_json(path) if path.is_file() else {},
+    )
+
+
+def _distinct(values) -> str:  # noqa: ANN001
+    return ", ".join(sorted(set(values))) or "–"

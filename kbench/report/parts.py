@@ -1,0 +1,57 @@
+"""What a report is made of, independent of the format it is written in."""
+
+import re
+from dataclasses import dataclass, field
+
+
+def anchor(group: str) -> str:
+    """Return the id of the part of the page that lists a group's runs."""
+    return "variant-" + re.sub(r"[^A-Za-z0-9.-]+", "-", group)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table cell: what is shown, and what it is sorted by."""
+
+    text: str
+    sort: float | None = None  # None: sorted by its text
+    best: bool = False
+    second: bool = False
+    filter: str = ""  # filter of the table of all results that shows where the number comes from
+    href: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption that says what its numbers are, and notes below it."""
+
+    id: str
+    caption: str
+    header: list[str]
+    rows: list[list[Cell]]
+    notes: list[str] = field(default_factory=list)
+    text_columns: int = 1  # how many of the first columns hold text, not numbers
+    searchable: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot as inline SVG."""
+
+    id: str
+    svg: str
+    alternative: str  # what a reader who does not see it should know
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: a heading, sentences, figures and tables."""
+
+    id: str
+    title: str
+    sentences: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    details: list[Table] = field(default_factory=list)  # long tables, folded away on the page only

@@ -1,0 +1,189 @@
+"""The report's plots. Each is about 5 inches wide, so that its text stays legible on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kbench.report import svg
+from kbench.report.analysis import Analysis
+from kbench.report.answer import difference_unit, over
+from kbench.report.parts import Figure
+from kbench.report.tables import spread
+from kbench.results.summary import Column
+from kbench.results.text import TASK_NAMES, heading, metric_name, unit_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 5.0
+
+
+def scores(analysis: Analysis, task: str) -> Figure:
+    """Plot each variant's mean and sd on every dataset of a task."""
+    columns, groups = analysis.columns(task), analysis.scores.groups
+    factor = _factor(columns[0].unit)
+    with _axes(0.45 + 0.16 * len(columns) * len(groups)) as axes:
+        for index, group in enumerate(groups):
+            offset = (index - (len(groups) - 1) / 2) * 0.8 / len(groups)
+            summaries = [analysis.scores.summary(group, column) for column in columns]
+            _points(axes, [_scaled(s, factor) for s in summaries], np.arange(len(columns)) + offset, index, group)
+        _rows(axes, [column.dataset for column in columns])
+        what = f"{metric_name(columns[0].metric)}, {unit_name(columns[0].unit)}"
+        axes.set_xlabel(what)
+        _legend(axes, len(groups))
+        drawn = svg.inline(axes.figure, f"plot-{task}")
+    title = f"{heading(TASK_NAMES[task])} by dataset"
+    return Figure(f"figure-{task}", drawn, f"{title}: see the table below.", f"{title}: {what}, mean ± sd over seeds.")
+
+
+def single(analysis: Analysis, column: Column, title: str) -> Figure:
+    """Plot each variant's mean, sd and single seeds in one column, the best on top."""
+    ranked, factor = analysis.scores.ranked([column]), _factor(column.unit)
+    with _axes(0.7 + 0.26 * len(ranked)) as axes:
+        for row, (group, summary) in enumerate(ranked):
+            index = analysis.scores.groups.index(group)
+            _points(axes, [_scaled(summary, factor)], np.array([row]), index, group)
+            values = [value * factor for value in summary.values.values()]
+            axes.plot(values, [row] * len(values), "|", color=svg.TEXT, markersize=7, alpha=0.6)
+        _rows(axes, [group for group, _ in ranked])
+        if not column.higher_is_better:
+            axes.set_xlim(left=0)
+        axes.set_xlabel(f"{metric_name(column.metric)}, {unit_name(column.unit)}")
+        drawn = svg.inline(axes.figure, f"plot-{column.task}")
+    caption = f"{title}: mean ± sd over seeds on {column.dataset}; ticks are single seeds."
+    return Figure(f"figure-{column.task}", drawn, f"{title} by variant: see the table.", caption)
+
+
+def differences(analysis: Analysis, task: str) -> Figure:
+    """Plot the difference of each pair of variants with its 95 % interval."""
+    pairs = [pair for pair in analysis.comparisons(task) if pair.estimate]
+    column = pairs[0].columns[0]
+    factor = _factor(column.unit)
+    values = np.array([pair.estimate.value for pair in pairs]) * factor
+    reach = np.abs(np.array([[pair.estimate.low, pair.estimate.high] for pair in pairs]).T * factor - values)
+    with _axes(0.7 + 0.24 * len(pairs)) as axes:
+        axes.axvline(0, color=svg.TEXT, linewidth=0.8)
+        for row, pair in enumerate(pairs):
+            filled = svg.SERIES[0] if pair.significant else "none"
+            axes.errorbar(
+                values[row],
+                row,
+                xerr=reach[:, row : row + 1],
+                fmt="o",
+                color=svg.SERIES[0],
+                mfc=filled,
+                markersize=5,
+                lw=1.2,
+            )
+        _rows(axes, [f"{pair.first} − {pair.second}" for pair in pairs])
+        axes.set_xlabel(f"difference, {difference_unit(column)}")
+        drawn = svg.inline(axes.figure, f"plot-pairs-{task}")
+    title = f"Pairs in {TASK_NAMES[task]}, {over(analysis.columns(task))}"
+    caption = f"{title}: difference with its 95 % interval; filled if p < 0.05 after Holm's correction."
+    return Figure(f"figure-pairs-{task}", drawn, f"{title}: see the table below.", caption)
+
+
+def loss_curves(analysis: Analysis) -> Figure | None:
+    """Plot the training loss of each variant, its mean over seeds; None without any log."""
+    curves = {group: _curve(analysis, group) for group in analysis.scores.groups}
+    if not any(len(steps) for steps, _ in curves.values()):
+        return None
+    with _axes(2.9) as axes:
+        for index, (group, (steps, losses)) in enumerate(curves.items()):
+            look = svg.style(index) | {"marker": None}
+            axes.plot(steps, losses, label=group, linewidth=1.4, **look)
+        axes.set_xlabel("step")
+        axes.set_ylabel("training loss, nats")
+        axes.grid(True, axis="y")
+        _legend(axes, len(curves))
+        drawn = svg.inline(axes.figure, "plot-loss")
+    caption = "Training loss in nats against the optimiser step, mean over seeds. Source: metrics.jsonl of each run."
+    return Figure("figure-loss", drawn, "Training loss by variant; the final losses are in the runs below.", caption)
+
+
+def variance(analysis: Analysis, task: str) -> Figure:
+    """Plot the sd of one run's score by source for each variant."""
+    unit = analysis.columns(task)[0].unit
+    groups = analysis.scores.groups
+    rows = np.array([[np.nan if v is None else v for v in spread(analysis, task, group)] for group in groups])
+    with _axes(0.9 + 0.3 * len(groups)) as axes:
+        for index, name in enumerate(("training seed", "random features", "test images")):
+            look = svg.style(index) | {"linestyle": "none"}
+            axes.plot(rows[:, index] * _factor(unit), range(len(groups)), label=name, markersize=6, **look)
+        _rows(axes, groups)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(f"standard deviation, {'points' if unit == 'fraction' else unit_name(unit)}")
+        _legend(axes, 3)
+        drawn = svg.inline(axes.figure, f"plot-variance-{task}")
+    caption = f"Spread of one run's {TASK_NAMES[task]} score by source, root mean square over datasets."
+    return Figure(f"figure-variance-{task}", drawn, f"{caption} See the table below.", caption)
+
+
+class _axes:
+    """A figure of a given height with kbench's style, closed at the end."""
+
+    def __init__(self, height: float) -> None:
+        self._height = height
+
+    def __enter__(self) -> Axes:
+        import matplotlib
+        from matplotlib.figure import Figure as Canvas
+
+        self._style = matplotlib.rc_context(svg.STYLE)
+        self._style.__enter__()
+        return Canvas(figsize=(WIDTH, self._height), layout="constrained").subplots()
+
+    def __exit__(self, *error: object) -> None:
+        self._style.__exit__(*error)
+
+
+def _points(
+    axes: Axes, values: Sequence[tuple[float | None, float | None]], rows: np.ndarray, index: int, name: str
+) -> None:
+    means = np.array([np.nan if mean is None else mean for mean, _ in values])
+    sds = np.array([sd or 0.0 for _, sd in values])
+    look = svg.style(index)
+    axes.errorbar(
+        means,
+        rows,
+        xerr=sds,
+        linestyle="none",
+        color=look["color"],
+        marker=look["marker"],
+        markersize=5,
+        lw=1.2,
+        label=name,
+    )
+
+
+def _rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+
+
+def _legend(axes: Axes, entries: int) -> None:
+    axes.figure.legend(loc="outside lower center", ncols=min(entries, 3), handletextpad=0.4, columnspacing=1.2)
+
+
+def _curve(analysis: Analysis, group: str) -> tuple[list[int], list[float]]:
+    """Return steps and the mean loss over the runs that logged each of them."""
+    by_step: dict[int, list[float]] = {}
+    for run in analysis.runs_of(group):
+        for entry in analysis.store.log(run):
+            by_step.setdefault(entry["step"], []).append(entry["loss"])
+    steps = sorted(by_step)
+    return steps, [float(np.mean(by_step[step])) for step in steps]
+
+
+def _scaled(summary, factor: float) -> tuple[float | None, float | None]:  # noqa: ANN001
+    if summary.mean is None:
+        return None, None
+    return summary.mean * factor, None if summary.sd is None else summary.sd * factor
+
+
+def _factor(unit: str) -> float:
+    return 100.0 if unit == "fraction" else 1.0

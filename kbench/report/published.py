@@ -1,0 +1,118 @@
+"""Tables that set the experiment beside published numbers."""
+
+from itertools import groupby
+
+from kbench.report.parts import Cell, Table
+from kbench.results import published
+from kbench.results.text import TASK_NAMES, metric_name, number
+from kbench.results.verdicts import NOT_COMPARABLE, Verdict
+
+COMPARABLE_NOTE = (
+    "Difference: ours - theirs in points, with its 95 % interval from training seeds, the choice of test images and "
+    "the published sd where one is given. 'Agrees' means that the interval holds 0."
+)
+
+
+def tables(verdicts: list[Verdict]) -> list[Table]:
+    """Return the comparable cells, if there are any, and the others put together by reason."""
+    comparable = [verdict for verdict in verdicts if verdict.status != NOT_COMPARABLE]
+    others = [verdict for verdict in verdicts if verdict.status == NOT_COMPARABLE]
+    found = [_comparable(comparable)] if comparable else []
+    return found + ([_not_comparable(others)] if others else [])
+
+
+def every_cell(verdicts: list[Verdict]) -> Table:
+    """Return one row a published cell."""
+    rows = [
+        [
+            Cell(verdict.row.source, href=verdict.row.url),
+            Cell(_setting(verdict)),
+            Cell(verdict.row.variant),
+            Cell(verdict.row.dataset),
+            Cell(_task(verdict)),
+            Cell(metric_name(verdict.row.metric)),
+            _published(verdict),
+            _ours(verdict),
+            Cell(verdict.status),
+        ]
+        for verdict in verdicts
+    ]
+    header = ["Source", "Setting", "Variant", "Dataset", "Task", "Metric", "Published, %", "Ours, %", "Verdict"]
+    caption = f"Every published cell ({len(verdicts)})"
+    return Table("published-cells", caption, header, rows, text_columns=6, searchable=True)
+
+
+def _comparable(verdicts: list[Verdict]) -> Table:
+    rows = [
+        [
+            Cell(verdict.row.variant),
+            Cell(verdict.row.dataset),
+            Cell(f"{_task(verdict)}, {metric_name(verdict.row.metric)}"),
+            Cell(verdict.row.source, href=verdict.row.url),
+            _published(verdict),
+            _ours(verdict),
+            _difference(verdict),
+            Cell(verdict.status),
+            Cell("; ".join(verdict.caveats) or "–"),
+        ]
+        for verdict in verdicts
+    ]
+    header = ["Variant", "Dataset", "Task and metric", "Source", "Published, %", "Ours, %", "Difference", "Verdict"]
+    caption = f"Comparable with this experiment: {len(verdicts)} published cells"
+    return Table("published-comparable", caption, [*header, "Not covered"], rows, [COMPARABLE_NOTE], text_columns=4)
+
+
+def _not_comparable(verdicts: list[Verdict]) -> Table:
+    groups = groupby(sorted(verdicts, key=_kind), key=_kind)
+    rows = [_group_row(list(members)) for _, members in groups]
+    caption = f"Not comparable with this experiment: {len(verdicts)} published cells"
+    header = ["Source", "Setting", "Variants; tasks; datasets", "Published, %", "Why not comparable"]
+    return Table("published-not-comparable", caption, header, rows, text_columns=5)
+
+
+def _kind(verdict: Verdict) -> tuple:
+    return (verdict.row.source, _setting(verdict), verdict.reasons, verdict.row.value is None)
+
+
+def _group_row(members: list[Verdict]) -> list[Cell]:
+    first = members[0]
+    variants, tasks, datasets = (
+        list(dict.fromkeys(name(member) for member in members))
+        for name in (lambda member: member.row.variant, _task, lambda member: member.row.dataset)
+    )
+    where = ", ".join(datasets) if len(datasets) < 4 else f"{len(datasets)} datasets"
+    value = published.value_text(first.row)
+    if first.row.value is not None and len(members) > 1:
+        value = f"{len(members)} values"
+    return [
+        Cell(first.row.source, href=first.row.url),
+        Cell(_setting(first)),
+        Cell(f"{', '.join(variants)}; {', '.join(tasks)}; {where}"),
+        Cell(value),
+        Cell("; ".join(first.reasons)),
+    ]
+
+
+def _setting(verdict: Verdict) -> str:
+    row = verdict.row
+    epochs = "epochs not stated" if row.epochs is None else f"{row.epochs:g} epochs"
+    return f"{row.corpus}, {row.backbone}, {epochs}"
+
+
+def _task(verdict: Verdict) -> str:
+    return TASK_NAMES.get(verdict.row.task, verdict.row.task)
+
+
+def _published(verdict: Verdict) -> Cell:
+    return Cell(published.value_text(verdict.row), verdict.row.value)
+
+
+def _ours(verdict: Verdict) -> Cell:
+    return Cell(number(None if verdict.ours is None else verdict.ours / 100, "fraction"), verdict.ours)
+
+
+def _difference(verdict: Verdict) -> Cell:
+    if verdict.difference is None:
+        return Cell("–")
+    value, low, high = (number(part / 100, "fraction") for part in (verdict.difference, verdict.low, verdict.high))
+    return Cell(f"{value} ({low} to {high})", verdict.difference)

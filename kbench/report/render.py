@@ -1,0 +1,143 @@
+"""Renders a report as one HTML page, Markdown and LaTeX."""
+
+from pathlib import Path
+
+import jinja2
+
+from kbench.files import write_text
+from kbench.report.content import Report
+from kbench.report.parts import Cell, Table, anchor
+
+TEMPLATES = Path(__file__).parent / "templates"
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "–": "--",
+    "→": r"$\to$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "×": r"$\times$",
+    "…": r"\dots{}",
+}
+
+
+def write(report: Report, folder: Path) -> list[Path]:
+    """Write index.html, report.md and report.tex into a folder and return their paths, the page first."""
+    texts = {"index.html": html(report), "report.md": markdown(report), "report.tex": latex(report)}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def html(report: Report) -> str:
+    """Return the page: self-contained, with its style sheet, script and plots inline."""
+    environment = _environment(autoescape=True)
+    environment.filters |= {"bind": bind, "anchor": anchor}
+    static = {name: (TEMPLATES / file).read_text(encoding="utf-8") for name, file in _STATIC.items()}
+    inline = {name: jinja2.utils.markupsafe.Markup(text) for name, text in static.items()}
+    return environment.get_template("index.html.j2").render(report=report, **inline)
+
+
+def markdown(report: Report) -> str:
+    """Return the report as GitHub's Markdown, without plots."""
+    environment = _environment()
+    environment.filters |= {"md": _md, "md_cell": _md_cell}
+    return _tidy(environment.get_template("report.md.j2").render(report=report))
+
+
+def latex(report: Report) -> str:
+    """Return the report as a LaTeX document with booktabs tables."""
+    environment = _environment(
+        block_start_string="((*",
+        block_end_string="*))",
+        variable_start_string="(((",
+        variable_end_string=")))",
+        comment_start_string="((#",
+        comment_end_string="#))",
+    )
+    environment.filters |= {"tex": tex, "tex_cell": _tex_cell, "tex_columns": _tex_columns}
+    environment.filters |= {"is_wide": _is_wide, "is_prose": _is_prose}
+    return _tidy(environment.get_template("report.tex.j2").render(report=report))
+
+
+def bind(text: str) -> str:
+    """Return text with blanks that must not end a line made non-breaking: '95.4 ± 0.5 %', 'p = 0.01'."""
+    for loose in (" ± ", " %", " = ", " < ", " nats", " points"):
+        text = text.replace(loose, loose.replace(" ", "\N{NO-BREAK SPACE}"))
+    return text
+
+
+def tex(text: str) -> str:
+    """Return text with LaTeX's special characters escaped.
+
+    >>> tex("5 % of a_b ± 1")
+    '5 \\\\% of a\\\\_b $\\\\pm$ 1'
+    """
+    return "".join(_TEX.get(character, character) for character in str(text))
+
+
+_STATIC = {"css": "style.css", "js": "page.js"}
+
+
+def _md(text: str) -> str:
+    return str(text).replace("|", r"\|").replace("*", r"\*").replace("_", r"\_")
+
+
+def _md_cell(cell: Cell) -> str:
+    text = _md(cell.text)
+    return f"**{text}**" if cell.best else f"<ins>{text}</ins>" if cell.second else text
+
+
+def _tex_cell(cell: Cell) -> str:
+    text = tex(cell.text)
+    return rf"\textbf{{{text}}}" if cell.best else rf"\underline{{{text}}}" if cell.second else text
+
+
+def _tex_columns(table: Table) -> str:
+    columns = len(table.header)
+    if _is_prose(table):
+        # The last column holds the longest text.
+        return (columns - 1) * rf"p{{{0.54 / (columns - 1):.3f}\textwidth}}" + r"p{0.34\textwidth}"
+    return "l" * table.text_columns + "r" * (columns - table.text_columns)
+
+
+def _is_prose(table: Table) -> bool:
+    """Return whether a table holds nothing but text, so that its cells break lines and it breaks over pages."""
+    return table.text_columns == len(table.header)
+
+
+def _is_wide(table: Table) -> bool:
+    """Return whether a table is to be shrunk to the page's width."""
+    return len(table.header) > 6
+
+
+def _environment(**options: object) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **options,
+    )
+
+
+def _tidy(text: str) -> str:
+    """Return text without trailing blanks and without more than one empty line in a row."""
+    lines: list[str] = []
+    for line in (line.rstrip() for line in text.splitlines()):
+        if line or (lines and lines[-1]):
+            lines.append(line)
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,106 @@
+"""Tables of scores: mean ± sd over seeds by variant and dataset, the PMI gap, and every single result."""
+
+from dataclasses import replace
+
+from kbench.report.analysis import Analysis
+from kbench.report.parts import Cell, Table, anchor
+from kbench.results.summary import Column, Summary
+from kbench.results.text import TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
+
+BEFORE = "_before_projection"
+
+
+def score_tables(analysis: Analysis, task: str) -> list[Table]:
+    """Return the tables of a task; the linear probe has a second one for features before the projection."""
+    columns = analysis.columns(task)
+    wanted = {column.metric for column in columns}
+    before = [
+        c for c in analysis.scores.columns(task, main=False) if c.metric.removesuffix(BEFORE) in wanted - {c.metric}
+    ]
+    if task in ("retrieval", "pmi_gap"):
+        return [
+            _table(
+                analysis, f"scores-{task}", heading(TASK_NAMES[task]), analysis.scores.columns(task, main=False), False
+            )
+        ]
+    tables = [_table(analysis, f"scores-{task}", _caption(task, columns), columns, True)]
+    if before:
+        tables.append(_table(analysis, f"scores-{task}-before", _caption(task, before), before, True))
+    return tables
+
+
+def all_results(analysis: Analysis) -> Table:
+    """Return one row a (run, dataset, task, metric), missing ones included."""
+    rows = [
+        [
+            Cell(str(row["variant"]), href=f"#run-{row['run']}"),
+            Cell(str(row["seed"]), row["seed"]),
+            Cell(row["dataset"]),
+            Cell(TASK_NAMES.get(row["task"], "–")),
+            Cell(metric_name(row["metric"]) if row["metric"] else "–"),
+            _value(row),
+            Cell(number(row["draw_sd"], row["unit"]), row["draw_sd"]),
+            Cell(str(row["n_test"] or "–"), row["n_test"]),
+        ]
+        for row in analysis.table.astype(object).where(analysis.table.notna(), None).to_dict("records")
+    ]
+    header = ["Variant", "Seed", "Dataset", "Task", "Metric", "Value", "sd over draws", "Test images"]
+    caption = "Every result. Fractions in percent, losses in nats; a variant's name leads to its run."
+    return Table("results", caption, header, rows, [], text_columns=1, searchable=True)
+
+
+def _table(analysis: Analysis, name: str, caption: str, columns: list[Column], average: bool) -> Table:
+    summaries = {group: [analysis.scores.summary(group, c) for c in columns] for group in analysis.scores.groups}
+    if average and len(columns) > 1:
+        for group, row in summaries.items():
+            row.append(analysis.scores.average(group, columns))
+        columns = [*columns, Column(columns[0].task, "Average", "", columns[0].unit, columns[0].higher_is_better)]
+    rows = [
+        [Cell(group, href=f"#{anchor(group)}"), *(_cell(group, c, s) for c, s in zip(columns, row, strict=True))]
+        for group, row in summaries.items()
+    ]
+    _mark(rows, columns)
+    header = ["Variant", *(c.dataset if average else _metric_header(columns, c) for c in columns)]
+    return Table(name, caption, header, rows, [_seeds_note(analysis)])
+
+
+def _cell(group: str, column: Column, summary: Summary) -> Cell:
+    if summary.mean is None:
+        return Cell("missing")
+    values = ", ".join(f"seed {seed}: {number(value, column.unit)}" for seed, value in summary.values.items())
+    words = (group, column.dataset, TASK_NAMES[column.task], metric_name(column.metric))
+    shown = " ".join(f'"{word}"' for word in words) if column.metric else ""
+    return Cell(mean_sd(summary, column.unit), summary.mean, filter=shown, title=values)
+
+
+def _mark(rows: list[list[Cell]], columns: list[Column]) -> None:
+    """Mark the best and the second of each column, in place; ties share a mark, but not if all are equal."""
+    for index, column in enumerate(columns, start=1):
+        order = sorted({row[index].sort for row in rows} - {None}, reverse=column.higher_is_better)
+        for row in rows if len(order) > 1 else ():
+            best, second = row[index].sort in order[:1], row[index].sort in order[1:2]
+            row[index] = replace(row[index], best=best, second=second)
+
+
+def _caption(task: str, columns: list[Column]) -> str:
+    metrics = list(dict.fromkeys(metric_name(column.metric) for column in columns))
+    return f"{heading(TASK_NAMES[task])}, {' or '.join(metrics)}, {unit_name(columns[0].unit)}"
+
+
+def _metric_header(columns: list[Column], column: Column) -> str:
+    unit = unit_name(column.unit)
+    datasets = {other.dataset for other in columns}
+    where = f"{column.dataset}, " if len(datasets) > 1 else ""
+    return f"{where}{metric_name(column.metric)}{', ' + unit if unit else ''}"
+
+
+def _seeds_note(analysis: Analysis) -> str:
+    seeds = len(analysis.store.experiment.seeds)
+    spread = f"Mean ± sd over {seeds} training seeds" if seeds > 1 else "One training seed: no sd over seeds is known"
+    return f"{spread}; bold: best mean, underlined: second. Neither mark is a statement of significance."
+
+
+def _value(row: dict) -> Cell:
+    if row["status"] == "missing":
+        return Cell("missing", title=row["job"])
+    return Cell("undefined") if row["value"] is None else Cell(number(row["value"], row["unit"]), row["value"])

@@ -1,0 +1,72 @@
+"""Turns matplotlib figures into inline SVG that takes its colours and fonts from the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Stand-ins drawn by matplotlib, replaced by what the page's style sheet defines for light and dark.
+TEXT, GRID = "#abc0f0", "#abc0f1"
+SERIES = [f"#abc{index:03x}" for index in range(1, 8)]
+MARKERS = "osD^vPX"
+DASHES = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 2))]
+_COLOURS = {TEXT: "currentColor", GRID: "var(--grid)"} | {
+    colour: f"var(--series-{index})" for index, colour in enumerate(SERIES, start=1)
+}
+
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kbench",
+    "font.size": 11,
+    "axes.labelsize": 11,
+    "axes.edgecolor": TEXT,
+    "axes.labelcolor": TEXT,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "x",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "text.color": TEXT,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+def style(index: int) -> dict:
+    """Return colour, marker and dash of the series at a position; marker and dash tell it without colour."""
+    return {
+        "color": SERIES[index % len(SERIES)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": DASHES[(index + index // len(SERIES)) % len(DASHES)],
+    }
+
+
+def inline(figure: Figure, name: str) -> str:
+    """Return a figure as an SVG element whose ids begin with `name` and whose width is that of its container."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
+    for stand_in, colour in _COLOURS.items():
+        text = text.replace(stand_in, colour)
+    return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1).strip()

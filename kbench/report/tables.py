@@ -1,0 +1,143 @@
+"""Tables beside the scores: comparisons, variance, cost, missing results."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from kbench.report.analysis import Analysis
+from kbench.report.answer import difference_unit, over, p_text
+from kbench.report.parts import Cell, Table, anchor
+from kbench.results.pairs import Comparison
+from kbench.results.text import TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
+
+HOLM = "p-values are corrected by Holm's method for the number of tests in this table."
+
+
+def comparison_table(task: str, pairs: list[Comparison]) -> Table:
+    """Return the pairs of variants on the average over a task's datasets."""
+    column = pairs[0].columns[0]
+    unit = difference_unit(column)
+    caption = f"Pairs in {TASK_NAMES[task]} {metric_name(column.metric)} {over(pairs[0].columns)}"
+    rows = [[Cell(pair.first), Cell(pair.second), *_difference(pair)] for pair in pairs]
+    header = ["Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
+    return Table(f"pairs-{task}", caption, header, rows, [HOLM, *_coverage(pairs)], text_columns=2)
+
+
+def comparison_details(task: str, pairs: list[Comparison]) -> Table:
+    """Return the pairs of variants on every dataset by itself."""
+    rows = [[Cell(pair.columns[0].dataset), Cell(pair.first), Cell(pair.second), *_difference(pair)] for pair in pairs]
+    unit = difference_unit(pairs[0].columns[0])
+    caption = f"Pairs in {TASK_NAMES[task]}, dataset by dataset"
+    header = ["Dataset", "Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
+    notes = [HOLM, *_coverage(pairs)]
+    return Table(f"pairs-each-{task}", caption, header, rows, notes, text_columns=3, searchable=True)
+
+
+def variance_table(analysis: Analysis, task: str) -> Table:
+    """Return the sd of one run's score by source, root mean square over a task's datasets."""
+    unit = analysis.columns(task)[0].unit
+    rows = [
+        [Cell(group), *(_precise(value, unit) for value in spread(analysis, task, group))]
+        for group in analysis.scores.groups
+    ]
+    header = ["Variant", "Training seed", "Random features", "Test images"]
+    caption = f"{heading(TASK_NAMES[task])}, sd in {difference_unit(analysis.columns(task)[0])}"
+    return Table(f"variance-{task}", caption, header, rows)
+
+
+def spread(analysis: Analysis, task: str, group: str) -> list[float | None]:
+    """Return the sd by training seed, random-feature draw and test images; None where unknown."""
+    split = [analysis.variance.split(group, column) for column in analysis.columns(task)]
+    return [_rms(getattr(source, name) for source in split) for name in ("training", "draw", "sampling")]
+
+
+def cost_table(analysis: Analysis) -> Table:
+    """Return what each variant cost to train, mean over its runs, beside its score in the first task."""
+    groups = [group for group in analysis.scores.groups if analysis.cards_of(group)]
+    rows = []
+    for group in groups:
+        cards = analysis.cards_of(group)
+        rows.append(
+            [
+                Cell(group, href=f"#{anchor(group)}"),
+                _plain(np.mean([card.parameters for card in cards]) / 1e6, 3),
+                _plain(np.mean([card.steps for card in cards]), 0),
+                _plain(np.mean([card.samples_per_second for card in cards]), 0),
+                _plain(np.mean([card.seconds for card in cards]), 1),
+                _plain(100 * np.mean([card.data_wait_fraction for card in cards]), 1),
+                _plain(np.mean([card.peak_memory_bytes for card in cards]) / 2**30, 2),
+                *_score(analysis, group),
+            ]
+        )
+    header = [
+        "Variant",
+        "Parameters, millions",
+        "Steps",
+        "Pairs/s",
+        "Training, s",
+        "Waiting for data, %",
+        "Peak memory, GiB",
+    ]
+    header += [f"{TASK_NAMES[task]}, {unit_name(analysis.columns(task)[0].unit)}" for task in analysis.tasks[:1]]
+    machines = sorted({f"{card.device} ({card.machine})" for card in analysis.store.cards.values()})
+    notes = [f"Mean over runs; wall time of training steps alone, on {', '.join(machines)}."]
+    return Table("cost-table", "Cost of one pretraining run", header, rows, notes)
+
+
+def missing_table(analysis: Analysis) -> Table | None:
+    """Return what is missing with the job that makes it, or None."""
+    missing = analysis.store.missing
+    if not missing:
+        return None
+    rows = [[Cell(item.run), Cell(item.dataset), Cell(TASK_NAMES[item.task]), Cell(item.job)] for item in missing]
+    caption = f"{len(missing)} of {analysis.store.expected} results are missing"
+    return Table("missing-table", caption, ["Run", "Dataset", "Task", "Job"], rows, text_columns=4, searchable=True)
+
+
+def _difference(pair: Comparison) -> list[Cell]:
+    found, unit = pair.estimate, pair.columns[0].unit
+    if found is None:
+        return [Cell("not tested"), Cell("–"), Cell("–"), Cell("–")]
+    value = Cell(number(found.value, unit), found.value, best=pair.significant)
+    between = f"{number(found.low, unit)} to {number(found.high, unit)}"
+    return [
+        value,
+        Cell(between, found.low),
+        Cell(p_text(pair.p_holm), pair.p_holm),
+        Cell(str(found.seeds), found.seeds),
+    ]
+
+
+def _coverage(pairs: Iterable[Comparison]) -> list[str]:
+    """Return what the intervals do not cover."""
+    found = [pair.estimate for pair in pairs if pair.estimate]
+    notes = []
+    if any(not estimate.covers_training for estimate in found):
+        notes.append("One seed: intervals cover the choice of test images only; the variance of training is unknown.")
+    if any(not estimate.covers_sampling for estimate in found):
+        notes.append("Without scores of single images, intervals cover training seeds only.")
+    if any(estimate.covers_training and estimate.covers_sampling for estimate in found):
+        notes.append("Intervals cover training seeds and the choice of test images; both variants saw the same ones.")
+    return notes
+
+
+def _score(analysis: Analysis, group: str) -> list[Cell]:
+    tasks = analysis.tasks[:1]
+    return [
+        Cell(mean_sd(average, analysis.columns(task)[0].unit), average.mean)
+        for task in tasks
+        for average in [analysis.scores.average(group, analysis.columns(task))]
+    ]
+
+
+def _rms(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.sqrt(np.mean(np.square(known)))) if known else None
+
+
+def _precise(value: float | None, unit: str) -> Cell:
+    return Cell(number(value, unit) if value is None or unit != "fraction" else f"{100 * value:.2f}", value)
+
+
+def _plain(value: float, digits: int) -> Cell:
+    return Cell(f"{value:.{digits}f}", float(value))

@@ -1,0 +1,82 @@
+"""The page in a real browser; left out where playwright or Chromium is not installed."""
+
+import shutil
+
+import pytest
+from synthetic import write_experiment
+
+from kbench.report import content, render
+from kbench.report.analysis import Analysis
+from kbench.results import store, table
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chromium")]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = write_experiment(tmp_path_factory.mktemp("browser") / "made-up", {"cosine": 2.0, "wpse-linear": 1.0})
+    loaded = store.load(folder)
+    return render.write(content.build(Analysis(loaded, table.frame(loaded))), folder / "report")[0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(params=[(1280, "light"), (390, "dark")])
+def page(request, browser, path):
+    width, scheme = request.param
+    opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    opened.seen = []
+    opened.on("console", lambda message: opened.seen.append(message.text))
+    opened.on("pageerror", lambda error: opened.seen.append(str(error)))
+    opened.on("request", lambda asked: opened.seen.append(asked.url) if asked.url != path.as_uri() else None)
+    opened.goto(path.as_uri())
+    yield opened
+    assert [entry for entry in opened.seen if not entry.startswith(("data:", "file:"))] == []
+    opened.close()
+
+
+def test_nothing_overflows(page):
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_sorting_by_keyboard(page):
+    heading = page.locator("#scores-zeroshot thead button").last
+    column = (
+        "[...document.querySelectorAll('#scores-zeroshot tbody tr')].map(r => Number(r.lastElementChild.dataset.sort))"
+    )
+    heading.focus()
+    page.keyboard.press("Enter")
+    ascending = page.evaluate(column)
+    page.keyboard.press("Enter")
+    assert page.evaluate(column) == ascending[::-1] and ascending == sorted(ascending)
+    assert heading.locator("xpath=..").get_attribute("aria-sort") == "descending"
+
+
+def test_a_number_shows_the_results_it_is_made_of(page):
+    page.locator("#scores-zeroshot tbody a[data-filter]").first.click()
+    page.wait_for_timeout(100)
+    shown = page.locator("#results tbody tr:visible")
+    assert shown.count() == 2
+    assert {row.split("\t")[2] for row in shown.all_inner_texts()} == {"world-shape"}
+
+
+def test_a_result_leads_to_its_run(page):
+    page.locator("#results-folded summary").click()
+    page.locator("#results tbody a").first.click()
+    page.wait_for_timeout(100)
+    assert page.locator("#runs details[open] pre").first.is_visible()
+
+
+def test_filtering_says_how_many_rows_are_left(page):
+    page.locator("#published summary").click()
+    page.locator("#published-cells-filter").fill("slip-readme linear_sgd")
+    assert page.locator("#published-cells tbody tr:visible").count() == 5
+    assert "5 of 195 rows" in page.locator("label:has(#published-cells-filter)").inner_text()

@@ -1,0 +1,262 @@
+"""The report's content, its three formats, and what it refuses."""
+
+import json
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+from synthetic import DATASETS, change, run_name, write_experiment
+
+from kbench.cli import main
+from kbench.report import content, render
+from kbench.report.analysis import Analysis
+from kbench.results import store, table
+
+ABILITIES = {"cosine": 3.0, "cosine-mean": 2.4, "wpse-linear": 2.8, "wpse-gaussian": 1.5}
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.loads = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        if tag == "a":
+            self.links.append(attributes["href"])
+        elif tag != "use":
+            self.loads += [attributes[key] for key in ("src", "href", "srcset", "data") if key in attributes]
+
+
+def built(folder, figures=False):
+    loaded = store.load(folder)
+    return content.build(Analysis(loaded, table.frame(loaded)), figures)
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    return caught.value.code
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_experiment(tmp_path_factory.mktemp("report") / "made-up", ABILITIES)
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    assert run("report", folder) == 0
+    return (folder / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_but_itself(page):
+    found = Page(page)
+    assert [load for load in found.loads if not load.startswith("data:")] == []
+    assert not re.search(r"url\((?!#)|@import|fetch\(|XMLHttpRequest", page)
+
+
+def test_links_resolve_and_ids_are_unique(page):
+    found = Page(page)
+    assert len(found.ids) == len(set(found.ids))
+    inside = [link[1:] for link in found.links if link.startswith("#")]
+    assert inside and set(inside) <= set(found.ids)
+    outside = [link for link in found.links if not link.startswith("#")]
+    assert all(link.startswith("https://") for link in outside)
+
+
+def test_references_inside_plots_resolve(page):
+    ids = set(Page(page).ids)
+    used = re.findall(r'url\(#([^)]+)\)|xlink:href="#([^"]+)"', page)
+    assert used and {one or other for one, other in used} <= ids
+
+
+def test_plots_take_their_colours_from_the_page(page):
+    svg = page[page.index("<svg") : page.rindex("</svg>")]
+    assert "var(--series-1)" in svg and "currentColor" in svg and "#abc" not in svg
+
+
+def test_every_run_has_its_command_and_checkpoint(page, folder):
+    for name in store.load(folder).experiment.runs:
+        assert f'id="run-{name}"' in page
+        assert f"snakemake {folder}/runs/{name}/evaluation.json" in page
+
+
+def test_rendering_is_deterministic(folder, page):
+    assert render.html(built(folder, figures=True)) == page
+
+
+def test_the_answer_is_three_sentences_and_says_who_is_behind(folder):
+    order, certainty, ranking = built(folder).answer
+    assert "on average over 3 datasets" in order and "rank behind cosine" in order
+    assert "after Holm's correction" in certainty and "pointwise mutual information" in certainty
+    assert "not a ranking" in ranking
+    assert "equal tuning budget" in ranking and "at least 5 seeds (here 2)" in ranking
+    assert "several step counts (here 1)" in ranking
+
+
+def test_the_answer_when_cosine_is_last(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": -1.0, "wpse-linear": 3.0}, seeds=(0, 1, 2, 3, 4))
+    order, certainty, ranking = built(folder).answer
+    assert "wpse-linear scores best" in order and "none ranks behind cosine" in order
+    assert "1 of 1 pairs differ beyond chance" in certainty and "wpse-linear from cosine" in certainty
+    assert "seeds (here" not in ranking
+
+
+def test_one_seed_says_that_training_variance_is_unknown(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 3.0, "filip": 1.0}, seeds=(0,))
+    report = built(folder)
+    assert "the variance of training is unknown" in report.answer[1]
+    assert "(1 seed)" in report.answer[0] and "±" not in report.answer[0]
+    [pairs] = [section for section in report.sections if section.id == "pairs"]
+    assert "the variance of training is unknown" in pairs.sentences[0]
+
+
+def test_a_partial_experiment(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", ABILITIES)
+    gone = folder / "runs" / run_name("cosine-mean", 1) / "evaluation" / "world-size" / "zeroshot.json"
+    gone.unlink()
+    for path in (folder / "runs" / run_name("wpse-linear", 0), folder / "runs" / run_name("wpse-linear", 1)):
+        (path / "evaluation/world-size/zeroshot.json").unlink()
+    report = built(folder)
+    assert "Partial: 3 of" in report.warnings[0]
+    assert len(report.missing.rows) == 3
+    [zeroshot] = [section for section in report.sections if section.id == "zeroshot"]
+    cells = {row[0].text: [cell.text for cell in row[1:]] for row in zeroshot.tables[0].rows}
+    assert cells["wpse-linear"][2:] == ["missing", "missing"]
+    assert "±" not in cells["cosine-mean"][2] and "±" in cells["cosine-mean"][1]
+    page = render.html(report)
+    assert "3 of " in page and 'id="missing"' in page
+
+
+def test_an_experiment_that_has_not_begun(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=())
+    document = json.loads((folder / "experiment.json").read_text())
+    (folder / "experiment.json").write_text(json.dumps(document | {"datasets": list(DATASETS)}))
+    assert run("report", folder) == 0
+    assert built(folder).answer == ["There is no result yet: all 16 are missing."]
+
+
+def test_several_objectives_are_not_averaged(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 3.0, "cosine-mean": 1.0}, seeds=(0, 1))
+    for path in (folder / "runs" / run_name("cosine-mean", 0)).glob("evaluation/*/*.json"):
+        change(path, variant="cosine", objective="sigmoid")
+    report = built(folder)
+    names = {row[0].text for row in report.sections[0].tables[0].rows}
+    assert names == {"cosine, infonce", "cosine, sigmoid", "cosine-mean, infonce"}
+    assert set(Page(render.html(report)).ids) >= {"variant-cosine-infonce", "variant-cosine-sigmoid"}
+
+
+def test_a_smoke_run_warns(folder, tmp_path):
+    other = write_experiment(tmp_path / "made-up-smoke", {"cosine": 1.0}, datasets=("world-shape",))
+    document = json.loads((other / "experiment.json").read_text())
+    document["experiment"] = {"evaluation": {"synthetic": True}}
+    (other / "experiment.json").write_text(json.dumps(document))
+    assert "Smoke run" in built(other).warnings[0]
+    assert "--config experiment=made-up smoke=true" in render.html(built(other))
+    assert built(folder).warnings == []
+
+
+def test_an_undefined_metric_is_not_a_number(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-pairs",), seeds=(0, 1))
+    for path in folder.glob("runs/*/evaluation/world-pairs/pmi_gap.json"):
+        document = json.loads(path.read_text())
+        document["metrics"][2]["value"] = None
+        path.write_text(json.dumps(document))
+    report = built(folder)
+    assert [row[5].text for row in report.results.rows].count("undefined") == 2
+    assert not re.search(r">\s*-?(nan|inf)\b", render.html(report), flags=re.IGNORECASE)
+
+
+def test_best_and_second_are_marked(folder):
+    [zeroshot] = [section for section in built(folder).sections if section.id == "zeroshot"]
+    average = [row[-1] for row in zeroshot.tables[0].rows]
+    ordered = sorted(average, key=lambda cell: -cell.sort)
+    assert ordered[0].best and ordered[1].second and not any(cell.best or cell.second for cell in ordered[2:])
+    [gap] = [section for section in built(folder).sections if section.id == "pmi_gap"]
+    excess = [row[1] for row in gap.tables[0].rows]
+    assert min(excess, key=lambda cell: cell.sort).best
+
+
+def test_markdown(folder):
+    text = render.markdown(built(folder))
+    rows = [line for line in text.splitlines() if line.startswith("| wpse-gaussian |")]
+    assert rows and all(" ± " in row for row in rows[:2])
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(widths) == 1, block
+    assert "released\\_code" in text and "published value not imported" in text
+
+
+def test_latex(folder):
+    text = render.latex(built(folder))
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") > 5
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == text.count(r"\caption{")
+    assert r"\textbf{" in text and r"\underline{" in text and r"$\pm$" in text
+    assert r"Widths \& depths of 5 \% are not released\_code." in text
+    assert text.isascii()
+
+
+def test_names_are_escaped(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-shape",))
+    change(folder / "experiment.json", description="<script>alert(1)</script>")
+    assert "<script>alert" not in render.html(built(folder))
+
+
+def test_ten_runs_on_eight_datasets_are_quick(tmp_path):
+    datasets = (*DATASETS, "world-background", "world-shape-colour", "world-digits")
+    folder = write_experiment(tmp_path / "made-up", ABILITIES | {"wpse-imq": 2.0}, datasets=datasets, n_test=1000)
+    start = time.process_time()
+    assert run("report", folder) == 0
+    assert time.process_time() - start < 10
+
+
+def test_bad_input_is_one_message_and_status_2(tmp_path, capsys):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-shape",))
+    result = next(folder.glob("runs/*/evaluation/*/zeroshot.json"))
+    good = result.read_text()
+    for command in ("compare", "report"):
+        assert run(command, tmp_path / "absent") == 2
+        assert "no such results folder" in capsys.readouterr().err
+        result.write_text(good[:200])
+        assert run(command, folder) == 2
+        assert str(result) in capsys.readouterr().err
+        result.write_text(good)
+        change(result, code_version="0.1.0+other")
+        assert run(command, folder) == 2
+        message = capsys.readouterr().err
+        assert "must not be mixed" in message and message.count("\n") == 1
+        result.write_text(good)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, capsys):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-shape",))
+    (folder / "report").write_text("in the way")
+    assert run("report", folder) == 2
+    assert "cannot write" in capsys.readouterr().err
+    (folder / "table.csv").mkdir()
+    assert run("compare", folder) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_compare_writes_the_tidy_table(tmp_path, capsys):
+    import pandas
+
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0, "filip": 2.0})
+    (folder / "runs" / run_name("filip", 1) / "evaluation/world-size/zeroshot.json").unlink()
+    assert run("compare", folder) == 0
+    printed = capsys.readouterr().out
+    assert "made-up: 31 of 32 results" in printed and "missing: snakemake" in printed
+    read = pandas.read_csv(folder / "table.csv")
+    keys = ["run", "dataset", "task", "metric"]
+    assert not read.duplicated(keys).any()
+    assert set(read["status"]) == {"measured", "missing"}
+    assert read.loc[read["status"] == "missing", "value"].isna().all()
+    rows = json.loads((folder / "table.json").read_text())["rows"]
+    assert len(rows) == len(read) and rows[0]["code_version"] == "0.1.0+made.up"

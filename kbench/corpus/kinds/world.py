@@ -17,7 +17,7 @@ class WorldCorpus(Corpus):
     name: str = "world"
     seed: int = Field(default=0, ge=0, description="seed of the world's images and captions")
     pairs: int = Field(default=20000, ge=64, description="number of images in the corpus")
-    evaluation_images: int = Field(default=1000, ge=32, description="images in each split of each evaluation set")
+    evaluation_images: int = Field(default=1000, ge=42, description="images in each split of each evaluation set")
 
     def shards(self, locations: Locations) -> list[Path]:
         """Return the shards that `kbench world make` wrote."""

@@ -140,7 +140,7 @@ def _cost(analysis: Analysis, figures: bool) -> Section | None:
 def _published(analysis: Analysis) -> Section:
     return Section(
         "published",
-        "Published numbers",
+        "Published",
         ["A published number is compared only where corpus, backbone, epochs, metric and evaluation are the same."],
         tables=published.tables(analysis.verdicts),
         details=[published.every_cell(analysis.verdicts)],

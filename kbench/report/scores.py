@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
+from kbench.benchmark import dataset as benchmark
 from kbench.report.analysis import Analysis
 from kbench.report.parts import Cell, Table, anchor
 from kbench.results.summary import Column, Summary
-from kbench.results.text import TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
-
-BEFORE = "_before_projection"
+from kbench.results.text import BEFORE_PROJECTION, TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
 
 
 def score_tables(analysis: Analysis, task: str) -> list[Table]:
@@ -15,7 +14,9 @@ def score_tables(analysis: Analysis, task: str) -> list[Table]:
     columns = analysis.columns(task)
     wanted = {column.metric for column in columns}
     before = [
-        c for c in analysis.scores.columns(task, main=False) if c.metric.removesuffix(BEFORE) in wanted - {c.metric}
+        c
+        for c in analysis.scores.columns(task, main=False)
+        if c.metric.removesuffix(BEFORE_PROJECTION) in wanted - {c.metric}
     ]
     if task in ("retrieval", "pmi_gap"):
         return [
@@ -61,7 +62,7 @@ def _table(analysis: Analysis, name: str, caption: str, columns: list[Column], a
     ]
     _mark(rows, columns)
     header = ["Variant", *(c.dataset if average else _metric_header(columns, c) for c in columns)]
-    return Table(name, caption, header, rows, [_seeds_note(analysis)])
+    return Table(name, caption, header, rows, [_seeds_note(analysis), *_chance_note(columns)])
 
 
 def _cell(group: str, column: Column, summary: Summary) -> Cell:
@@ -98,6 +99,13 @@ def _seeds_note(analysis: Analysis) -> str:
     seeds = len(analysis.store.experiment.seeds)
     spread = f"Mean ± sd over {seeds} training seeds" if seeds > 1 else "One training seed: no sd over seeds is known"
     return f"{spread}; bold: best mean, underlined: second. Neither mark is a statement of significance."
+
+
+def _chance_note(columns: list[Column]) -> list[str]:
+    """Return what guessing would score on datasets with classes."""
+    known = {c.dataset: benchmark.get(c.dataset).chance for c in columns if c.dataset in benchmark.names()}
+    levels = [f"{dataset} {number(chance, 'fraction')}" for dataset, chance in known.items() if chance]
+    return [f"Guessing scores {', '.join(levels)} %."] if levels else []
 
 
 def _value(row: dict) -> Cell:

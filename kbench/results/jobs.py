@@ -13,7 +13,16 @@ def evaluate(folder: Path, run: str) -> str:
     return _job(folder, f"runs/{run}/evaluation.json")
 
 
+def again(folder: Path, rule: str) -> str:
+    """Return the command that runs a rule ('pretrain', 'evaluate') again for every run of the experiment."""
+    return f"snakemake --cores all {_experiment(folder)} --forcerun {rule}"
+
+
 def _job(folder: Path, target: str) -> str:
+    return f"snakemake {folder / target} --cores all {_experiment(folder)}"
+
+
+def _experiment(folder: Path) -> str:
     name = folder.name.removesuffix("-smoke")
     smoke = " smoke=true" if folder.name.endswith("-smoke") else ""
-    return f"snakemake {folder / target} --cores all --config experiment={name}{smoke}"
+    return f"--config experiment={name}{smoke}"

@@ -16,6 +16,8 @@ TASK_NAMES = {
     "retrieval": "retrieval",
     "pmi_gap": "PMI gap",
 }
+# Metrics of the linear probe on features before the towers' projection end so.
+BEFORE_PROJECTION = "_before_projection"
 METRIC_NAMES = {
     "acc1": "top-1 accuracy",
     "acc5": "top-5 accuracy",
@@ -28,7 +30,9 @@ METRIC_NAMES = {
 
 def metric_name(metric: str) -> str:
     """Return a metric's name for people: 'image recall@1' for image_retrieval_recall@1."""
-    return METRIC_NAMES.get(metric, metric.replace("_retrieval_recall@", " recall@").replace("_", " "))
+    plain = metric.removesuffix(BEFORE_PROJECTION)
+    name = METRIC_NAMES.get(plain, plain.replace("_retrieval_recall@", " recall@").replace("_", " "))
+    return f"{name} before projection" if plain != metric else name
 
 
 def heading(text: str) -> str:

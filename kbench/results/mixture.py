@@ -1,0 +1,88 @@
+"""What must be one over all results of an experiment; a mixture is refused, naming both sides."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from kbench.errors import UserError
+from kbench.results import jobs
+from kbench.results.schema import ModelCard, TaskResult
+
+
+def document_path(folder: Path, run: str, dataset: str, task: str) -> Path:
+    """Return where a result lies in an experiment's results folder."""
+    return folder / "runs" / run / "evaluation" / dataset / f"{task}.json"
+
+
+def refuse(folder: Path, name: str, results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> None:
+    """Raise UserError if results clash or their provenance must not be averaged; the message says what to run.
+
+    One over all results are container image and code version, over each dataset its data and split, over each run
+    its configuration and checkpoint, and each (variant, objective, seed, dataset, task) has one run.
+    """
+
+    def path(result: TaskResult) -> Path:
+        return document_path(folder, result.run, result.dataset, result.task)
+
+    def card_path(card: ModelCard) -> Path:
+        return folder / "runs" / card.run / "model.json"
+
+    for result in results:
+        if result.experiment != name:
+            raise UserError(f"{path(result)} belongs to experiment {result.experiment}, {folder} to {name}")
+    for what, group, value in _RESULT_RULES:
+        _one_value(results, what, group, value, path, jobs.again(folder, "features"))
+    for what, group, value in _CARD_RULES:
+        _one_value(cards.values(), what, group, value, card_path, jobs.again(folder, "pretrain"))
+    for result in results:
+        card = cards.get(result.run)
+        if card and card.checkpoint_sha256 != result.provenance.checkpoint_sha256:
+            raise UserError(
+                f"results must not be mixed: {path(result)} was measured on checkpoint "
+                f"{result.provenance.checkpoint_sha256}, but {card_path(card)} is of {card.checkpoint_sha256}. "
+                f"Evaluate it again: {jobs.evaluate(folder, result.run)} --forcerun features"
+            )
+
+
+def _one_value(documents: Iterable, what: str, group: Callable, value: Callable, path: Callable, remedy: str) -> None:
+    first = {}
+    for document in documents:
+        key = group(document)
+        other = first.setdefault(key, document)
+        if value(other) != value(document):
+            raise UserError(
+                f"results must not be mixed: {what.format(key)} is {_shown(value(other))} in {path(other)} "
+                f"but {_shown(value(document))} in {path(document)}. Make them again as one ({remedy}), "
+                "or keep them as two experiments."
+            )
+
+
+def _shown(value: object) -> str:
+    return "none (run on the host)" if value is None else str(value)
+
+
+def _all(_: object) -> str:
+    return "the experiment"
+
+
+def _cell(result: TaskResult) -> str:
+    return f"{result.variant}, {result.objective}, seed {result.seed}, {result.task} on {result.dataset}"
+
+
+# What the value is of, in which documents it must be one, and the value.
+_RESULT_RULES: tuple[tuple[str, Callable, Callable], ...] = (
+    ("the run for {}", _cell, lambda result: result.run),
+    ("the container image", _all, lambda result: result.provenance.image_digest),
+    ("the code version", _all, lambda result: result.provenance.code_version),
+    ("the data of {}", lambda result: result.dataset, lambda result: result.provenance.dataset_sha256),
+    (
+        "the split of {0[0]} ({0[1]})",
+        lambda result: (result.dataset, result.task),
+        lambda result: f"{result.split} ({result.n_test} images)",
+    ),
+    ("the checkpoint of {}", lambda result: result.run, lambda result: result.provenance.checkpoint_sha256),
+    ("the configuration of {}", lambda result: result.run, lambda result: result.provenance.config_hash),
+)
+_CARD_RULES: tuple[tuple[str, Callable, Callable], ...] = (
+    ("the container image of training", _all, lambda card: card.image_digest),
+    ("the code version of training", _all, lambda card: card.code_version),
+)

@@ -6,6 +6,7 @@ COMMANDS: dict[str, str] = {
     "experiments": "list the experiment files",
     "published list": "list the published numbers, one line each",
     "published show": "print the published rows of one source",
+    "published import": "import published numbers from a document's tables",
     "check": "validate an experiment file and print its plan",
     "resolve": "write the frozen run configurations of an experiment",
     "world make": "generate the embedded world: corpus shards and evaluation sets",

@@ -11,6 +11,8 @@ from kbench.errors import UserError, unknown
 from kbench.results.schema import PublishedRow
 
 FOLDER = Path(__file__).parent
+IMPORTED = Path("published")
+"""Where `kbench published import` writes, relative to the working directory."""
 NOT_IMPORTED = "published value not imported"
 
 
@@ -74,18 +76,27 @@ def read_rows(path: Path) -> list[PublishedRow]:
         with Path(path).open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
             _check_columns(path, reader.fieldnames)
-            return [_parse(path, reader.line_num, cells) for cells in reader]
+            return [parse_row(f"{path}, line {reader.line_num}", cells) for cells in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read {path}: {error}") from error
 
 
-def rows(*more: Path) -> list[PublishedRow]:
-    """Return all published rows: the package's, those of `more` files, and pending cells without a value.
+def parse_row(place: str, cells: dict) -> PublishedRow:
+    """Return a row from text, where an empty number is none; UserError, naming the place, if it is not valid."""
+    numbers = {name: cells.get(name) or None for name in ("epochs", "value", "std")}
+    try:
+        return PublishedRow.model_validate({**cells, **numbers})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def rows() -> list[PublishedRow]:
+    """Return all published rows: the package's, imported ones, and pending cells without a value.
 
     A cell that any file gives a value is no longer pending. Raises UserError if two rows give the same cell.
     """
-    given = [row for path in (FOLDER / "published.csv", *more) for row in read_rows(path)]
-    _refuse_duplicates(given)
+    given = _given(_files())
     known = {_cell(row) for row in given}
     pending = [
         row
@@ -95,6 +106,21 @@ def rows(*more: Path) -> list[PublishedRow]:
         if _cell(row) not in known
     ]
     return given + pending
+
+
+def check(new: list[PublishedRow], replacing: Path) -> None:
+    """Raise UserError if rows that are to be written to a file contradict each other or those of other files."""
+    _refuse_duplicates(_given([path for path in _files() if path != replacing]) + new)
+
+
+def _files() -> list[Path]:
+    return [FOLDER / "published.csv", *sorted(IMPORTED.glob("*.csv"))]
+
+
+def _given(paths: list[Path]) -> list[PublishedRow]:
+    given = [row for path in paths for row in read_rows(path)]
+    _refuse_duplicates(given)
+    return given
 
 
 def of_source(name: str) -> list[PublishedRow]:
@@ -132,12 +158,3 @@ def _check_columns(path: Path, seen: list[str] | None) -> None:
     expected = list(PublishedRow.model_fields)
     if seen is None or sorted(seen) != sorted(expected):
         raise UserError(f"{path}: its columns are {', '.join(seen or [])}; expected {', '.join(expected)}")
-
-
-def _parse(path: Path, line: int, cells: dict[str, str]) -> PublishedRow:
-    numbers = {name: cells[name] or None for name in ("epochs", "value", "std")}
-    try:
-        return PublishedRow.model_validate({**cells, **numbers})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}, line {line}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

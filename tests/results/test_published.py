@@ -29,6 +29,12 @@ def row(**changes):
     return published.PublishedRow(**(values | changes))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_imported(tmp_path, monkeypatch):
+    """Imported numbers lie in the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verdicts") / "made-up"
@@ -90,19 +96,22 @@ def test_moved_columns_are_refused(tmp_path):
 
 
 def test_two_values_for_one_cell(tmp_path):
-    path = tmp_path / "rows.csv"
-    text = "slip-readme,https://x.org,{},cc3m,ViT-B/16,40,cosine,imagenet1k,zeroshot,acc1,{},,"
+    path = tmp_path / "published" / "more.csv"
+    path.parent.mkdir()
     table = '"README, additional datasets and models"'
-    path.write_text("\n".join([HEADER, text.format(table, 12.5)]) + "\n")
+    line = f"slip-readme,https://x.org,{table},cc3m,ViT-B/16,40,cosine,imagenet1k,zeroshot,acc1,12.5,,"
+    path.write_text(f"{HEADER}\n{line}\n")
     with pytest.raises(UserError, match=r"17\.1 and 12\.5"):
-        published.rows(path)
+        published.rows()
 
 
 def test_given_values_replace_pending_cells(tmp_path):
-    path = tmp_path / "rows.csv"
+    before = published.rows()
+    path = tmp_path / "published" / "more.csv"
+    path.parent.mkdir()
     # A made-up number: only the number of pending cells matters.
     path.write_text(f"{HEADER}\nwpse-paper,https://x.org,t,cc3m,ViT-B/16,50,cosine,dtd,zeroshot,acc1,1.5,,\n")
-    before, after = published.rows(), published.rows(path)
+    after = published.rows()
     assert len(before) == len(after)
     assert sum(entry.value is None for entry in before) == sum(entry.value is None for entry in after) + 1
 

@@ -1,0 +1,134 @@
+"""Published tables from a document into rows, by a mapping that names every row and column it expects."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kbench.errors import UserError
+from kbench.files import sha256, write_text
+from kbench.results.grids import Grid, read
+from kbench.results.published import parse_row
+from kbench.results.schema import PublishedRow
+
+PREPARED = Path(__file__).parent / "mappings"
+_NUMBER = re.compile(r"^\W*(?P<value>\d+(?:\.\d+)?)\s*%?\s*(?:(?:±|\+/-|\()\s*(?P<std>\d+(?:\.\d+)?)\s*\)?)?\W*$")
+
+
+class TableMapping(BaseModel):
+    """Which table, and what its rows and columns stand for in kbench's names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    caption: str = Field(description="a regular expression that the caption of one table matches")
+    header_rows: int = Field(default=1, ge=1, description="rows that hold column labels; joined by ' / '")
+    label_columns: int = Field(default=1, ge=1, description="columns that hold row labels; joined by ' / '")
+    fields: dict[str, Any] = Field(default={}, description="fields of every row: corpus, backbone, task ...")
+    columns: dict[str, dict[str, Any]] = Field(min_length=1, description="column label -> dataset, metric ...")
+    rows: dict[str, dict[str, Any]] = Field(min_length=1, description="row label -> variant ...")
+    ignore_columns: list[str] = Field(default=[], description="labels of columns that are known and left out")
+    ignore_rows: list[str] = Field(default=[], description="labels of rows that are known and left out")
+
+
+class Mapping(BaseModel):
+    """What a document's tables hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    url: str
+    tables: list[TableMapping] = Field(min_length=1)
+
+
+def read_mapping(name: str) -> Mapping:
+    """Read a mapping by path, or by name if it comes with kbench; UserError if it is not valid."""
+    prepared = {path.stem: path for path in PREPARED.glob("*.yaml")}
+    path = prepared.get(name, Path(name))
+    try:
+        return Mapping.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        known = ", ".join(sorted(prepared))
+        raise UserError(f"cannot read the mapping {name}: {error}. Prepared mappings: {known}") from error
+
+
+def import_rows(document: Path, mapping: Mapping) -> list[PublishedRow]:
+    """Return the rows of a document's mapped tables; each row's note holds the document's SHA-256.
+
+    Raises UserError if a table, row or column is not where the mapping says, or a cell is no percentage.
+    """
+    grids = read(document)
+    note = f"imported from {document.name}, SHA-256 {sha256(document)}"
+    return [
+        row
+        for table in mapping.tables
+        for row in _rows(document, _find(document, grids, table), table, mapping, note)
+    ]
+
+
+def write_rows(path: Path, rows: list[PublishedRow]) -> None:
+    """Write rows as a CSV that `kbench.results.published` reads."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(PublishedRow.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.model_dump() for row in rows)
+    write_text(path, stream.getvalue())
+
+
+def _find(document: Path, grids: list[Grid], table: TableMapping) -> Grid:
+    found = [grid for grid in grids if re.search(table.caption, grid.caption)]
+    if len(found) != 1:
+        captions = "; ".join(f"'{grid.caption[:60]}'" for grid in grids)
+        raise UserError(f"{document}: {len(found)} tables match '{table.caption}', expected one. Captions: {captions}")
+    return found[0]
+
+
+def _rows(document: Path, grid: Grid, table: TableMapping, mapping: Mapping, note: str) -> list[PublishedRow]:
+    header, body = grid.rows[: table.header_rows], grid.rows[table.header_rows :]
+    columns = [_joined(row[index] for row in header) for index in range(table.label_columns, len(header[0]))]
+    labels = [_joined(row[: table.label_columns]) for row in body]
+    _check_labels(document, grid, "column", columns, [*table.columns, *table.ignore_columns])
+    _check_labels(document, grid, "row", labels, [*table.rows, *table.ignore_rows])
+    about = {"source": mapping.source, "url": mapping.url, "table": grid.caption, "note": note, "epochs": None}
+    return [
+        _row(document, f"{label}, {column}", cell, about | table.fields | table.rows[label] | table.columns[column])
+        for label, row in zip(labels, body, strict=True)
+        if label in table.rows
+        for column, cell in zip(columns, row[table.label_columns :], strict=True)
+        if column in table.columns and cell not in ("", "-", "–", "—")
+    ]
+
+
+def _row(document: Path, place: str, cell: str, fields: dict) -> PublishedRow:
+    number = _NUMBER.match(cell)
+    if not number:
+        raise UserError(f"{document}: the cell at {place} is '{cell}', not a percentage such as 58.3 or 58.3 ± 0.2")
+    row = fields | {"value": number["value"], "std": number["std"]}
+    return parse_row(f"{document}, the cell at {place}", row)
+
+
+def _check_labels(document: Path, grid: Grid, what: str, seen: list[str], expected: list[str]) -> None:
+    """Raise UserError, naming both sides, unless the labels are the expected ones, each once."""
+    absent = [label for label in expected if label not in seen]
+    new = [label for label in seen if label not in expected]
+    twice = sorted({label for label in seen if seen.count(label) > 1})
+    if absent or new or twice:
+        raise UserError(
+            f"{document}: the {what}s of '{grid.caption[:60]}' are not those of the mapping. "
+            f"In the mapping only: {_quoted(absent)}; in the document only: {_quoted(new)}; twice: {_quoted(twice)}"
+        )
+
+
+def _quoted(labels: list[str]) -> str:
+    return ", ".join(f"'{label}'" for label in labels) or "none"
+
+
+def _joined(labels) -> str:  # noqa: ANN001
+    """Return labels from outer to inner without empty and repeated ones, joined by ' / '."""
+    return " / ".join(dict.fromkeys(label for label in labels if label))

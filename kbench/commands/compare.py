@@ -5,6 +5,7 @@ listed with the command that makes it.
 
 Example:
   kbench compare results/demo
+  kbench compare results/cc12m --fail-on lower
 """
 
 import argparse
@@ -16,10 +17,15 @@ from kbench.results import store
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("results", type=Path, help="results folder of an experiment, results/EXPERIMENT")
+    parser.add_argument(
+        "--fail-on",
+        choices=("lower", "higher"),
+        help="exit with status 1 if a comparable published number has this verdict (ours lower, or higher)",
+    )
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Write the table beside the results and print mean and sd over seeds by variant and task."""
+def run(arguments: argparse.Namespace) -> int:
+    """Write the table beside the results and print mean and sd over seeds; 1 if asked to fail and a verdict does."""
     loaded = store.load(arguments.results)
     from kbench.results import table
     from kbench.results.text import summary
@@ -28,3 +34,20 @@ def run(arguments: argparse.Namespace) -> None:
     print(summary(loaded, frame))
     for path in table.write(loaded, frame):
         print(f"wrote {path}")
+    return _failed(loaded, arguments.fail_on) if arguments.fail_on else 0
+
+
+def _failed(loaded: store.Store, status: str) -> int:
+    """Print the published cells with this verdict and return whether there are any."""
+    from kbench.results import published
+    from kbench.results.verdicts import verdicts
+
+    found = [verdict for verdict in verdicts(loaded, published.rows()) if verdict.status == status]
+    for verdict in found:
+        row = verdict.row
+        print(
+            f"{status}: {row.variant} on {row.dataset}, {row.task} {row.metric}: {verdict.ours:.1f}, "
+            f"published {published.value_text(row)} ({row.source}); difference {verdict.difference:.1f} points, "
+            f"95 % interval {verdict.low:.1f} to {verdict.high:.1f}"
+        )
+    return int(bool(found))

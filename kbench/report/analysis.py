@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from kbench.results import published
+from kbench.results import agreement, published
 from kbench.results.pairs import Comparison, Pairs, groups_of_runs
 from kbench.results.schema import ModelCard
 from kbench.results.store import Store
@@ -53,6 +53,11 @@ class Analysis:
     def verdicts(self) -> list[Verdict]:
         """Our numbers beside published ones."""
         return verdicts(self.store, published.rows())
+
+    @cached_property
+    def claims(self) -> list[agreement.Claim]:
+        """Published orders of two variants and what our runs say to them."""
+        return agreement.claims(self.verdicts, self.scores, self.pairs)
 
     def _comparisons(self, task: str) -> list[Comparison]:
         """Return all pairs of variants on the average over a task's datasets."""

@@ -76,7 +76,8 @@ def _scores(analysis: Analysis, task: str, figures: bool) -> Section:
     title = "Gap to the optimum" if task == "pmi_gap" else heading(TASK_NAMES[task])
     found = []
     if figures and task == "pmi_gap":
-        found = [plots.single(analysis, analysis.columns(task)[0], "Loss above that of the exact PMI")]
+        drawn = plots.single(analysis, analysis.columns(task)[0], "Loss above that of the exact PMI")
+        found = [drawn, *filter(None, [plots.scatter(analysis)])]
     elif figures and len(analysis.columns(task)) == 1:
         found = [plots.single(analysis, analysis.columns(task)[0], title)]
     elif figures:
@@ -142,7 +143,7 @@ def _published(analysis: Analysis) -> Section:
         "published",
         "Published",
         ["A published number is compared only where corpus, backbone, epochs, metric and evaluation are the same."],
-        tables=published.tables(analysis.verdicts),
+        tables=published.tables(analysis.verdicts, analysis.claims),
         details=[published.every_cell(analysis.verdicts)],
     )
 
@@ -155,6 +156,7 @@ def _provenance(analysis: Analysis) -> dict[str, str]:
         return {}
     datasets = {result.dataset: result.provenance.dataset_sha256 for result in store.results}
     facts = {
+        "reproduce with": jobs.whole(store.folder),
         "code, training": _distinct(card.code_version for card in trained),
         "code, evaluation": _distinct(entry.code_version for entry in measured),
         "torch": _distinct([card.torch_version for card in trained] + [entry.torch_version for entry in measured]),

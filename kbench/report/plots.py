@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +14,17 @@ from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over
 from kbench.report.parts import Figure
 from kbench.report.tables import spread
+from kbench.results import samples
 from kbench.results.summary import Column
 from kbench.results.text import TASK_NAMES, heading, metric_name, unit_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 WIDTH = 5.0
+PAIRS = 250
+"""Points in a scatter plot; more would make the page heavy without telling more."""
 
 
 def scores(analysis: Analysis, task: str) -> Figure:
@@ -55,6 +61,35 @@ def single(analysis: Analysis, column: Column, title: str) -> Figure:
         drawn = svg.inline(axes.figure, f"plot-{column.task}")
     caption = f"{title}: mean ± sd over seeds on {column.dataset}; ticks are single seeds."
     return Figure(f"figure-{column.task}", drawn, f"{title} by variant: see the table.", caption)
+
+
+def scatter(analysis: Analysis) -> Figure | None:
+    """Plot logits against PMI on joint pairs, one panel a variant at its first seed; None without stored pairs."""
+    stored = {group: _joint_pairs(analysis, group) for group in analysis.scores.groups}
+    found = {group: pairs for group, pairs in stored.items() if pairs}
+    if not found:
+        return None
+    columns, rows = min(3, len(found)), -(-len(found) // 3)
+    ends = [end([end(pmi) for _, pmi in found.values()]) for end in (np.min, np.max)]
+    with _canvas(0.5 + 1.5 * rows) as canvas:
+        panels = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+        for panel, group in zip_longest(panels, found):
+            panel.grid(False)
+            panel.set_visible(group is not None)
+            if group is not None:
+                logits, pmi = found[group]
+                colour = svg.style(analysis.scores.groups.index(group))["color"]
+                panel.plot(ends, ends, color=svg.TEXT, linewidth=0.8)
+                panel.plot(pmi, logits, ".", markersize=2.5, color=colour)
+                panel.set_title(group, fontsize=10)
+        canvas.supxlabel("PMI, nats", fontsize=11)
+        canvas.supylabel("logit, shifted, nats", fontsize=11)
+        drawn = svg.inline(canvas, "plot-scatter")
+    caption = (
+        f"Logits against PMI on the first {PAIRS} joint pairs at each variant's first seed; the line is equality. "
+        "Logits are shifted to the same mean: a constant is what the loss cannot see."
+    )
+    return Figure("figure-scatter", drawn, "Logits against PMI by variant; the table has the correlations.", caption)
 
 
 def differences(analysis: Analysis, task: str) -> Figure:
@@ -122,22 +157,21 @@ def variance(analysis: Analysis, task: str) -> Figure:
     return Figure(f"figure-variance-{task}", drawn, f"{caption} See the table below.", caption)
 
 
-class _axes:
-    """A figure of a given height with kbench's style, closed at the end."""
+@contextmanager
+def _canvas(height: float) -> Iterator[Canvas]:
+    """Yield an empty figure of a height in inches, in kbench's style."""
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
 
-    def __init__(self, height: float) -> None:
-        self._height = height
+    with matplotlib.rc_context(svg.STYLE):
+        yield Canvas(figsize=(WIDTH, height), layout="constrained")
 
-    def __enter__(self) -> Axes:
-        import matplotlib
-        from matplotlib.figure import Figure as Canvas
 
-        self._style = matplotlib.rc_context(svg.STYLE)
-        self._style.__enter__()
-        return Canvas(figsize=(WIDTH, self._height), layout="constrained").subplots()
-
-    def __exit__(self, *error: object) -> None:
-        self._style.__exit__(*error)
+@contextmanager
+def _axes(height: float) -> Iterator[Axes]:
+    """Yield the only axes of a figure of a height in inches."""
+    with _canvas(height) as canvas:
+        yield canvas.subplots()
 
 
 def _points(
@@ -177,6 +211,18 @@ def _curve(analysis: Analysis, group: str) -> tuple[list[int], list[float]]:
             by_step.setdefault(entry["step"], []).append(entry["loss"])
     steps = sorted(by_step)
     return steps, [float(np.mean(by_step[step])) for step in steps]
+
+
+def _joint_pairs(analysis: Analysis, group: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return (logits, PMI) of some joint pairs at a group's first seed, the logits shifted to PMI's mean."""
+    for result in analysis.store.results:
+        path = analysis.store.arrays(result)
+        if result.task == "pmi_gap" and analysis.groups[result.run] == group and path:
+            stored = samples.read(path, ("logits", "pmi"))
+            if len(stored) == 2:
+                logits, pmi = stored["logits"], stored["pmi"]
+                return (logits - logits.mean() + pmi.mean())[:PAIRS], pmi[:PAIRS]
+    return None
 
 
 def _scaled(summary, factor: float) -> tuple[float | None, float | None]:  # noqa: ANN001

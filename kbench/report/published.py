@@ -3,7 +3,9 @@
 from itertools import groupby
 
 from kbench.report.parts import Cell, Table
-from kbench.results import published
+from kbench.report.tables import difference_cells
+from kbench.results import agreement, published
+from kbench.results.agreement import Claim, TableAgreement
 from kbench.results.text import TASK_NAMES, metric_name, number
 from kbench.results.verdicts import NOT_COMPARABLE, Verdict
 
@@ -13,11 +15,14 @@ COMPARABLE_NOTE = (
 )
 
 
-def tables(verdicts: list[Verdict]) -> list[Table]:
-    """Return the comparable cells, if there are any, and the others put together by reason."""
+def tables(verdicts: list[Verdict], claims: list[Claim]) -> list[Table]:
+    """Return the comparable cells with what follows from them, if there are any, and the others by reason."""
     comparable = [verdict for verdict in verdicts if verdict.status != NOT_COMPARABLE]
     others = [verdict for verdict in verdicts if verdict.status == NOT_COMPARABLE]
     found = [_comparable(comparable)] if comparable else []
+    overall = agreement.tables(comparable)
+    found += [_overall(overall)] if overall else []
+    found += [_claims(claims)] if claims else []
     return found + ([_not_comparable(others)] if others else [])
 
 
@@ -60,6 +65,39 @@ def _comparable(verdicts: list[Verdict]) -> Table:
     header = ["Variant", "Dataset", "Task and metric", "Source", "Published, %", "Ours, %", "Difference", "Verdict"]
     caption = f"Comparable with this experiment: {len(verdicts)} published cells"
     return Table("published-comparable", caption, [*header, "Not covered"], rows, [COMPARABLE_NOTE], text_columns=4)
+
+
+def _overall(tables: list[TableAgreement]) -> Table:
+    rows = [
+        [
+            Cell(entry.source),
+            Cell(f"{entry.table}, {TASK_NAMES[entry.task]}"),
+            Cell(str(entry.cells), entry.cells),
+            Cell(number(entry.mean_difference / 100, "fraction"), entry.mean_difference),
+            Cell(number(entry.rank_correlation, "correlation"), entry.rank_correlation),
+        ]
+        for entry in tables
+    ]
+    header = ["Source", "Table", "Cells", "Mean difference, points", "Rank correlation of variants"]
+    return Table("published-overall", "Whole tables: ours - theirs", header, rows, text_columns=2)
+
+
+def _claims(claims: list[Claim]) -> Table:
+    rows = [
+        [
+            Cell(claim.source),
+            Cell(f"{claim.comparison.first} better than {claim.comparison.second}"),
+            Cell(f"{TASK_NAMES[claim.task]}, {len(claim.comparison.columns)} datasets"),
+            Cell(claim.verdict),
+            Cell(number(claim.published / 100, "fraction"), claim.published),
+            *difference_cells(claim.comparison),
+        ]
+        for claim in claims
+    ]
+    header = ["Source", "Published on average", "Over", "Here", "Theirs, points"]
+    header += ["Ours, points", "95 % interval", "p (Holm)", "Seeds"]
+    note = "Open: our difference does not stand out from chance at the 5 % level after Holm's correction."
+    return Table("published-claims", "Published orders of two variants", header, rows, [note], text_columns=4)
 
 
 def _not_comparable(verdicts: list[Verdict]) -> Table:

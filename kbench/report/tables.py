@@ -18,14 +18,16 @@ def comparison_table(task: str, pairs: list[Comparison]) -> Table:
     column = pairs[0].columns[0]
     unit = difference_unit(column)
     caption = f"Pairs in {TASK_NAMES[task]} {metric_name(column.metric)} {over(pairs[0].columns)}"
-    rows = [[Cell(pair.first), Cell(pair.second), *_difference(pair)] for pair in pairs]
+    rows = [[Cell(pair.first), Cell(pair.second), *difference_cells(pair)] for pair in pairs]
     header = ["Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
     return Table(f"pairs-{task}", caption, header, rows, [HOLM, *_coverage(pairs)], text_columns=2)
 
 
 def comparison_details(task: str, pairs: list[Comparison]) -> Table:
     """Return the pairs of variants on every dataset by itself."""
-    rows = [[Cell(pair.columns[0].dataset), Cell(pair.first), Cell(pair.second), *_difference(pair)] for pair in pairs]
+    rows = [
+        [Cell(pair.columns[0].dataset), Cell(pair.first), Cell(pair.second), *difference_cells(pair)] for pair in pairs
+    ]
     unit = difference_unit(pairs[0].columns[0])
     caption = f"Pairs in {TASK_NAMES[task]}, dataset by dataset"
     header = ["Dataset", "Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
@@ -94,7 +96,8 @@ def missing_table(analysis: Analysis) -> Table | None:
     return Table("missing-table", caption, ["Run", "Dataset", "Task", "Job"], rows, text_columns=4, searchable=True)
 
 
-def _difference(pair: Comparison) -> list[Cell]:
+def difference_cells(pair: Comparison) -> list[Cell]:
+    """Return difference, interval, corrected p-value and number of seeds of a comparison."""
     found, unit = pair.estimate, pair.columns[0].unit
     if found is None:
         return [Cell("not tested"), Cell("–"), Cell("–"), Cell("–")]

@@ -66,9 +66,7 @@ def import_rows(document: Path, mapping: Mapping) -> list[PublishedRow]:
     grids = read(document)
     note = f"imported from {document.name}, SHA-256 {sha256(document)}"
     return [
-        row
-        for table in mapping.tables
-        for row in _rows(document, _find(document, grids, table), table, mapping, note)
+        row for table in mapping.tables for row in _rows(document, _find(document, grids, table), table, mapping, note)
     ]
 
 

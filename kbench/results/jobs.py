@@ -3,6 +3,11 @@
 from pathlib import Path
 
 
+def whole(folder: Path) -> str:
+    """Return the command that makes everything of the experiment whose results are in `folder`."""
+    return f"snakemake --cores all {_experiment(folder)}"
+
+
 def pretrain(folder: Path, run: str) -> str:
     """Return the command that trains one run of the experiment whose results are in `folder`."""
     return _job(folder, f"runs/{run}/model.json")
@@ -15,7 +20,7 @@ def evaluate(folder: Path, run: str) -> str:
 
 def again(folder: Path, rule: str) -> str:
     """Return the command that runs a rule ('pretrain', 'evaluate') again for every run of the experiment."""
-    return f"snakemake --cores all {_experiment(folder)} --forcerun {rule}"
+    return f"{whole(folder)} --forcerun {rule}"
 
 
 def _job(folder: Path, target: str) -> str:

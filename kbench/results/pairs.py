@@ -114,6 +114,10 @@ class Pairs:
             ]
         )
 
+    def chosen(self, questions: Sequence[tuple[str, str, tuple[Column, ...]]]) -> list[Comparison]:
+        """Compare the given pairs, each on the average over its columns; Holm's correction over all of them."""
+        return _corrected([self._compare(*question) for question in questions])
+
     def sample(self, group: str, seed: int, column: Column) -> np.ndarray | None:
         """Return the (N,) scores of single images behind one value, or None."""
         key = (group, seed, column)

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ def per_image(store: Store, result: TaskResult, metric: str) -> np.ndarray | Non
     weight = {"acc1": _equal, "mean_per_class_recall": _by_class}.get(metric)
     if path is None or weight is None:
         return None
-    arrays = _read(path)
+    arrays = read(path, ("target", "prediction", "predictions"))
     if "target" not in arrays or not {"prediction", "predictions"} & set(arrays):
         return None
     target = arrays["target"]
@@ -36,10 +37,11 @@ def per_image(store: Store, result: TaskResult, metric: str) -> np.ndarray | Non
     return scores
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return those of the named arrays that a file holds; UserError if it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in ("target", "prediction", "predictions") if name in stored}
+            return {name: stored[name] for name in names if name in stored}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"cannot read {path}: {error}") from error
 

@@ -97,7 +97,7 @@ def _cell_reasons(results: tuple[TaskResult, ...], row: PublishedRow) -> list[st
     reasons = []
     if row.variant not in {result.variant for result in results}:
         reasons.append(f"variant {row.variant} is not trained here")
-    if not any(_name(result.dataset) == _name(row.dataset) for result in results):
+    if not any(same_name(result.dataset, row.dataset) for result in results):
         reasons.append("dataset is not evaluated here")
     return reasons or [f"no {row.task} {row.metric} here"]
 
@@ -105,7 +105,7 @@ def _cell_reasons(results: tuple[TaskResult, ...], row: PublishedRow) -> list[st
 def _same_cell(result: TaskResult, row: PublishedRow) -> bool:
     return (
         (result.variant, result.task) == (row.variant, row.task)
-        and _name(result.dataset) == _name(row.dataset)
+        and same_name(result.dataset, row.dataset)
         and any(metric.name == row.metric for metric in result.metrics)
     )
 
@@ -120,7 +120,7 @@ def _differences(result: TaskResult, row: PublishedRow) -> list[tuple[str, str, 
         ("checkpoint selection", about.selection if about else None, result.selection),
     ]
     return [
-        (what, theirs, ours) for what, theirs, ours in settings if theirs is not None and _name(theirs) != _name(ours)
+        (what, theirs, ours) for what, theirs, ours in settings if theirs is not None and not same_name(theirs, ours)
     ]
 
 
@@ -129,6 +129,10 @@ def _value(result: TaskResult, metric: str) -> float | None:
     return None if value is None else 100 * value
 
 
+def same_name(one: str, other: str) -> bool:
+    """Return whether two names differ in nothing but what differs between projects: 'ViT-B/16' and 'vit-b-16'."""
+    return _name(one) == _name(other)
+
+
 def _name(text: str) -> str:
-    """Return a name without what differs between projects: 'ViT-B/16' and 'vit-b-16' are one."""
     return text.casefold().removeprefix("wds/").replace("/", "-").replace("_", "-")

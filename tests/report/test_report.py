@@ -260,3 +260,34 @@ def test_compare_writes_the_tidy_table(tmp_path, capsys):
     assert read.loc[read["status"] == "missing", "value"].isna().all()
     rows = json.loads((folder / "table.json").read_text())["rows"]
     assert len(rows) == len(read) and rows[0]["code_version"] == "0.1.0+made.up"
+
+
+def test_comparable_published_numbers(folder, tmp_path, monkeypatch):
+    from kbench.results.importing import write_rows
+    from kbench.results.schema import PublishedRow
+
+    monkeypatch.chdir(tmp_path)
+    common = dict(source="made-up", url="https://example.org", table="Table 1", corpus="world", backbone="demo")
+    common |= dict(epochs=9.6, task="zeroshot", metric="acc1", dataset="world-shape")
+    rows = [PublishedRow(**common, variant=name, value=50.0 - i) for i, name in enumerate(ABILITIES)]
+    write_rows(tmp_path / "published" / "made-up.csv", rows)
+    report = built(folder)
+    [section] = [section for section in report.sections if section.id == "published"]
+    tables = {table.id: table for table in section.tables}
+    assert len(tables["published-comparable"].rows) == 4
+    assert {row[7].text for row in tables["published-comparable"].rows} <= {"higher", "agrees", "lower"}
+    assert len(tables["published-claims"].rows) == 6
+    assert {row[3].text for row in tables["published-claims"].rows} <= {"reproduced", "contradicted", "open"}
+    assert tables["published-overall"].rows[0][2].text == "4"
+    assert r"\label{tab:published-claims}" in render.latex(report)
+
+
+def test_logits_are_drawn_against_pmi_where_stored(folder, tmp_path):
+    def figures(report):
+        return [figure.id for section in report.sections for figure in section.figures]
+
+    assert "figure-scatter" in figures(built(folder, figures=True))
+    other = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-pairs",))
+    for path in other.glob("runs/*/evaluation/world-pairs/pmi_gap.npz"):
+        path.unlink()
+    assert "figure-scatter" not in figures(built(other, figures=True))

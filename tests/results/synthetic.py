@@ -120,6 +120,8 @@ def write_task(folder, run, variant, seed, dataset, task, ability, difficulty, d
             for name, value in zip(RECALLS, np.sort(values), strict=True)
         ]
     else:
+        pmi = generator.normal(2, 1, size=len(difficulty))
+        np.savez(path / f"{task}.npz", pmi=pmi, logits=pmi + 7 + generator.normal(size=len(pmi)) / 4)
         excess = 0.5 / (1 + np.exp(ability)) + 0.01 * generator.normal()
         metrics = [
             Metric(name="excess_loss", value=excess, unit="nats", higher_is_better=False, main=True),

@@ -168,3 +168,69 @@ def test_settings_that_are_met_only_by_different_runs(tmp_path):
 def test_a_value_that_is_not_imported(loaded):
     [found] = verdicts(loaded, [row(value=None)])
     assert found.status == "published value not imported" and found.ours == pytest.approx(ours(loaded).mean())
+
+
+def published_csv(tmp_path, rows):
+    from kbench.results.importing import write_rows
+
+    write_rows(tmp_path / "published" / "made-up.csv", rows)
+
+
+def test_fail_on_lower(loaded, tmp_path, capsys):
+    def status():
+        with pytest.raises(SystemExit) as caught:
+            main(["compare", str(loaded.folder), "--fail-on", "lower"])
+        return caught.value.code
+
+    assert status() == 0
+    published_csv(tmp_path, [row(source="made-up", value=ours(loaded).mean() + 45)])
+    assert status() == 1
+    assert "lower: cosine on world-shape" in capsys.readouterr().out
+    published_csv(tmp_path, [row(source="made-up", value=max(0.0, ours(loaded).mean() - 45))])
+    assert status() == 0
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("claims") / "made-up"
+    abilities = {"cosine": -1.0, "filip": 0.0, "wpse-linear": 3.0}
+    return store.load(write_experiment(folder, abilities, seeds=(0, 1, 2, 3), n_test=400))
+
+
+def claimed(loaded, averages):
+    """Return claims and table agreement for published averages that are the same on each dataset."""
+    from kbench.report.analysis import Analysis
+    from kbench.results import agreement, table
+
+    rows = [
+        row(variant=variant, value=value, dataset=dataset, source="made-up")
+        for variant, value in averages.items()
+        for dataset in ("world-shape", "world-colour")
+    ]
+    found = verdicts(loaded, rows)
+    analysis = Analysis(loaded, table.frame(loaded))
+    claims = agreement.claims(found, analysis.scores, analysis.pairs)
+    return {(c.comparison.first, c.comparison.second): c for c in claims}, agreement.tables(found), found
+
+
+def test_published_orders_are_reproduced_contradicted_or_open(three):
+    claims, [overall], _ = claimed(three, {"cosine": 20.0, "filip": 30.0, "wpse-linear": 40.0})
+    assert claims["wpse-linear", "cosine"].verdict == "reproduced"
+    assert claims["wpse-linear", "cosine"].published == pytest.approx(20)
+    assert overall.rank_correlation == pytest.approx(1) and overall.cells == 6
+    claims, [overall], found = claimed(three, {"cosine": 40.0, "filip": 30.0, "wpse-linear": 20.0})
+    assert claims["cosine", "wpse-linear"].verdict == "contradicted"
+    assert overall.rank_correlation == pytest.approx(-1)
+    assert overall.mean_difference == pytest.approx(np.mean([verdict.difference for verdict in found]))
+
+
+def test_an_order_that_chance_explains_is_open(tmp_path):
+    equal = write_experiment(tmp_path / "made-up", {"cosine": 1.0, "filip": 1.0}, n_test=400)
+    claims, [overall], _ = claimed(store.load(equal), {"cosine": 20.0, "filip": 30.0})
+    assert claims["filip", "cosine"].verdict == "open" and overall.rank_correlation is None
+
+
+def test_claims_need_comparable_cells(three):
+    from kbench.results import agreement
+
+    assert agreement.tables(verdicts(three, published.rows())) == []

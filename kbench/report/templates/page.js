@@ -75,7 +75,4 @@ document.addEventListener("click", (event) => {
   setTimeout(unfold);
 });
 addEventListener("hashchange", unfold);
-addEventListener("beforeprint", () => {
-  for (const folded of document.querySelectorAll("details")) folded.open = true;
-});
 unfold();

@@ -1,0 +1,113 @@
+"""Whole published tables against ours: mean difference, order of the variants, and 'A better than B on average'."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from kbench.results.pairs import Comparison, Pairs
+from kbench.results.summary import Column, Scores
+from kbench.results.verdicts import Verdict, same_name
+
+
+@dataclass(frozen=True)
+class TableAgreement:
+    """A published table beside ours, over the cells that are comparable; differences in points."""
+
+    source: str
+    table: str
+    task: str
+    cells: int
+    mean_difference: float  # ours - theirs
+    rank_correlation: float | None  # Spearman's, of the variants' averages; None with fewer than three
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published 'A better than B on average' and what our runs say to it."""
+
+    source: str
+    task: str
+    published: float  # A's published average - B's, points
+    comparison: Comparison  # ours, A against B
+
+    @property
+    def verdict(self) -> str:
+        """Return reproduced, contradicted, or open if our difference does not stand out from chance."""
+        if not self.comparison.significant:
+            return "open"
+        return "reproduced" if self.comparison.estimate.value > 0 else "contradicted"
+
+
+def tables(verdicts: Iterable[Verdict]) -> list[TableAgreement]:
+    """Return the agreement of every published table that has comparable cells."""
+    return [_agreement(key, cells) for key, cells in _by_table(verdicts).items()]
+
+
+def claims(verdicts: Iterable[Verdict], scores: Scores, pairs: Pairs) -> list[Claim]:
+    """Return every published order of two variants on the data sets that both have, Holm-corrected over all."""
+    asked = []
+    for (source, _, task, *_), cells in _by_table(verdicts).items():
+        for one, other in combinations(_variants(cells), 2):
+            shared = _shared(cells, [one, other])
+            columns = _columns(scores, task, shared)
+            difference = _average(cells, one, shared) - _average(cells, other, shared) if shared else 0.0
+            if difference and len(columns) == len(shared):
+                better, worse = (one, other) if difference > 0 else (other, one)
+                asked.append((source, task, abs(difference), (better, worse, columns)))
+    compared = pairs.chosen([question for *_, question in asked])
+    return [
+        Claim(source, task, difference, comparison)
+        for (source, task, difference, _), comparison in zip(asked, compared, strict=True)
+    ]
+
+
+def _by_table(verdicts: Iterable[Verdict]) -> dict[tuple, list[Verdict]]:
+    """Return the comparable verdicts by table; corpora and backbones of one table are apart."""
+    found: dict[tuple, list[Verdict]] = {}
+    for verdict in verdicts:
+        row = verdict.row
+        if verdict.difference is not None:
+            found.setdefault((row.source, row.table, row.task, row.corpus, row.backbone), []).append(verdict)
+    return found
+
+
+def _agreement(key: tuple, cells: list[Verdict]) -> TableAgreement:
+    source, table, task, *_ = key
+    shared = _shared(cells, _variants(cells))
+    averages = [(_average(cells, v, shared), _average(cells, v, shared, ours=True)) for v in _variants(cells)]
+    ranks = None
+    if shared and len(averages) > 2:
+        ranks = float(stats.spearmanr(*zip(*averages, strict=True)).statistic)
+    mean = float(np.mean([cell.difference for cell in cells]))
+    return TableAgreement(source, table, task, len(cells), mean, ranks)
+
+
+def _variants(cells: list[Verdict]) -> list[str]:
+    return list(dict.fromkeys(cell.row.variant for cell in cells))
+
+
+def _shared(cells: list[Verdict], variants: list[str]) -> list[tuple[str, str]]:
+    """Return the (data set, metric) that all of the variants have."""
+    of = {v: {(c.row.dataset, c.row.metric) for c in cells if c.row.variant == v} for v in variants}
+    return sorted(set.intersection(*of.values()))
+
+
+def _average(cells: list[Verdict], variant: str, shared: list[tuple[str, str]], ours: bool = False) -> float:
+    values = [
+        cell.ours if ours else cell.row.value
+        for cell in cells
+        if cell.row.variant == variant and (cell.row.dataset, cell.row.metric) in shared
+    ]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _columns(scores: Scores, task: str, shared: list[tuple[str, str]]) -> tuple[Column, ...]:
+    return tuple(
+        column
+        for dataset, metric in shared
+        for column in scores.columns(task, main=False)
+        if same_name(column.dataset, dataset) and column.metric == metric
+    )

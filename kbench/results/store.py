@@ -37,7 +37,7 @@ class Store:
     results: tuple[TaskResult, ...]
     cards: dict[str, ModelCard]
     missing: tuple[Missing, ...]
-    stale: tuple[str, ...]  # runs that lie in the folder but are no longer part of the experiment
+    stale: tuple[str, ...]  # trained runs that lie in the folder but are no longer part of the experiment
 
     @property
     def expected(self) -> int:
@@ -74,7 +74,7 @@ def load(folder: Path) -> Store:
         results=results,
         cards=cards,
         missing=tuple(_missing(folder, experiment, results, cards)),
-        stale=tuple(sorted(_run_folders(folder) - set(experiment.runs))),
+        stale=tuple(sorted(_trained_runs(folder) - set(experiment.runs))),
     )
 
 
@@ -89,8 +89,8 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
         raise UserError(f"cannot use {path}: {where}: {first['msg']}") from error
 
 
-def _run_folders(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "runs").glob("*") if path.is_dir()}
+def _trained_runs(folder: Path) -> set[str]:
+    return {path.parent.name for path in (folder / "runs").glob("*/model.json")}
 
 
 def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "retrieval": "image-text retrieval recall from a feature folder",
     "pmi-gap": "the gap between a run's scores and the pointwise mutual information",
     "score": "the similarity of arbitrary weighted point sets",
+    "bench": "measure kbench beside its baseline: time, memory, variance",
     "compare": "gather every result of an experiment into one tidy table",
     "report": "render the comparison as HTML, Markdown and LaTeX",
 }

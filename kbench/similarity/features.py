@@ -11,11 +11,10 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from kbench.errors import UserError
 from kbench.similarity.sets import EPSILON
 
-# How many angles W v + b are made at a time: few enough for a processor's cache to hold them between operations, or
-# to keep an accelerator busy. And how many may stay from forward to backward instead of being computed again.
-ANGLES_AT_A_TIME = {"cpu": 1 << 20}
-ANGLES_AT_A_TIME_ELSEWHERE = 1 << 22
-ANGLES_KEPT = 1 << 24
+# How many angles W v + b are made at a time: 16 MiB of them in float32, which a processor's cache holds and which
+# keep an accelerator busy. And how many may stay from forward to backward instead of being computed again.
+ANGLES_AT_A_TIME = 1 << 22
+ANGLES_KEPT = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,7 @@ class _WeightedSums(torch.autograd.Function):
 
 def _parts(points: torch.Tensor, phases: torch.Tensor) -> Iterator[slice]:
     """Yield slices of a few samples each."""
-    at_a_time = ANGLES_AT_A_TIME.get(points.device.type, ANGLES_AT_A_TIME_ELSEWHERE)
-    size = max(1, at_a_time // (points.shape[1] * len(phases)))
+    size = max(1, ANGLES_AT_A_TIME // (points.shape[1] * len(phases)))
     for start in range(0, len(points), size):
         yield slice(start, start + size)
 

@@ -60,9 +60,9 @@ class KernelSimilarity(Similarity):
     def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return the scores (B, C) with the exact kernel."""
         v, t = images["points"], texts["points"]
-        inner = torch.einsum("bmd,cnd->bmcn", v, t)
+        linear = PointSet(**images).weighted_mean() @ PointSet(**texts).weighted_mean().T
         squares = v.square().sum(-1)[:, :, None, None] + t.square().sum(-1)
-        kernel = self.kernel.value((squares - 2 * inner).clamp(min=0))
-        values = self.settings.a1 * inner + self.settings.a2 * kernel
-        total = torch.einsum("bm,bmcn,cn->bc", images["weights"], values, texts["weights"])
-        return total / (v.shape[1] * t.shape[1])
+        distances = torch.add(squares, torch.einsum("bmd,cnd->bmcn", v, t), alpha=-2).clamp(min=0)
+        kernel = self.kernel.value(distances)
+        total = torch.einsum("bm,bmcn,cn->bc", images["weights"], kernel, texts["weights"])
+        return self.settings.a1 * linear + self.settings.a2 / (v.shape[1] * t.shape[1]) * total

@@ -33,7 +33,7 @@ PARTS = [1, 40, 1 << 20]
 
 @pytest.fixture(params=PARTS)
 def at_a_time(request, monkeypatch):
-    monkeypatch.setitem(features.ANGLES_AT_A_TIME, "cpu", request.param)
+    monkeypatch.setattr(features, "ANGLES_AT_A_TIME", request.param)
 
 
 @pytest.fixture(params=[0, 50, 1 << 20])

@@ -1,0 +1,7 @@
+"""What `kbench bench` measures: one module each, with `configure(parser)` and `rows(arguments) -> list[Row]`."""
+
+BENCHES = {
+    "similarity": "time and memory of every similarity's loss, and of whole training steps",
+    "step": "time of a whole training step with every similarity",
+    "estimators": "variance of random features against the exact kernel",
+}

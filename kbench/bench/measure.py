@@ -1,0 +1,64 @@
+"""Measuring time and memory of something and its baseline, alternately, in the same run."""
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from pydantic import Field
+from tqdm import tqdm
+
+from kbench.results.schema import Record
+
+
+class Row(Record):
+    """One figure of `kbench bench`."""
+
+    name: str = Field(description="BENCH/WHAT/FIGURE, e.g. similarity/wpse-gaussian/time")
+    value: float = Field(description="kbench's figure")
+    unit: str = Field(description="unit of value and baseline")
+    baseline: float = Field(description="the same figure of the baseline, measured in the same run")
+    ratio: float = Field(description="value / baseline")
+
+    @classmethod
+    def of(cls, name: str, value: float, unit: str, baseline: float) -> "Row":
+        """Return the row with its ratio."""
+        return cls(name=name, value=value, unit=unit, baseline=baseline, ratio=value / baseline)
+
+
+def say(line: str) -> None:
+    """Print a line above any progress bar."""
+    tqdm.write(line)
+
+
+def alternate(ours: Callable[[], object], baseline: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Return the median seconds of each, taken in turns after one call of each that does not count."""
+    seconds: tuple[list[float], list[float]] = [], []
+    for _ in range(repeats + 1):
+        for function, taken in zip((ours, baseline), seconds, strict=True):
+            start = time.perf_counter()
+            function()
+            taken.append(time.perf_counter() - start)
+    return statistics.median(seconds[0][1:]), statistics.median(seconds[1][1:])
+
+
+def in_fresh_process(function: Callable[..., int], *arguments: object) -> int:
+    """Return function(*arguments), called in a new process whose memory nothing else has touched."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def peak_resident_bytes() -> int:
+    """Return the most memory that this process ever held (Linux)."""
+    # Not getrusage's ru_maxrss, which a new process inherits from the one that started it.
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

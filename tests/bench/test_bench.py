@@ -1,0 +1,115 @@
+"""`kbench bench`: rows, JSON, and the memory target at a size that a test can afford."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from kbench import similarity
+from kbench.bench import measure
+from kbench.bench.similarity import Case, _gradients, _peak_memory
+from kbench.bench.straightforward import scores
+from kbench.cli import main
+from kbench.similarity.sets import PointSet
+
+
+@pytest.mark.parametrize("name", similarity.names())
+def test_the_baseline_computes_the_same_scores(name):
+    variant = similarity.create(name)
+    g = torch.Generator().manual_seed(0)
+    sets = [PointSet(torch.randn(3, n, 8, generator=g), torch.randn(3, n, generator=g)) for n in (4, 2)]
+    for draw in {variant.draw(8, g, number=16), None}:
+        torch.testing.assert_close(scores(variant, draw)(*sets), variant.scores(*sets, draw), rtol=1e-4, atol=1e-5)
+
+
+def test_a_case_gives_the_gradients_of_both():
+    case = Case("wpse-gaussian", exact=False, batch=4, tokens=(5, 3), dim=8, features=16)
+    ours, baseline = (_gradients(case, "cpu", straightforward)() for straightforward in (False, True))
+    torch.testing.assert_close(ours, baseline, rtol=1e-3, atol=1e-6)
+
+
+def test_measuring_takes_turns():
+    calls = []
+    seconds = measure.alternate(lambda: calls.append("a"), lambda: calls.append("b"), 2)
+    assert calls == ["a", "b"] * 3
+    assert all(s >= 0 for s in seconds)
+
+
+def take(megabytes):
+    before = measure.resident_bytes()
+    taken = bytearray(megabytes << 20)
+    taken[:: 1 << 12] = b"1" * len(taken[:: 1 << 12])
+    del taken
+    return measure.peak_resident_bytes() - before
+
+
+def test_peak_memory_is_of_the_fresh_process_alone():
+    ballast = bytearray(b"1" * (256 << 20))
+    assert 90 << 20 < measure.in_fresh_process(take, 96) < 128 << 20
+    del ballast
+
+
+@pytest.mark.slow
+def test_memory_of_the_loss_is_at_most_a_quarter_of_the_straightforward():
+    case = Case("wpse-gaussian", exact=False, batch=256, tokens=(197, 77), dim=512, features=1024)
+    ours, baseline = (_peak_memory(case, "cpu", straightforward) for straightforward in (False, True))
+    assert ours <= baseline / 4
+
+
+def kbench(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(list(map(str, arguments)))
+    return stop.value.code
+
+
+def test_rows_of_the_similarity_bench(tmp_path, capsys):
+    sizes = "--batch 8 --pairwise-batch 2 --image-tokens 3 --text-tokens 2 --dim 8 --features 16 --repeats 1 --no-step"
+    only = ["--variants", "wpse-imq", "--json", tmp_path / "rows.json"]
+    assert kbench("bench", "similarity", *sizes.split(), *only) == 0
+    document = json.loads((tmp_path / "rows.json").read_text())
+    assert set(document) == {"machine", "versions", "rows"} and document["versions"]["torch"]
+    names = [row["name"] for row in document["rows"]]
+    assert names == [f"similarity/wpse-imq{kind}/{figure}" for kind in ("", "-exact") for figure in ("time", "memory")]
+    for row in document["rows"]:
+        assert set(row) == {"name", "value", "unit", "baseline", "ratio"}
+        assert row["ratio"] == pytest.approx(row["value"] / row["baseline"])
+    assert "wpse-imq" in capsys.readouterr().out
+
+
+def test_rows_of_the_estimator_bench(tmp_path):
+    points = np.random.default_rng(0).normal(size=(5, 4, 6))
+    np.savez(tmp_path / "points.npz", points=points)
+    options = ["--dims", 4, "--features", 32, "--draws", 30, "--count", 10, "--points", tmp_path / "points.npz"]
+    assert kbench("bench", "estimators", *options, "--json", tmp_path / "rows.json") == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    assert {name.split("/")[1] for name in rows} == {"sphere-d4", "trained-d6"}
+    for name, row in rows.items():
+        if name.endswith(f"/{similarity.EVALUATION_ESTIMATOR}"):
+            assert row["ratio"] < 1, name
+        if name.endswith("/rff"):
+            assert row["ratio"] == 1
+
+
+@pytest.mark.parametrize("content", [None, "text", "other"])
+def test_points_that_cannot_be_read(content, tmp_path, capsys):
+    if content == "text":
+        (tmp_path / "points.npz").write_text("text")
+    if content == "other":
+        np.savez(tmp_path / "points.npz", other=np.ones((3, 4)))
+    assert kbench("bench", "estimators", "--points", tmp_path / "points.npz", "--dims", 4) == 2
+    assert "points" in capsys.readouterr().err
+
+
+def test_rows_of_the_step_bench(tmp_path):
+    options = ["--towers", "demo", "--step-batch", 2, "--step-repeats", 1, "--variants", "wpse-linear"]
+    assert kbench("bench", "step", *options, "--json", tmp_path / "rows.json") == 0
+    (row,) = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert row["name"] == "step/wpse-linear" and row["value"] > 0 and row["baseline"] > 0
+
+
+def test_an_unknown_bench():
+    done = subprocess.run([sys.executable, "-m", "kbench", "bench", "similarly"], capture_output=True, text=True)
+    assert done.returncode == 2 and "similarity" in done.stderr and "Traceback" not in done.stderr

@@ -64,12 +64,14 @@ class PairStream(IterableDataset):
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        # The loader takes batches from its workers in turn, beginning with the first. Entering late, each plays the
+        # part of the one whose turn it would be, and has made that one's share of the batches already used.
+        number = (number + self.skip) % workers
         consumer, consumers = self.rank * workers + number, self.world_size * workers
         if len(self.shards) < consumers:
             raise UserError(
                 f"corpus '{self.corpus.name}' has {len(self.shards)} shards, too few for {consumers} loaders"
             )
-        # The loader takes batches from its workers in turn, so each has made its share of those already used.
         skip = len(range(number, self.skip, workers))
         samples = itertools.islice(self._samples(consumer, consumers), skip * self.batch_size, None)
         for index in itertools.count(skip):

@@ -1,0 +1,109 @@
+"""What tests of several parts share: a small embedded world, a short trained run, and the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kbench.towers.compat  # noqa: F401  # torchvision imports beside the CPU build of torch
+
+ROOT = Path(__file__).parents[1]
+
+EXPERIMENT = """\
+name: tiny
+description: Two similarities for a few steps, for the tests.
+corpus: {kind: world, seed: 3, pairs: 512, evaluation_images: 64}
+towers: demo
+variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]
+seeds: [0]
+training: {batch_size: 32, epochs: 1, warmup_epochs: 0.25, learning_rate: 2.0e-3, weight_decay: 0.1}
+evaluation:
+  datasets: [world-shape, world-digits, world-retrieval, world-pairs]
+  random_features: {number: 64, draws: 2}
+  linear_probe: {strides: [48], random_features: 32}
+"""
+
+
+@pytest.fixture(scope="session")
+def kbench():
+    """Run a kbench command in a process of its own; returns the finished process with its output as text."""
+
+    def run(*arguments, cwd=ROOT, **environment):
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+        variables.pop("KBENCH_DATA", None) if "KBENCH_DATA" not in environment else None
+        command = [sys.executable, "-m", "kbench", *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def refused():
+    """Assert that a finished command refused its input: exit status 2, one message that holds all words, no traceback."""
+
+    def check(process, *words):
+        assert process.returncode == 2, process.stderr
+        assert "Traceback" not in process.stderr
+        message = [line for line in process.stderr.splitlines() if line.startswith("kbench: ")]
+        assert len(message) == 1, process.stderr
+        for word in words:
+            assert word in message[0]
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory):
+    """A small embedded world on disk."""
+    from kbench.world.make import make
+    from kbench.world.manifest import Settings
+
+    folder = tmp_path_factory.mktemp("data") / "world"
+    make(folder, Settings(seed=3, pairs=512, eval_images=64))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_experiment(tmp_path_factory):
+    """A resolved experiment: (experiment file, results folder, folders of its two runs)."""
+    from kbench.experiment.freeze import freeze
+    from kbench.experiment.load import load, resolve
+
+    folder = tmp_path_factory.mktemp("experiment")
+    path = folder / "tiny.yaml"
+    path.write_text(EXPERIMENT)
+    experiment = load(str(path))
+    runs = resolve(experiment)
+    freeze(experiment, runs, folder / "results")
+    return path, folder / "results", [folder / "results" / "runs" / run.run for run in runs]
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_experiment, tiny_world):
+    """The runs of the tiny experiment, trained, with features and evaluations."""
+    from kbench import files
+    from kbench.corpus.manifest import verify
+    from kbench.evaluate.features import Encoder
+    from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
+    from kbench.evaluate.tasks.registry import evaluate
+    from kbench.experiment.load import read_run
+    from kbench.locations import Locations
+    from kbench.pretrain.loop import pretrain
+
+    _, results, folders = tiny_experiment
+    where = Locations(world=tiny_world)
+    name, evaluation = read_evaluation(results / "evaluation.json")
+    runs = [TrainedRun(folder) for folder in folders]
+    for run in runs:
+        config = read_run(run.folder / "config.json")
+        manifest = verify(config.corpus, where)
+        files.write_json(results / "corpus.json", manifest.model_dump(mode="json"))
+        pretrain(config, run.folder, manifest, where, "cpu", workers=0)
+        encoder = Encoder(run, evaluation, "cpu")
+        for dataset in datasets(evaluation):
+            encoder.extract(dataset, where)
+            for task in dataset.tasks:
+                evaluate(run, dataset, task, name, evaluation)
+    return runs

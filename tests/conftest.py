@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import kbench.towers.compat  # noqa: F401  # torchvision imports beside the CPU build of torch
+import kbench.towers.compat  # torchvision imports beside the CPU build of torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +41,7 @@ def kbench():
 
 @pytest.fixture(scope="session")
 def refused():
-    """Assert that a finished command refused its input: exit status 2, one message that holds all words, no traceback."""
+    """Assert that a command refused its input: exit status 2, one message that holds all words, no traceback."""
 
     def check(process, *words):
         assert process.returncode == 2, process.stderr

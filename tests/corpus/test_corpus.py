@@ -144,7 +144,7 @@ class TestRefusals:
     def test_truncated_shard(self, shards, keep):
         path = shards / "toy" / "train" / "1.tar"
         path.write_bytes(path.read_bytes()[:keep])
-        with pytest.raises(UserError, match="1.tar"):
+        with pytest.raises(UserError, match=r"1\.tar"):
             verify(TOY, Locations(data=shards))
 
     @pytest.mark.parametrize(

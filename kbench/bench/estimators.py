@@ -1,7 +1,7 @@
 """Variance of every estimator of a kernel against the exact kernel; the baseline is the published estimator.
 
 The variance is the mean squared error over draws and over pairs of different points: on points uniform on the
-sphere, and on those of a trained model if an npz with `points` (..., d) is given.
+sphere, on those in an npz, and on those that a trained run makes of images and captions of the embedded world.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kbench import progress
+from kbench import locations, progress
 from kbench.bench.measure import Row, say
 from kbench.errors import UserError
 
@@ -27,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dims", nargs="+", type=int, default=[64, 512], help="d; default %(default)s")
     parser.add_argument("--features", nargs="+", type=int, default=[256, 1024, 4096], help="D; default %(default)s")
     parser.add_argument("--length", type=float, default=0.5, help="width of the kernels; default %(default)s")
-    parser.add_argument("--points", type=Path, metavar="NPZ", help="points of a trained model: array `points` (..., d)")
+    parser.add_argument("--points", type=Path, metavar="NPZ", help="array `points` (..., d)")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="a finished run, e.g. results/demo/runs/RUN")
+    locations.add_arguments(parser)
     parser.add_argument("--count", type=int, default=64, help="points that are compared; default %(default)s")
     parser.add_argument("--draws", type=int, default=50, help="default %(default)s")
 
@@ -60,9 +62,18 @@ def _clouds(arguments: argparse.Namespace) -> Iterator[tuple[str, "torch.Tensor"
         points = torch.randn(arguments.count, dim, generator=torch.Generator().manual_seed(dim), dtype=torch.float64)
         yield f"sphere-d{dim}", torch.nn.functional.normalize(points, dim=1)
     if arguments.points is not None:
-        points = _read(arguments.points)
-        chosen = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[: arguments.count]
-        yield f"trained-d{points.shape[1]}", torch.nn.functional.normalize(points[chosen], dim=1)
+        yield _some("given", _read(arguments.points), arguments.count)
+    if arguments.run is not None:
+        from kbench.bench import trained
+
+        yield _some("trained", trained.points(arguments.run, locations.from_arguments(arguments)), arguments.count)
+
+
+def _some(name: str, points: "torch.Tensor", count: int) -> tuple[str, "torch.Tensor"]:
+    import torch
+
+    chosen = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:count]
+    return f"{name}-d{points.shape[1]}", torch.nn.functional.normalize(points[chosen], dim=1)
 
 
 def _read(path: Path) -> "torch.Tensor":

@@ -5,7 +5,7 @@ ratio = value / baseline.
 
 Example:
   kbench bench similarity --json results/bench/similarity.json
-  kbench bench estimators --dims 64 --features 256
+  kbench bench estimators --dims 64 --features 256 --run results/demo/runs/RUN --world FOLDER
 """
 
 import argparse

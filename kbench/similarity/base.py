@@ -1,6 +1,7 @@
 """What a similarity is, for training, zero-shot, retrieval, the linear probe and `kbench score` alike."""
 
 from abc import ABC
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -165,14 +166,19 @@ class Similarity(nn.Module, ABC):
         self.scale.clamp_()
 
     def _in_chunks(self, images: Representation, texts: Representation) -> torch.Tensor:
-        """Score a few images at a time; gradients recompute a chunk rather than keep its pairwise arrays."""
-        tokens, (sets, others) = images["points"].shape[1], texts["points"].shape[:2]
-        size = max(1, PAIRWISE_NUMBERS // (tokens * sets * others))
-        chunks = zip(*(x.split(size) for x in images.values()), strict=True)
-        chunks = [dict(zip(images, chunk, strict=True)) for chunk in chunks]
-        if len(chunks) == 1 or not torch.is_grad_enabled():
-            return torch.cat([self.pairwise(chunk, texts) for chunk in chunks])
-        return torch.cat([checkpoint(self.pairwise, chunk, texts, use_reentrant=False) for chunk in chunks])
+        """Score a few sets at a time; gradients recompute a chunk rather than keep its pairwise arrays."""
+        pair = images["points"].shape[1] * texts["points"].shape[1]
+        columns = _chunks(texts, PAIRWISE_NUMBERS // pair)
+        rows = _chunks(images, PAIRWISE_NUMBERS // (pair * len(columns[0]["points"])))
+        score = self.pairwise
+        if torch.is_grad_enabled() and len(rows) * len(columns) > 1:
+            score = partial(checkpoint, self.pairwise, use_reentrant=False)
+        return torch.cat([torch.cat([score(row, column) for column in columns], dim=1) for row in rows])
+
+
+def _chunks(representation: Representation, size: int) -> list[Representation]:
+    parts = zip(*(x.split(max(1, size)) for x in representation.values()), strict=True)
+    return [dict(zip(representation, part, strict=True)) for part in parts]
 
 
 def _autocast_off(tensor: torch.Tensor) -> torch.autocast:

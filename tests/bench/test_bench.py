@@ -85,12 +85,21 @@ def test_rows_of_the_estimator_bench(tmp_path):
     options = ["--dims", 4, "--features", 32, "--draws", 30, "--count", 10, "--points", tmp_path / "points.npz"]
     assert kbench("bench", "estimators", *options, "--json", tmp_path / "rows.json") == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
-    assert {name.split("/")[1] for name in rows} == {"sphere-d4", "trained-d6"}
+    assert {name.split("/")[1] for name in rows} == {"sphere-d4", "given-d6"}
     for name, row in rows.items():
         if name.endswith(f"/{similarity.EVALUATION_ESTIMATOR}"):
             assert row["ratio"] < 1, name
         if name.endswith("/rff"):
             assert row["ratio"] == 1
+
+
+@pytest.mark.slow
+def test_points_of_a_trained_run(trained, tiny_world, tmp_path):
+    run = next(run.folder for run in trained if run.config.similarity == "wpse-gaussian")
+    options = ["--dims", 4, "--features", 32, "--draws", 2, "--run", run, "--world", tiny_world]
+    assert kbench("bench", "estimators", *options, "--json", tmp_path / "rows.json") == 0
+    names = {row["name"].split("/")[1] for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    assert names == {"sphere-d4", "trained-d64"}
 
 
 @pytest.mark.parametrize("content", [None, "text", "other"])

@@ -1,12 +1,7 @@
-"""Point sets to try similarities on."""
-
-import sys
-from pathlib import Path
+"""Small arrays are fastest on one thread."""
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

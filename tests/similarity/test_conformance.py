@@ -2,8 +2,8 @@
 
 import formulas
 import numpy as np
+import point_sets
 import pytest
-import samples
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def draws(variant, dim=6):
     """Every way of scoring: exact, and by the features of each estimator."""
     if not variant.uses_random_features:
         return [None]
-    return [None, *(samples.draw(variant, dim, estimator=name) for name in estimators.names())]
+    return [None, *(point_sets.draw(variant, dim, estimator=name) for name in estimators.names())]
 
 
 @every
@@ -55,8 +55,8 @@ def test_describes_itself(name):
 )
 def test_scores_agree_with_the_formula_in_double_precision(name, sets, tokens, dim, seed):
     variant = similarity.create(name)
-    images = samples.point_sets(sets[0], tokens[0], dim, seed)
-    texts = samples.point_sets(sets[1], tokens[1], dim, seed + 1)
+    images = point_sets.sets(sets[0], tokens[0], dim, seed)
+    texts = point_sets.sets(sets[1], tokens[1], dim, seed + 1)
     for draw in draws(variant, dim):
         with torch.no_grad():
             scores = variant.scores(images, texts, draw)
@@ -68,7 +68,7 @@ def test_scores_agree_with_the_formula_in_double_precision(name, sets, tokens, d
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_shorter_floats_are_scored_in_single_precision(name, dtype):
     variant = similarity.create(name)
-    images, texts = samples.pair(dtype=dtype)
+    images, texts = point_sets.pair(dtype=dtype)
     for draw in draws(variant):
         scores = variant.scores(images, texts, draw)
         assert scores.dtype == torch.float32
@@ -79,7 +79,7 @@ def test_shorter_floats_are_scored_in_single_precision(name, dtype):
 @every
 def test_scores_are_the_inner_product_of_features_where_there_are_any(name):
     variant = similarity.create(name)
-    images, texts = samples.pair()
+    images, texts = point_sets.pair()
     for draw in draws(variant):
         left, right = variant.represent(images, "image", draw), variant.represent(texts, "text", draw)
         assert all(len(x) == 4 for x in left.values())
@@ -95,7 +95,7 @@ def test_scores_are_the_inner_product_of_features_where_there_are_any(name):
 @every
 def test_swapping_the_sides_transposes_the_scores(name):
     variant = similarity.create(name)
-    images, texts = samples.pair()
+    images, texts = point_sets.pair()
     for draw in draws(variant):
         torch.testing.assert_close(variant.scores(images, texts, draw), variant.scores(texts, images, draw).T, **CLOSE)
 
@@ -103,7 +103,7 @@ def test_swapping_the_sides_transposes_the_scores(name):
 @every
 def test_token_order_does_not_matter(name):
     variant = similarity.create(name)
-    images, texts = samples.pair()
+    images, texts = point_sets.pair()
     order = torch.tensor([3, 0, 4, 2, 1])
     shuffled = PointSet(images.points[:, order], images.weights[:, order])
     for draw in draws(variant):
@@ -114,8 +114,8 @@ def test_token_order_does_not_matter(name):
 def test_points_of_weight_zero_add_nothing(name):
     """Padding changes nothing, or only the number of points in a mean over all of them."""
     variant = similarity.create(name)
-    images, texts = samples.pair()
-    more = samples.point_sets(4, 3, 6, 9)
+    images, texts = point_sets.pair()
+    more = point_sets.sets(4, 3, 6, 9)
     padded = PointSet(torch.cat([images.points, more.points], 1), torch.cat([images.weights, 0 * more.weights], 1))
     for draw in draws(variant):
         before, after = variant.scores(images, texts, draw), variant.scores(padded, texts, draw)
@@ -126,7 +126,7 @@ def test_points_of_weight_zero_add_nothing(name):
 @every
 def test_gradients_in_double_precision(name):
     variant = similarity.create(name)
-    images, texts = samples.point_sets(2, 3, 4, 1), samples.point_sets(3, 2, 4, 2)
+    images, texts = point_sets.sets(2, 3, 4, 1), point_sets.sets(3, 2, 4, 2)
     leaves = [x.requires_grad_() for x in (images.points, images.weights, texts.points, texts.weights)]
 
     for draw in draws(variant, 4):
@@ -143,7 +143,7 @@ def test_scoring_in_chunks_changes_neither_scores_nor_gradients(name, monkeypatc
     results = []
     for numbers in (1 << 25, 1):
         monkeypatch.setattr(base, "PAIRWISE_NUMBERS", numbers)
-        images, texts = samples.pair()
+        images, texts = point_sets.pair()
         images.points.requires_grad_()
         scores = variant.scores(images, texts)
         scores.square().sum().backward()
@@ -154,15 +154,15 @@ def test_scoring_in_chunks_changes_neither_scores_nor_gradients(name, monkeypatc
 @every
 def test_state_round_trip(name):
     torch.manual_seed(0)
-    first, second = (similarity.create(name, {}, samples.WIDTHS) for _ in range(2))
+    first, second = (similarity.create(name, {}, point_sets.WIDTHS) for _ in range(2))
     with torch.no_grad():
         for parameter in first.parameters():
             parameter.sub_(0.1)
     second.load_state_dict(first.state_dict())
-    draw = samples.draw(first, dtype=torch.float32)
+    draw = point_sets.draw(first, dtype=torch.float32)
     scores = [
         v.logit_scale()
-        * v.scores(v.embed(samples.tower("image"), "image"), v.embed(samples.tower("text", 3), "text"), draw)
+        * v.scores(v.embed(point_sets.tower("image"), "image"), v.embed(point_sets.tower("text", 3), "text"), draw)
         for v in (first, second)
     ]
     torch.testing.assert_close(*scores, rtol=0, atol=0)
@@ -171,15 +171,15 @@ def test_state_round_trip(name):
 @every
 def test_what_it_takes_from_the_towers(name):
     torch.manual_seed(0)
-    variant = similarity.create(name, {}, samples.WIDTHS)
+    variant = similarity.create(name, {}, point_sets.WIDTHS)
     for side in ("image", "text"):
-        output = samples.tower(side)
+        output = point_sets.tower(side)
         sets = variant.embed(output, side)
         assert sets.points.shape[0] == 4 and sets.points.shape[1] in (1, 5) and sets.points.shape[2] == 6
         assert sets.weights.shape == sets.points.shape[:2]
         assert sets.weights.abs().max() <= 100
         features = variant.backbone_features(output, side)
-        assert features.shape == (4, samples.WIDTHS[side])
+        assert features.shape == (4, point_sets.WIDTHS[side])
         (sets.points.sum() + sets.weights.sum() + features.sum()).backward()
         assert output.tokens.grad is not None or output.pooled.grad is not None
 
@@ -188,14 +188,14 @@ def test_what_it_takes_from_the_towers(name):
 def test_draws_depend_on_their_generator_alone(name):
     variant = similarity.create(name)
     state = torch.get_rng_state()
-    one, same, other = (samples.draw(variant, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (point_sets.draw(variant, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state)
     if not variant.uses_random_features:
         assert one is None
         return
     assert torch.equal(one.frequencies, same.frequencies) and torch.equal(one.phases, same.phases)
     assert not torch.equal(one.frequencies, other.frequencies)
-    assert samples.draw(variant, number=None).frequencies.shape == (variant.settings.features, 6)
+    assert point_sets.draw(variant, number=None).frequencies.shape == (variant.settings.features, 6)
 
 
 @every
@@ -212,7 +212,7 @@ def test_the_multiplier_stays_within_its_bounds(name):
 
 def hard_sets(dim=8):
     """Pairs of image and text sets on which formulas with a square root, a norm or a logarithm go wrong."""
-    points = torch.nn.functional.normalize(torch.randn(4, 3, dim, generator=samples.generator()), dim=-1)
+    points = torch.nn.functional.normalize(torch.randn(4, 3, dim, generator=point_sets.generator()), dim=-1)
     weights = torch.tensor([[100.0, -100.0, 100.0]]).expand(4, 3)
     same = points[:1, :1].expand(4, 3, dim)
     return {
@@ -246,9 +246,9 @@ def test_loss_and_gradient_are_finite(name, precision, case):
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
 def test_towers_under_autocast(name, precision):
     torch.manual_seed(0)
-    variant = similarity.create(name, {}, samples.WIDTHS)
-    outputs = {side: samples.tower(side) for side in ("image", "text")}
-    draw = samples.draw(variant, dtype=torch.float32)
+    variant = similarity.create(name, {}, point_sets.WIDTHS)
+    outputs = {side: point_sets.tower(side) for side in ("image", "text")}
+    draw = point_sets.draw(variant, dtype=torch.float32)
     with torch.autocast("cpu", precision):
         sets = [variant.embed(output, side) for side, output in outputs.items()]
         assert sets[0].points.dtype == precision
@@ -264,7 +264,7 @@ def test_towers_under_autocast(name, precision):
 @pytest.mark.parametrize("tensor", ["points", "weights"])
 def test_non_finite_input_is_named(name, tensor):
     variant = similarity.create(name)
-    images, texts = samples.pair()
+    images, texts = point_sets.pair()
     getattr(texts, tensor)[2, 1] = float("nan")
     for draw in draws(variant):
         with pytest.raises(UserError, match=f"text_{tensor}"):
@@ -275,13 +275,13 @@ def test_non_finite_input_is_named(name, tensor):
 def test_points_of_different_dimension_are_refused(name):
     variant = similarity.create(name)
     with pytest.raises(UserError, match=r"6 dimensions.* 5"):
-        variant.scores(samples.point_sets(2, 2, 6), samples.point_sets(2, 2, 5))
+        variant.scores(point_sets.sets(2, 2, 6), point_sets.sets(2, 2, 5))
 
 
 @every
 def test_class_scores(name):
     variant = similarity.create(name)
-    images, prompts = samples.point_sets(4, 5, 6, 1), samples.point_sets(5, 2, 6, 2)
+    images, prompts = point_sets.sets(4, 5, 6, 1), point_sets.sets(5, 2, 6, 2)
     classes = torch.tensor([1, 0, 1, 1, 0])
     for draw in draws(variant):
         left, right = variant.represent(images, "image", draw), variant.represent(prompts, "text", draw)
@@ -308,7 +308,7 @@ def test_shapes_that_do_not_fit_are_refused(points, weights):
 @pytest.mark.parametrize("name", ["wpse-gaussian", "wpse-imq"])
 def test_any_shares_of_the_kernels(name, first, second):
     variant = similarity.create(name, {"a1": first, "a2": second})
-    images, texts = samples.pair()
+    images, texts = point_sets.pair()
     for draw in draws(variant):
         scores = variant.scores(images, texts, draw)
         torch.testing.assert_close(scores, by_formula(variant, images, texts, draw), rtol=1e-10, atol=1e-13)
@@ -318,7 +318,7 @@ def test_the_released_probe_scales_for_more_features_than_it_draws():
     from dataclasses import replace
 
     variant = similarity.create("wpse-gaussian", {"a1": 0})
-    images, texts = samples.pair()
-    draw = samples.draw(variant)
+    images, texts = point_sets.pair()
+    draw = point_sets.draw(variant)
     scores = [variant.scores(images, texts, d) for d in (draw, replace(draw, nominal=2 * len(draw.phases)))]
     np.testing.assert_allclose(scores[1], scores[0] / 2)

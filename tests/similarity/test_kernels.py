@@ -3,8 +3,8 @@
 import functools
 
 import numpy as np
+import point_sets
 import pytest
-import samples
 import torch
 from formulas import KERNELS
 from hypothesis import given, settings
@@ -39,7 +39,7 @@ def test_one_at_distance_zero(name, length):
 @settings(deadline=None)
 @given(length=lengths, number=st.integers(1, 20), dim=st.integers(1, 30), seed=st.integers(0, 2**31))
 def test_positive_semi_definite(name, length, number, dim, seed):
-    points = torch.randn(number, dim, generator=samples.generator(seed), dtype=torch.float64)
+    points = torch.randn(number, dim, generator=point_sets.generator(seed), dtype=torch.float64)
     squares = (points[:, None] - points).square().sum(-1)
     assert torch.linalg.eigvalsh(kernels.get(name)(length).value(squares)).min() > -1e-10
 
@@ -92,7 +92,7 @@ def test_the_bessel_law_is_that_of_the_bessel_function():
 @every_estimator
 def test_imq_frequencies_follow_the_published_bessel_density(dim, method):
     number = 2 * dim if method == "orthogonal" else 8192 // (dim // 2)
-    kernel, generator = kernels.get("imq")(0.5), samples.generator(dim)
+    kernel, generator = kernels.get("imq")(0.5), point_sets.generator(dim)
     drawn = []
     while sum(map(len, drawn)) < (2000 if dim > 64 else 8000):
         frequencies, _ = estimators.get(method).draw(kernel, number, dim, generator, torch.float64)
@@ -105,7 +105,7 @@ def test_imq_frequencies_follow_the_published_bessel_density(dim, method):
 @pytest.mark.parametrize("dim", [2, 512])
 def test_one_imq_row_in_a_million_is_right_too(dim):
     """Frequencies are not cut off: rows whose |n| exceeds the 1e-5 quantile are as many as they should be."""
-    radii = kernels.get("imq")(1.0).scales(torch.rand(1_000_000, generator=samples.generator(), dtype=torch.float64))
+    radii = kernels.get("imq")(1.0).scales(torch.rand(1_000_000, generator=point_sets.generator(), dtype=torch.float64))
     radii = radii.numpy() * np.sqrt(np.random.default_rng(0).chisquare(dim, 1_000_000))
     # P(|n| chi_d > r), by quadrature over |n|.
     for probability in (1e-3, 1e-5):
@@ -118,13 +118,13 @@ def test_one_imq_row_in_a_million_is_right_too(dim):
 
 
 def unit_points(number, dim, seed=0):
-    points = torch.randn(number, dim, generator=samples.generator(seed), dtype=torch.float64)
+    points = torch.randn(number, dim, generator=point_sets.generator(seed), dtype=torch.float64)
     return points / points.norm(dim=1, keepdim=True)
 
 
 def estimates(name, method, points, features, draws, seed=0):
     """The kernel matrix by random features, for several draws (draws, n, n)."""
-    kernel, generator = kernels.get(name)(0.5), samples.generator(seed)
+    kernel, generator = kernels.get(name)(0.5), point_sets.generator(seed)
     result = []
     for _ in range(draws):
         drawn = estimators.get(method).draw(kernel, features, points.shape[1], generator, torch.float64)
@@ -159,7 +159,7 @@ def test_orthogonal_features_vary_less_than_the_published(name):
 @every_estimator
 def test_orthogonal_blocks_or_not(method):
     frequencies, phases = estimators.get(method).draw(
-        kernels.get("gaussian")(0.5), 20, 6, samples.generator(), torch.float32
+        kernels.get("gaussian")(0.5), 20, 6, point_sets.generator(), torch.float32
     )
     assert frequencies.shape == (20, 6) and phases.shape == (20,) and frequencies.dtype == torch.float32
     directions = frequencies[:6] / frequencies[:6].norm(dim=1, keepdim=True)
@@ -169,7 +169,7 @@ def test_orthogonal_blocks_or_not(method):
 @pytest.mark.parametrize("method", ["paired", "orthogonal"])
 def test_an_odd_number_is_refused_where_features_come_in_pairs(method):
     with pytest.raises(UserError, match="7 is odd"):
-        estimators.get(method).draw(kernels.get("imq")(1.0), 7, 4, samples.generator(), torch.float32)
+        estimators.get(method).draw(kernels.get("imq")(1.0), 7, 4, point_sets.generator(), torch.float32)
 
 
 @pytest.mark.parametrize("package, what", [(kernels, "kernel"), (estimators, "estimator")])

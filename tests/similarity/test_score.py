@@ -5,8 +5,8 @@ import sys
 
 import formulas
 import numpy as np
+import point_sets
 import pytest
-import samples
 
 from kbench import similarity
 from kbench.cli import main
@@ -20,7 +20,7 @@ def kbench(*arguments):
 
 @pytest.fixture
 def arrays():
-    images, texts = samples.pair()
+    images, texts = point_sets.pair()
     return {
         "image_points": images.points.numpy(),
         "image_weights": images.weights.numpy(),

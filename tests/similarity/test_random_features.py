@@ -1,7 +1,7 @@
 """The weighted mean of random features over tokens: gradients, however it is cut into parts."""
 
+import point_sets
 import pytest
-import samples
 import torch
 
 from kbench.similarity import features
@@ -17,13 +17,13 @@ def straightforward(points, weights, draw):
 
 @pytest.fixture
 def sets():
-    sets = samples.point_sets(5, 3, 4)
+    sets = point_sets.sets(5, 3, 4)
     return sets.points.requires_grad_(), sets.weights.requires_grad_()
 
 
 @pytest.fixture
 def draw():
-    g = samples.generator(7)
+    g = point_sets.generator(7)
     return RandomFeatures(2 * torch.randn(6, 4, generator=g, dtype=torch.float64), torch.rand(6, generator=g).double())
 
 
@@ -43,7 +43,7 @@ def kept(request, monkeypatch):
 
 def gradients(function, sets, draw):
     outputs = function(*sets, draw)
-    g = samples.generator(1)
+    g = point_sets.generator(1)
     loss = sum((torch.randn(x.shape, generator=g, dtype=x.dtype) * x).sum() for x in outputs)
     return outputs, torch.autograd.grad(loss, [x for x in sets if x.requires_grad])
 
@@ -64,7 +64,7 @@ def test_weights_without_gradient(sets, draw):
 
 
 def test_points_that_are_not_contiguous(sets, draw):
-    points = torch.randn(3, 4, 5, generator=samples.generator(), dtype=torch.float64).permute(2, 0, 1)
+    points = torch.randn(3, 4, 5, generator=point_sets.generator(), dtype=torch.float64).permute(2, 0, 1)
     sets = points.requires_grad_(), sets[1]
     torch.testing.assert_close(gradients(weighted_means, sets, draw), gradients(straightforward, sets, draw))
 

@@ -12,7 +12,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def point_sets(sets, tokens, dim, seed=0, dtype=torch.float64, weight=1.0):
+def sets(sets, tokens, dim, seed=0, dtype=torch.float64, weight=1.0):
     """Sets of points of about unit norm, with weights of both signs."""
     g = generator(seed)
     points = torch.randn(sets, tokens, dim, generator=g, dtype=dtype) / dim**0.5
@@ -21,7 +21,7 @@ def point_sets(sets, tokens, dim, seed=0, dtype=torch.float64, weight=1.0):
 
 def pair(dim=6, dtype=torch.float64):
     """Four image sets of five points and three text sets of two."""
-    return point_sets(4, 5, dim, 1, dtype), point_sets(3, 2, dim, 2, dtype)
+    return sets(4, 5, dim, 1, dtype), sets(3, 2, dim, 2, dtype)
 
 
 def tower(side, samples=4, tokens=5, dim=6, seed=0):

@@ -1,0 +1,34 @@
+"""Points that a trained model embeds images and captions as."""
+
+from pathlib import Path
+
+import torch
+
+from kbench.benchmark import dataset as benchmark
+from kbench.benchmark.reader import Split
+from kbench.evaluate.run import TrainedRun
+from kbench.locations import Locations
+from kbench.pretrain import model as pretrained
+from kbench.towers import tokenizer
+
+DATASET = "world-retrieval"
+SAMPLES = 32
+
+
+@torch.inference_mode()
+def points(folder: Path, locations: Locations) -> torch.Tensor:
+    """Return the points (n, d), float64, of some images and captions of the embedded world.
+
+    folder: that of a finished run. UserError where the run or the world is not there.
+    """
+    run, dataset = TrainedRun(folder), benchmark.get(DATASET)
+    model = pretrained.load(run.config, run.weights)
+    split = Split(dataset, dataset.root(locations), dataset.test_split)
+    images = next(split.batches(SAMPLES, run.config.towers.image_size))
+    pixels = model.normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+    tokens = torch.from_numpy(tokenizer.create(run.config.towers)(split.labels.captions[:SAMPLES]))
+    sets = (
+        model.similarity.embed(model.towers.encode_image(pixels), "image"),
+        model.similarity.embed(model.towers.encode_text(tokens), "text"),
+    )
+    return torch.cat([x.points.flatten(0, 1) for x in sets]).double()

@@ -166,6 +166,18 @@ def test_orthogonal_blocks_or_not(method):
     assert torch.allclose(directions @ directions.T, torch.eye(6), atol=1e-5) == (method == "orthogonal")
 
 
+@every_estimator
+def test_directions_are_uniform_and_phases_too(method):
+    """Every coordinate of every row is as often positive as negative, which a plain QR would not give."""
+    generator, kernel = point_sets.generator(), kernels.get("gaussian")(0.5)
+    drawn = [estimators.get(method).draw(kernel, 8, 3, generator, torch.float64) for _ in range(1000)]
+    positive = torch.stack([frequencies > 0 for frequencies, _ in drawn]).double().mean(0)
+    assert (positive - 0.5).abs().max() < 4 * 0.5 / 1000**0.5
+    if method == "rff":
+        phases = torch.cat([phases for _, phases in drawn])
+        assert stats.kstest(phases.numpy() / (2 * np.pi), "uniform").pvalue > 1e-3
+
+
 @pytest.mark.parametrize("method", ["paired", "orthogonal"])
 def test_an_odd_number_is_refused_where_features_come_in_pairs(method):
     with pytest.raises(UserError, match="7 is odd"):

@@ -1,9 +1,11 @@
 """Read one webdataset shard, from a file that may come from a stranger."""
 
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import webdataset
@@ -26,6 +28,7 @@ def read_samples(shard: Path) -> Iterator[tuple[str, Sample]]:
     """
     try:
         with shard.open("rb") as stream:
+            _check_end(stream)
             source = [{"url": str(shard), "stream": stream}]
             members = webdataset.tariterators.tar_file_expander(source, eof_value=None)
             for group in webdataset.tariterators.group_by_keys(members):
@@ -37,6 +40,15 @@ def read_samples(shard: Path) -> Iterator[tuple[str, Sample]]:
         raise UserError(f"no such shard: {shard}") from error
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise UserError(f"shard {shard} is truncated or not a tar file: {error}") from error
+
+
+def _check_end(stream: BinaryIO) -> None:
+    """Raise ValueError unless a block of zeros ends the archive; tarfile takes many cut-off archives for whole ones."""
+    stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, stream.tell() - tarfile.BLOCKSIZE))
+    if stream.read() != tarfile.NUL * tarfile.BLOCKSIZE:
+        raise ValueError("it has no end-of-archive block")
+    stream.seek(0)
 
 
 def decode_image(sample: Sample) -> np.ndarray:

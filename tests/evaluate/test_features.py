@@ -1,0 +1,148 @@
+"""Feature folders: one pass over each image, and nothing half-made is ever used."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from kbench import files
+from kbench.benchmark.dataset import get
+from kbench.benchmark.reader import Split, class_names, templates
+from kbench.errors import UserError
+from kbench.evaluate import features, store
+from kbench.evaluate.run import TrainedRun
+from kbench.experiment.schema import Evaluation
+from kbench.locations import Locations
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A copy of the kernel variant's run, to damage."""
+    shutil.copytree(trained[1].folder, tmp_path / "run")
+    return TrainedRun(tmp_path / "run")
+
+
+EVALUATION = Evaluation.model_validate(
+    {
+        "datasets": ["world-shape"],
+        "random_features": {"number": 64, "draws": 2},
+        "linear_probe": {"strides": [48], "random_features": 32},
+    }
+)
+
+
+def test_every_image_is_encoded_once(copied, tiny_world, monkeypatch):
+    shutil.rmtree(copied.folder / "features")
+    encoder = features.Encoder(copied, EVALUATION, "cpu")
+    seen = []
+    encode = encoder.model.towers.encode_image
+    monkeypatch.setattr(encoder.model.towers, "encode_image", lambda images: seen.append(len(images)) or encode(images))
+    assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert sum(seen) == 64 + 64
+    assert not encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert sum(seen) == 64 + 64
+
+
+def test_arrays_have_their_shapes(trained):
+    reader = store.Reader(trained[1].features("world-shape"))
+    assert reader.shapes["test/images/features"] == [64, 2, 64 + 64]
+    assert reader.shapes["prompts/features"] == [18, 2, 64 + 64]
+    assert reader.shapes["train/after_projection"] == [64, 64 + 32]
+    assert reader.shapes["test/before_projection"] == [64, 64]
+    assert reader.array("prompt_classes").tolist() == np.repeat(np.arange(6), 3).tolist()
+    draws = reader.array("test/images/features")
+    assert np.array_equal(draws[:, 0, :64], draws[:, 1, :64]) and not np.array_equal(draws[:, 0], draws[:, 1])
+
+
+def test_features_of_a_similarity_without_randomness_have_one_draw(trained):
+    reader = store.Reader(trained[0].features("world-shape"))
+    assert reader.shapes["test/images/features"] == [64, 1, 64]
+    torch.testing.assert_close(reader.representation("test/images", 0)["features"].norm(dim=1), torch.ones(64))
+
+
+@pytest.mark.parametrize("change", ["random_features", "linear_probe"])
+def test_other_settings_make_other_features(copied, tiny_world, change):
+    other = {"random_features": {"number": 32, "draws": 2}, "linear_probe": {"released_scaling": False}}[change]
+    section = getattr(EVALUATION, change).model_copy(update=other)
+    encoder = features.Encoder(copied, EVALUATION.model_copy(update={change: section}), "cpu")
+    assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
+
+
+def test_the_released_slip_halves_the_kernel_block_of_the_probe(trained, copied, tiny_world):
+    section = EVALUATION.linear_probe.model_copy(update={"released_scaling": False, "random_features": 512})
+    plain = features.Encoder(copied, EVALUATION.model_copy(update={"linear_probe": section}), "cpu")
+    plain.extract(get("world-shape"), Locations(world=tiny_world))
+    proper = np.array(store.Reader(copied.features("world-shape")).array("test/after_projection"))
+    section = section.model_copy(update={"released_scaling": True})
+    slip = features.Encoder(copied, EVALUATION.model_copy(update={"linear_probe": section}), "cpu")
+    slip.extract(get("world-shape"), Locations(world=tiny_world))
+    released = np.array(store.Reader(copied.features("world-shape")).array("test/after_projection"))
+    np.testing.assert_allclose(released[:, :64], proper[:, :64], rtol=1e-5)
+    np.testing.assert_allclose(released[:, 64:] * np.sqrt(2), proper[:, 64:], rtol=1e-4, atol=1e-7)
+
+
+def test_an_unfinished_folder_is_not_read(tmp_path):
+    writer = store.Writer(tmp_path / "features")
+    writer.whole("x", [1, 2])
+    with pytest.raises(UserError, match="run `kbench features` first"):
+        store.Reader(tmp_path / "features")
+    writer.finish({"k": 1})
+    assert store.present(tmp_path / "features", {"k": 1}) and not store.present(tmp_path / "features", {"k": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["features"]
+
+
+def test_a_corrupt_array_is_named_and_other_results_stay(kbench, refused, copied, tiny_experiment):
+    evaluation = tiny_experiment[1] / "evaluation.json"
+    path = copied.features("world-shape") / "test" / "targets.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    before = files.sha256(copied.folder / "evaluation" / "world-digits" / "zeroshot.json")
+    arguments = ("--run", copied.folder, "--evaluation", evaluation)
+    refused(kbench("zeroshot", *arguments, "--dataset", "world-shape"), "targets.npy is missing or corrupt")
+    path.unlink()
+    refused(kbench("evaluate", *arguments), "targets.npy")
+    assert files.sha256(copied.folder / "evaluation" / "world-digits" / "zeroshot.json") == before
+
+
+class TestDatasetRefusals:
+    @pytest.fixture
+    def world(self, tiny_world, tmp_path):
+        shutil.copytree(tiny_world, tmp_path / "world")
+        return tmp_path / "world" / "benchmark" / "world-shape"
+
+    def test_missing_dataset_says_what_to_place_where(self, tmp_path):
+        with pytest.raises(UserError, match=r"dataset 'cifar10' is not at .*classnames\.txt"):
+            get("cifar10").root(Locations(data=tmp_path))
+
+    def test_missing_shard(self, world):
+        (world / "test" / "0.tar").unlink()
+        with pytest.raises(UserError, match=r"0\.tar is missing; nshards\.txt promises 1"):
+            Split(get("world-shape"), world, "test")
+
+    def test_truncated_shard(self, world):
+        path = world / "test" / "0.tar"
+        path.write_bytes(path.read_bytes()[:1300])
+        with pytest.raises(UserError, match=r"0\.tar"):
+            list(Split(get("world-shape"), world, "test").batches(8, 32))
+
+    def test_wrong_count(self, world):
+        with pytest.raises(UserError, match="has 64 images, not 99"):
+            Split(get("world-shape").model_copy(update={"n_test": 99}), world, "test")
+
+    def test_labels_out_of_range(self, world):
+        split = Split(get("world-shape").model_copy(update={"n_classes": 2}), world, "test")
+        with pytest.raises(UserError, match="is not a class index below 2"):
+            list(split.batches(8, 32))
+
+    def test_class_list_of_another_length(self, world):
+        with pytest.raises(UserError, match="names 6 classes; 'world-shape' has 7"):
+            class_names(get("world-shape").model_copy(update={"n_classes": 7}), world)
+
+    def test_template_without_a_place(self, world):
+        (world / "zeroshot_classification_templates.txt").write_text("a photo\n")
+        with pytest.raises(UserError, match="has no {c}"):
+            templates(get("world-shape"), world)
+
+    def test_unknown_dataset(self):
+        with pytest.raises(UserError, match="did you mean 'cifar10'"):
+            get("cifar")

@@ -1,0 +1,235 @@
+"""Tasks against brute force and against the unmodified peers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from clip_benchmark.metrics import zeroshot_classification as peer_zeroshot
+from clip_benchmark.metrics import zeroshot_retrieval as peer_retrieval
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from kbench.benchmark.dataset import get
+from kbench.errors import UserError
+from kbench.evaluate import accuracy, logistic, store
+from kbench.evaluate.logistic import GRID, Features
+from kbench.evaluate.tasks import pmi_gap, retrieval, zeroshot
+from kbench.experiment.schema import LinearProbe
+from kbench.results.schema import TaskResult
+
+
+class Peer:
+    """A model as CLIP_benchmark sees it: inputs are rows of stored arrays, encoding looks them up.
+
+    Features of constant norm M in a coordinate private to each side make its normalisation harmless: scores are then
+    inner products over M squared. Prompt means are folded into the texts.
+    """
+
+    def __init__(self, images, texts, constant_norm):
+        bound = max(images.norm(dim=1).max(), texts.norm(dim=1).max()) * 1.01 if constant_norm else None
+        self.images, self.texts = self.pad(images, bound, 0), self.pad(texts, bound, 1)
+
+    @staticmethod
+    def pad(features, bound, side):
+        if bound is None:
+            return features
+        padding = torch.zeros(len(features), 2, dtype=features.dtype)
+        padding[:, side] = (bound**2 - features.square().sum(dim=1)).clamp(min=0).sqrt()
+        return torch.cat([features, padding], dim=1)
+
+    def encode_image(self, rows):
+        return self.images[rows]
+
+    def encode_text(self, rows):
+        return self.texts[rows]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("dataset", ["world-shape", "world-digits"])
+def test_zero_shot_predicts_as_clip_benchmark_does(trained, number, dataset):
+    run = trained[number]
+    features = store.Reader(run.features(dataset))
+    images = features.representation("test/images", 0)["features"]
+    prompts = features.representation("prompts", 0)["features"]
+    classes = torch.from_numpy(np.array(features.array("prompt_classes")))
+    cosine = run.config.similarity == "cosine"
+    if not cosine:
+        prompts = torch.stack([prompts[classes == c].mean(dim=0) for c in range(int(classes.max()) + 1)])
+    peer = Peer(images, prompts, constant_norm=not cosine)
+    rows = iter(range(int(classes.max()) + 1))
+    members = (lambda c: (classes == c).nonzero()[:, 0]) if cosine else (lambda c: torch.tensor([c]))
+    classifier = peer_zeroshot.zero_shot_classifier(
+        peer,
+        lambda texts: members(next(rows)),
+        [str(c) for c in range(int(classes.max()) + 1)],
+        ["{c}"],
+        "cpu",
+        amp=False,
+    )
+    targets = torch.from_numpy(np.array(features.array("test/targets")))
+    loader = [(torch.arange(len(targets)), targets)]
+    logits, _ = peer_zeroshot.run_classification(peer, classifier, loader, "cpu", amp=False)
+    ours = np.load(run.folder / "evaluation" / dataset / "zeroshot.npz")["prediction"]
+    assert (logits.argmax(dim=1).numpy() == ours).all()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_retrieval_recalls_as_clip_benchmark_does(trained, number):
+    run = trained[number]
+    features = store.Reader(run.features("world-retrieval"))
+    images = features.representation("test/images", 0)["features"]
+    captions = features.representation("test/captions", 0)["features"]
+    owners = torch.from_numpy(np.array(features.array("test/caption_images")))
+    peer = Peer(images, captions, constant_norm=number == 1)
+    loader = [(torch.tensor([image]), [(owners == image).nonzero()[:, 0]]) for image in range(len(images))]
+    theirs = peer_retrieval.evaluate(peer, loader, torch.stack, "cpu", amp=False, recall_k_list=[1, 5, 10])
+    kept = np.load(run.folder / "evaluation" / "world-retrieval" / "retrieval.npz")
+    for direction in ("image", "text"):
+        for k in (1, 5, 10):
+            ours = retrieval.recall(torch.from_numpy(kept[f"{direction}_rank"]), k)
+            assert ours == pytest.approx(theirs[f"{direction}_retrieval_recall@{k}"], abs=1e-6)
+
+
+def test_ranks_against_a_full_sort(trained, monkeypatch):
+    run = trained[1]
+    features = store.Reader(run.features("world-retrieval"))
+    owners = torch.from_numpy(np.array(features.array("test/caption_images")))
+    scores = run.similarity.compare(
+        features.representation("test/images", 1), features.representation("test/captions", 1)
+    )
+    monkeypatch.setattr(retrieval, "CHUNK", 7)
+    ranks = retrieval._ranks(run, features, owners, 1)
+    for caption in range(len(owners)):
+        order = scores[:, caption].argsort(descending=True).tolist()
+        assert order.index(owners[caption]) == ranks["image"][caption]
+    for image in range(len(scores)):
+        order = [int(owners[c]) for c in scores[image].argsort(descending=True)]
+        assert order.index(image) == ranks["text"][image]
+
+
+def test_results_are_complete_and_undefined_metrics_are_null(trained):
+    for run in trained:
+        for dataset in ("world-shape", "world-digits", "world-retrieval", "world-pairs"):
+            for task in get(dataset).tasks:
+                path = run.folder / "evaluation" / dataset / f"{task}.json"
+                result = TaskResult.model_validate(json.loads(path.read_text()))
+                assert result.provenance.checkpoint_sha256 == run.card.checkpoint_sha256
+                assert [m.name for m in result.metrics if m.main] == [get(dataset).main_metric]
+    draws = {metric.name: metric.draws for metric in result.metrics}
+    assert len(draws["excess_loss"]) == 2
+
+
+def test_zero_shot_keeps_every_draw(trained):
+    kept = np.load(trained[1].folder / "evaluation" / "world-shape" / "zeroshot.npz")
+    assert kept["predictions"].shape == (2, 64) and kept["scores"].shape == (64, 6)
+    assert (kept["scores"].argmax(axis=1) == kept["prediction"]).all()
+    assert (kept["predictions"][0] == kept["prediction"]).all()
+    scores = zeroshot.class_scores(trained[1], store.Reader(trained[1].features("world-shape")), 1)
+    assert (scores.argmax(axis=1) == kept["predictions"][1]).all()
+
+
+def test_no_score_beats_pmi_and_pmi_itself_has_no_gap(trained):
+    features = store.Reader(trained[0].features("world-pairs"))
+    outcome = pmi_gap.score(trained[0], features, None, "excess_loss")
+    metrics = {metric.name: metric.value for metric in outcome.metrics}
+    assert metrics["excess_loss"] > 0
+    assert outcome.arrays["pmi"].min() > -3.6 and outcome.settings["loss_of_pmi"] > 0
+
+
+class TestAccuracy:
+    def test_ties_count_against_the_target(self):
+        scores = np.zeros((4, 10))
+        assert accuracy.top_k(scores, np.arange(4), 5) == 0.0
+        scores[np.arange(4), np.arange(4)] = 1
+        assert accuracy.top_k(scores, np.arange(4), 1) == 1.0
+
+    def test_few_classes_have_no_top_five(self):
+        assert accuracy.top_k(np.eye(5), np.arange(5), 5) is None
+        assert accuracy.top_k(np.eye(6), np.arange(6), 5) == 1.0
+
+    def test_absent_classes_do_not_make_recall_undefined(self):
+        assert accuracy.mean_per_class_recall(np.array([0, 0, 2]), np.array([0, 0, 7])) == 0.5
+
+    @given(st.integers(0, 2**32 - 1), st.integers(6, 12))
+    @settings(max_examples=30, deadline=None)
+    def test_top_k_against_a_sort(self, seed, classes):
+        generator = np.random.default_rng(seed)
+        scores, targets = generator.normal(size=(20, classes)), generator.integers(0, classes, 20)
+        best = np.argsort(-scores, axis=1)[:, :5]
+        assert accuracy.top_k(scores, targets, 5) == pytest.approx(
+            np.mean([t in b for t, b in zip(targets, best, strict=True)])
+        )
+
+
+@pytest.fixture(scope="module")
+def splits():
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(4, 12))
+
+    def split(size):
+        labels = generator.integers(0, 4, size)
+        return Features(centres[labels] + generator.normal(size=(size, 12)) * 1.5, labels)
+
+    return split(200), split(100), split(150)
+
+
+class TestProbe:
+    def test_it_is_scikit_learns_regression_at_the_chosen_c(self, splits):
+        train, val, test = splits
+        result = logistic.probe(train, val, test, LinearProbe(), "acc1")
+        x, y = np.concatenate([train.x, val.x]), np.concatenate([train.y, val.y])
+        model = LogisticRegression(C=result.C, max_iter=1000).fit(x, y)
+        assert (model.predict(test.x) == result.predictions).all() and result.converged
+        assert result.acc1 == pytest.approx(model.score(test.x, test.y))
+
+    def test_the_search_finds_what_the_whole_grid_has_and_ties_go_to_the_smallest(self, splits):
+        train, val, test = splits
+        result = logistic.probe(train, val, test, LinearProbe(), "acc1")
+        scores = [LogisticRegression(C=c, max_iter=1000).fit(train.x, train.y).score(val.x, val.y) for c in GRID]
+        tried = dict(result.path)
+        assert all(tried[c] == pytest.approx(scores[np.argmin(abs(GRID - c))]) for c in tried)
+        assert tried[result.C] == max(tried.values())
+        assert result.C == min(c for c, value in tried.items() if value == max(tried.values()))
+
+    def test_candidates_are_coarse_to_fine(self):
+        assert logistic.candidates(16, None) == [0, 16, 32, 48, 64, 80, 96]
+        assert logistic.candidates(8, 16) == [0, 8, 16, 24, 32, 40]
+        assert logistic.candidates(1, 96) == [93, 94, 95, 96]
+
+    def test_without_validation_a_tenth_of_train_is_held_out(self, splits):
+        fitted, held = logistic.held_out(splits[0])
+        assert len(fitted.y) == 180 and len(held.y) == 20
+        rows = {tuple(row) for row in np.concatenate([fitted.x, held.x])}
+        assert rows == {tuple(row) for row in splits[0].x}
+
+    def test_command_writes_the_documented_json(self, kbench, splits, tmp_path):
+        names = ("train", "val", "test")
+        arrays = {f"{n}_{k}": getattr(s, k) for n, s in zip(names, splits, strict=True) for k in "xy"}
+        np.savez(tmp_path / "f.npz", **arrays)
+        process = kbench("linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json")
+        assert process.returncode == 0, process.stderr
+        result = json.loads((tmp_path / "r.json").read_text())
+        assert result["acc1"] == logistic.probe(*splits, LinearProbe(), "acc1").acc1
+        assert {"C", "mean_per_class_recall", "converged", "path"} <= result.keys()
+
+    def test_bad_input_leaves_no_output(self, kbench, refused, splits, tmp_path):
+        def attempt(**arrays):
+            np.savez(tmp_path / "f.npz", **arrays)
+            return kbench("linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json")
+
+        x, y = splits[0].x, splits[0].y
+        refused(attempt(train_x=x, train_y=y, test_x=x), "lacks test_y")
+        refused(attempt(train_x=x, train_y=y[:-1], test_x=x, test_y=y), "do not fit")
+        refused(attempt(train_x=x * np.nan, train_y=y, test_x=x, test_y=y), "not finite")
+        refused(attempt(train_x=x, train_y=y * 0, test_x=x, test_y=y), "at least two classes")
+        (tmp_path / "f.npz").write_text("no archive")
+        refused(
+            kbench("linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json"), "cannot read"
+        )
+        assert not (tmp_path / "r.json").exists()
+
+    def test_features_of_different_lengths_are_refused(self):
+        with pytest.raises(UserError, match="do not fit"):
+            Features(np.zeros((3, 2)), np.zeros(2))

@@ -1,0 +1,234 @@
+"""Pretraining: the recipe, exact resumption, and what is refused."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file
+
+from kbench import files
+from kbench.errors import UserError
+from kbench.experiment.load import read_run
+from kbench.experiment.schema import Training
+from kbench.pretrain import checkpoint, metrics, optimizer
+from kbench.pretrain import model as pretrained
+from kbench.pretrain.model import ContrastiveModel
+
+TRAINING = Training(batch_size=32, epochs=10, warmup_epochs=2)
+
+
+def test_learning_rate_warms_up_and_decays_as_released():
+    rates = [optimizer.learning_rate(TRAINING, step, 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(1e-6 + (5e-4 - 1e-6) / 200)
+    assert rates[199] == pytest.approx(5e-4) and max(rates) <= 5e-4
+    assert rates[600] == pytest.approx((5e-4 + 1e-5) / 2)
+    assert rates[999] == pytest.approx(1e-5, rel=1e-3)
+    assert all(a <= b for a, b in zip(rates[:199], rates[1:200], strict=True))
+    assert all(a >= b for a, b in zip(rates[200:-1], rates[201:], strict=True))
+
+
+def test_only_matrices_decay(tiny_experiment):
+    config = read_run(tiny_experiment[2][1] / "config.json")
+    model = ContrastiveModel(config)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed, plain = optimizer.create(model, config.training).param_groups
+    assert decayed["weight_decay"] == 0.1 and plain["weight_decay"] == 0
+    assert all(p.ndim >= 2 for p in decayed["params"])
+    assert len(decayed["params"]) + len(plain["params"]) == len(names)
+    shrunk = {names[id(p)] for p in decayed["params"]}
+    assert "similarity.sets.heads.image.weight" in shrunk and "similarity.scale.value" not in shrunk
+    assert not any("ln_" in name or "bias" in name for name in shrunk)
+
+
+def test_a_run_leaves_a_complete_card(trained):
+    for run in trained:
+        card = run.card
+        assert card.final_loss == metrics.read(run.folder / "metrics.jsonl")[-1]["loss"]
+        assert card.steps == 16 and card.samples == 512
+        assert card.checkpoint_sha256 == files.sha256(run.folder / "model.safetensors")
+        assert card.parameters == sum(t.numel() for t in pretrained.load(run.config, run.weights).parameters())
+        assert 0 <= card.data_wait_fraction < 1 and card.peak_memory_bytes > 1e8
+
+
+class Process:
+    """`kbench pretrain` for 96 steps, in a folder of its own."""
+
+    def __init__(self, folder, config, manifest, world):
+        self.run, self.manifest, self.world = folder / config.run, manifest, world
+        files.write_json(self.run / "config.json", config.model_dump(mode="json"))
+
+    def start(self):
+        options = ["--run", self.run, "--manifest", self.manifest, "--world", self.world, "--workers", 1]
+        command = [sys.executable, "-m", "kbench", "pretrain", *map(str, options)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def stop(self, number, delay):
+        """Start, wait until training has begun and `delay` seconds more, send a signal; returns (status, stderr)."""
+        (self.run / "metrics.jsonl").unlink(missing_ok=True)
+        process = self.start()
+        while not (self.run / "metrics.jsonl").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(delay)
+        process.send_signal(number)
+        _, message = process.communicate(timeout=60)
+        return process.returncode, message
+
+    def finish(self):
+        process = self.start()
+        out, message = process.communicate(timeout=120)
+        assert process.returncode == 0, message
+        return out
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory, trained, tiny_experiment, tiny_world):
+    """Make a process that trains the same run as every other it makes, in a new folder."""
+    config = trained[1].config
+    config = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 6.0})})
+    manifest = tiny_experiment[1] / "corpus.json"
+    return lambda: Process(tmp_path_factory.mktemp("process"), config, manifest, tiny_world)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(process):
+    """The folder of a run that was never interrupted."""
+    alone = process()
+    alone.finish()
+    return alone.run
+
+
+def assert_same(run, undisturbed):
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (run, undisturbed))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    logs = [metrics.read(folder / "metrics.jsonl") for folder in (run, undisturbed)]
+    compared = [[(entry["step"], entry["loss"], entry["gradient_norm"]) for entry in log] for log in logs]
+    assert compared[0] == compared[1][-len(compared[0]) :]
+
+
+@pytest.mark.slow
+def test_the_loss_falls_below_chance(undisturbed):
+    first, *_, last = metrics.read(undisturbed / "metrics.jsonl")
+    assert last["loss"] < first["loss"] < math.log(32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_run_told_to_stop_goes_on_as_if_it_never_had(process, undisturbed, number):
+    stopped = process()
+    status, message = stopped.stop(number, delay=0.5)
+    assert status == 1 and "run again to go on" in message and "Traceback" not in message
+    assert "going on from step" in stopped.finish()
+    assert_same(stopped.run, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_killed_run_starts_from_its_last_checkpoint(process, undisturbed):
+    killed = process()
+    killed.stop(signal.SIGTERM, delay=0.3)
+    status, _ = killed.stop(signal.SIGKILL, delay=0.3)
+    assert status == -signal.SIGKILL
+    killed.finish()
+    assert_same(killed.run, undisturbed)
+
+
+def test_a_finished_run_is_left_alone(kbench, trained, tiny_experiment, tiny_world):
+    run, results = trained[0].folder, tiny_experiment[1]
+    before = (run / "model.safetensors").stat().st_mtime_ns
+    process = kbench("pretrain", "--run", run, "--manifest", results / "corpus.json", "--world", tiny_world)
+    assert process.returncode == 0 and "finished already" in process.stdout
+    assert (run / "model.safetensors").stat().st_mtime_ns == before
+
+
+class TestRefusals:
+    @pytest.fixture
+    def run(self, tmp_path, trained, tiny_experiment):
+        """An unfinished copy of a run."""
+        folder = tmp_path / trained[0].folder.name
+        folder.mkdir()
+        shutil.copy(trained[0].folder / "config.json", folder)
+        shutil.copy(tiny_experiment[1] / "corpus.json", tmp_path)
+        return folder
+
+    def pretrain(self, kbench, run, world):
+        return kbench("pretrain", "--run", run, "--manifest", run.parent / "corpus.json", "--world", world)
+
+    def test_corrupt_checkpoint(self, kbench, refused, run, tiny_world):
+        path = checkpoint.folder(run) / "step-000000004.pt"
+        path.parent.mkdir()
+        path.write_bytes(b"half a checkpoint")
+        refused(self.pretrain(kbench, run, tiny_world), "step-000000004.pt is corrupt", "delete it")
+        assert path.exists()
+
+    def test_checkpoint_of_another_configuration(self, kbench, refused, run, tiny_world):
+        identity = {"configuration": "0123456789ab", "corpus": "x"}
+        checkpoint.save(run, 4, {"identity": identity, "model": {}})
+        refused(self.pretrain(kbench, run, tiny_world), "configuration 0123456789ab")
+
+    def test_missing_world_and_manifest(self, kbench, refused, run, tmp_path, tiny_world):
+        refused(self.pretrain(kbench, run, tmp_path / "nowhere"), "does not exist")
+        (tmp_path / "corpus.json").unlink()
+        refused(self.pretrain(kbench, run, tiny_world), "no such file", "corpus.json")
+
+    def test_edited_configuration(self, kbench, refused, run, tiny_world):
+        config = json.loads((run / "config.json").read_text())
+        config["training"]["learning_rate"] = 1.0
+        (run / "config.json").write_text(json.dumps(config))
+        refused(self.pretrain(kbench, run, tiny_world), "edited or moved")
+
+    def test_cuda_where_there_is_none(self, kbench, refused, run, tiny_world):
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a CUDA device")
+        options = ("--run", run, "--manifest", run.parent / "corpus.json", "--world", tiny_world, "--device", "cuda")
+        refused(kbench("pretrain", *options), "no CUDA device")
+
+    def test_weights_that_are_not_the_cards(self, trained, tmp_path):
+        folder = tmp_path / "run"
+        shutil.copytree(trained[0].folder, folder)
+        with (folder / "model.safetensors").open("ab") as stream:
+            stream.write(b"x")
+        with pytest.raises(UserError, match=r"differs from model\.json"):
+            type(trained[0])(folder).weights  # noqa: B018
+
+    def test_weights_of_another_architecture(self, trained):
+        with pytest.raises(UserError, match="another architecture"):
+            pretrained.load(trained[1].config, trained[0].weights)
+
+
+def test_checkpoints_unpickle_no_objects(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "harm"), "w"))
+
+    checkpoint.folder(tmp_path).mkdir()
+    torch.save({"identity": {}, "x": Harmful()}, checkpoint.folder(tmp_path) / "step-000000001.pt")
+    with pytest.raises(UserError, match="corrupt"):
+        checkpoint.latest(tmp_path, {})
+    assert not (tmp_path / "harm").exists()
+
+
+def test_two_checkpoints_are_kept(tmp_path):
+    for step in (5, 10, 1000, 20000):
+        checkpoint.save(tmp_path, step, {"identity": {}, "step": step})
+    assert sorted(path.name for path in checkpoint.folder(tmp_path).iterdir()) == [
+        "step-000001000.pt",
+        "step-000020000.pt",
+    ]
+    assert checkpoint.latest(tmp_path, {})["step"] == 20000
+
+
+def test_a_half_written_log_line_is_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 50, "loss": 1.0}\n{"step": 100, "loss": 0.9}\n{"step": 150, "lo')
+    metrics.MetricsLog(path, resumed_at=60)
+    assert path.read_text() == '{"step": 50, "loss": 1.0}\n'

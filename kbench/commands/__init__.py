@@ -22,4 +22,5 @@ COMMANDS: dict[str, str] = {
     "bench": "measure kbench beside its baseline: time, memory, variance",
     "compare": "gather every result of an experiment into one tidy table",
     "report": "render the comparison as HTML, Markdown and LaTeX",
+    "container build": "build the image that jobs run in, and its SIF",
 }

@@ -1,2 +1,21 @@
 # The image that every job runs in when, and only when, containers are asked for (--use-singularity).
-container: experiment.image
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
+from kbench.container import image, isolation
+
+job_image = str(experiment.image)
+
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    try:
+        found = image.find(experiment.image)
+        job_image = found.link()
+        folders = isolation.folders([experiment.results, experiment.data or "."])
+        options = isolation.apptainer_shell(folders, found.digest)
+    except UserError as error:
+        sys.exit(f"kbench: {error}")
+    # A process that Snakemake starts for one job is handed these options, and reads this file too.
+    if options not in workflow.deployment_settings.apptainer_args:
+        workflow.deployment_settings.apptainer_args += f" {options}"
+
+
+container: job_image

@@ -1,0 +1,43 @@
+"""Build the image that jobs run in, from this checkout, and convert it to a SIF where Apptainer is present.
+
+The host's pip resolves every package of constraints.txt into wheels; the image is built from those without a network.
+container.json beside the SIF says what is in it.
+
+Example:
+  kbench container build                                     containers/kbench.sif, CPU only
+  kbench container build --target cuda --sif kbench-cuda.sif
+  kbench container build --base IMAGE                        from another base, for example an imported one
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from kbench.container import image
+from kbench.container.wheelhouse import CHOICES
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add target, base, SIF, engine and where the wheels come from."""
+    parser.add_argument("--target", choices=("cpu", "cuda"), default="cpu", help="target of the Dockerfile")
+    parser.add_argument("--base", metavar="IMAGE", help="base image (default: the Dockerfile's, pinned by digest)")
+    parser.add_argument("--sif", type=Path, help=f"SIF to write (default: {image.DEFAULT} if Apptainer is present)")
+    parser.add_argument("--engine", choices=("docker", "apptainer"), default="docker", help="what builds the image")
+    parser.add_argument("--wheels", choices=tuple(CHOICES), help="build of torch (default: the target's)")
+    parser.add_argument("--index", metavar="URL", help="further package index for pip, for builds of torch")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Build; UserError (exit status 2) if anything needed is missing or the build fails."""
+    from kbench.container import apptainer, context
+    from kbench.container.build import build
+    from kbench.container.checkout import Checkout
+
+    if arguments.sif or arguments.engine == "apptainer":
+        apptainer.required()
+    started = time.monotonic()
+    checkout = Checkout(Path.cwd())
+    given = context.prepare(checkout, arguments.wheels or arguments.target, arguments.base, arguments.index)
+    sif = arguments.sif or image.DEFAULT
+    record = build(checkout, given, arguments.target, arguments.engine, sif, started)
+    print(f"wrote {record}")

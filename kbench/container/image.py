@@ -1,0 +1,59 @@
+"""The image that a workflow is told to use: found, whole, of this version of kbench, and known by its digest."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kbench import files, provenance
+from kbench.container import apptainer, sif
+from kbench.errors import UserError
+
+DEFAULT = Path("containers/kbench.sif")
+"""What `kbench container build` writes and jobs use unless they are told otherwise."""
+
+CODE_LABEL = "kbench.code"
+"""Label with kbench.provenance.code_version() of the kbench inside."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A SIF file, or a sandbox folder for users who may not mount one."""
+
+    path: Path
+    digest: str
+    """SHA-256 of the SIF; of a sandbox, over its files' names and contents."""
+
+    def link(self, folder: Path = Path(".snakemake")) -> str:
+        """Return a relative path of the image without white space, which Snakemake refuses: a link, named by digest."""
+        folder.mkdir(exist_ok=True)
+        link = folder / f"kbench-{self.digest[:12]}{self.path.suffix}"
+        if not link.is_symlink() or os.readlink(link) != str(self.path):
+            temporary = folder / f".{link.name}.{os.getpid()}"
+            temporary.symlink_to(self.path)
+            temporary.replace(link)
+        return str(link)
+
+
+def find(path: Path) -> Image:
+    """Return the image at `path`; UserError if it is missing, damaged, or of another version of kbench."""
+    path = Path(path).resolve()
+    if not path.exists():
+        raise UserError(f"no image at {path}: build it with `kbench container build --sif '{path}'`")
+    if path.is_file():
+        sif.check(path)
+    code = apptainer.labels(path).get(CODE_LABEL)
+    if code != provenance.code_version():
+        raise UserError(
+            f"{path} holds {f'kbench {code}' if code else 'no kbench'}, but this is kbench "
+            f"{provenance.code_version()}: build it again with `kbench container build`"
+        )
+    return Image(path, files.sha256(path) if path.is_file() else _sandbox_digest(path))
+
+
+def _sandbox_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        content = os.readlink(path) if path.is_symlink() else files.sha256(path) if path.is_file() else ""
+        digest.update(f"{path.relative_to(folder)}\0{content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

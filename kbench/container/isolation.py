@@ -1,0 +1,60 @@
+"""What a job in a container may see of the machine: the folders it is given, a few variables, the GPUs. Nothing else:
+no network, no home folder, no writable root."""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from kbench.errors import UserError
+from kbench.provenance import IMAGE_VARIABLE
+
+GPU = Path("/dev/nvidiactl")
+"""There when NVIDIA's driver is loaded."""
+
+PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+"""Variables of the host that a job's numbers or devices depend on."""
+
+
+def folders(paths: Iterable[Path]) -> list[Path]:
+    """Return the working directory and `paths`, links resolved, each once, to be bound.
+
+    UserError if one is missing or has a name that cannot be bound.
+    """
+    resolved = list(dict.fromkeys(Path(path).resolve() for path in (Path.cwd(), *paths)))
+    for path in resolved:
+        if not path.is_dir():
+            raise UserError(f"the folder {path} does not exist, so the container cannot be given it")
+        if set(str(path)) & set(':,"'):
+            raise UserError(f"the folder {path} cannot be bound into a container: its name has one of : , or a quote")
+    return resolved
+
+
+def environment(digest: str) -> dict[str, str]:
+    """Return the variables of a job that this process starts itself."""
+    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    return {"TMPDIR": tempfile.gettempdir(), IMAGE_VARIABLE: digest, **passed}
+
+
+def gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU."""
+    return GPU.exists()
+
+
+def apptainer(binds: Iterable[Path]) -> list[str]:
+    """Return Apptainer's options for a job that sees only `binds`."""
+    return [
+        *("--contain", "--cleanenv", "--net", "--network", "none"),
+        *(option for path in binds for option in ("--bind", str(path))),
+    ]
+
+
+def apptainer_shell(binds: Iterable[Path], digest: str) -> str:
+    """Return Apptainer's options as shell words for Snakemake, which runs each job's command line in a shell.
+
+    TMPDIR, threads and GPUs are the shell's to fill in: they are known where and when a job starts, not here.
+    """
+    fixed = shlex.join([*apptainer(binds), "--env", f"{IMAGE_VARIABLE}={digest}"])
+    passed = [f'${{{name}+--env "{name}=${name}"}}' for name in PASSED]
+    return " ".join([fixed, '--bind "$TMPDIR" --env "TMPDIR=$TMPDIR"', *passed, f"$(test -e {GPU} && echo --nv)"])

@@ -32,7 +32,7 @@ class Workflow:
         self.results = Path(config.get("results", "results")) / self.experiment.name
         self.world_settings = self._world_settings()
         self.data = config.get("data") or os.environ.get("KBENCH_DATA")
-        self.image = str(Path(config.get("image") or DEFAULT_IMAGE).resolve())
+        self.image = str(config.get("image") or DEFAULT_IMAGE)
         freeze(self.experiment, runs, self.results)
 
     def path(self, *parts: str) -> str:

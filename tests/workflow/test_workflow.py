@@ -1,0 +1,116 @@
+"""The workflow as a user runs it: Snakemake itself, on a tiny experiment."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import EXPERIMENT, ROOT
+
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "workflow" / "experiments").glob("*.yaml"))
+
+
+def snakemake(*arguments, cwd, **environment):
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
+    command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """What a working directory holds of a checkout, with the tiny experiment added, in a path with a space."""
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    shutil.copy(ROOT / "Snakefile", folder)
+    shutil.copytree(ROOT / "workflow", folder / "workflow")
+    (folder / "profiles").symlink_to((ROOT / "profiles").readlink())
+    (folder / "workflow" / "experiments" / "tiny.yaml").write_text(EXPERIMENT)
+    return folder
+
+
+def test_the_snakefile_is_short_and_every_rule_is_a_kbench_command():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) <= 60
+    for path in RULES:
+        text = path.read_text()
+        for rule in re.split(r"^\s*rule ", text, flags=re.MULTILINE)[1:]:
+            name = rule.split(":")[0]
+            assert "shell:" in rule and '"kbench ' in rule.split("shell:")[1], name
+            assert "log:" in rule and "benchmark:" in rule, name
+        assert "script:" not in text and "run:" not in text
+
+
+def test_no_checkpoint_or_training_log_is_a_declared_output():
+    text = (ROOT / "workflow" / "rules" / "pretrain.smk").read_text()
+    outputs = re.search(r"output:(.*?)log:", text, flags=re.DOTALL)[1]
+    assert "model.safetensors" in outputs and "checkpoints" not in outputs and "metrics" not in outputs
+
+
+def test_lint_is_clean():
+    process = snakemake("--lint", cwd=ROOT)
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+@pytest.mark.parametrize("smoke", ["true", "false"])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_a_plan(checkout, name, smoke):
+    process = snakemake("-n", "--cores", 1, "--config", f"experiment={name}", f"smoke={smoke}", cwd=checkout)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "pretrain" in process.stdout and "report" in process.stdout
+    assert "workflow specific profile profiles/default" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (["experiment=dem"], "did you mean 'demo'"),
+        (["experimnt=demo"], "did you mean 'experiment'"),
+        (["smoke=perhaps"], "legal are true and false"),
+        (["experiment=absent.yaml"], "no such experiment file"),
+    ],
+)
+def test_mistakes_are_one_message_without_traceback(checkout, config, words):
+    process = snakemake("-n", "--cores", 1, "--config", *config, cwd=checkout)
+    assert process.returncode != 0
+    assert words in process.stderr and "Traceback" not in process.stderr
+
+
+@pytest.mark.slow
+def test_from_an_experiment_file_to_a_report(checkout):
+    run = ["--cores", 2, "--config", "experiment=tiny"]
+    first = snakemake(*run, cwd=checkout)
+    assert first.returncode == 0, first.stdout + first.stderr
+    results = checkout / "results" / "tiny"
+    assert "Report: results/tiny/report/index.html" in first.stderr
+    for name in ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex"):
+        assert (results / name).stat().st_size > 500, name
+    assert len(list(results.glob("logs/pretrain/*.log"))) == len(list(results.glob("benchmarks/pretrain/*.tsv"))) == 2
+
+    again = snakemake(*run, cwd=checkout)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+    # Another variant trains alone; nothing finished is touched.
+    weights = {path: path.stat().st_mtime_ns for path in results.glob("runs/*/model.safetensors")}
+    path = checkout / "workflow" / "experiments" / "tiny.yaml"
+    path.write_text(path.read_text().replace("[cosine,", "[cosine, cosine-mean,"))
+    more = snakemake(*run, cwd=checkout)
+    assert more.returncode == 0, more.stdout + more.stderr
+    assert len(list(results.glob("runs/*/model.safetensors"))) == 3
+    assert all(path.stat().st_mtime_ns == before for path, before in weights.items())
+    assert "cosine-mean" in (results / "report" / "report.md").read_text()
+
+    # A lost result is made again from what is there, without training.
+    next(results.glob("runs/cosine-s0-*/evaluation.json")).unlink()
+    mended = snakemake(*run, cwd=checkout)
+    assert mended.returncode == 0 and "rule pretrain" not in mended.stdout + mended.stderr
+
+
+@pytest.mark.slow
+def test_a_failing_job_shows_its_message_and_keeps_the_rest(checkout):
+    process = snakemake("--cores", 1, "--config", "experiment=cifar10", "data=nowhere", cwd=checkout)
+    assert process.returncode != 0
+    assert "kbench: the data folder nowhere does not exist" in process.stdout + process.stderr

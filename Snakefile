@@ -13,7 +13,8 @@ min_version("9.8")
 try:
     experiment = Workflow(config)
 except UserError as error:
-    sys.exit(f"kbench: {error}")
+    print(f"kbench: {error}", file=sys.stderr)
+    sys.exit(2)
 
 
 include: "workflow/rules/container.smk"

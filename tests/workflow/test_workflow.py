@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,7 +77,7 @@ def test_every_experiment_has_a_plan(checkout, name, smoke):
 )
 def test_mistakes_are_one_message_without_traceback(checkout, config, words):
     process = snakemake("-n", "--cores", 1, "--config", *config, cwd=checkout)
-    assert process.returncode != 0
+    assert process.returncode == 2
     assert words in process.stderr and "Traceback" not in process.stderr
 
 
@@ -107,6 +109,30 @@ def test_from_an_experiment_file_to_a_report(checkout):
     next(results.glob("runs/cosine-s0-*/evaluation.json")).unlink()
     mended = snakemake(*run, cwd=checkout)
     assert mended.returncode == 0 and "rule pretrain" not in mended.stdout + mended.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupted_workflow_loses_nothing(checkout):
+    experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
+    experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 20,"))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", "experiment=tiny"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+    first = subprocess.Popen(command, cwd=checkout, env=variables, stderr=subprocess.DEVNULL, start_new_session=True)
+    results = checkout / "results" / "tiny"
+    while not any(path.stat().st_size for path in results.glob("runs/*/metrics.jsonl")):
+        assert first.poll() is None, "the workflow ended before it could be interrupted"
+        time.sleep(0.05)
+    # As a terminal does on Ctrl-C: the whole group is told.
+    os.killpg(first.pid, signal.SIGINT)
+    assert first.wait(60) != 0
+    corpus = (results / "corpus.json").stat().st_mtime_ns
+    assert list(results.glob("runs/*/checkpoints/step-*.pt"))
+
+    again = snakemake("--cores", 2, "--config", "experiment=tiny", cwd=checkout)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (results / "corpus.json").stat().st_mtime_ns == corpus
+    assert any("going on from step" in log.read_text() for log in results.glob("logs/pretrain/*.log"))
 
 
 @pytest.mark.slow

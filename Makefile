@@ -20,11 +20,12 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	snakemake --cores all
 
+# One thread a process, one process a core: what the tests measure does not depend on how many run.
 test: setup
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile
 
 test-fast: setup
-	python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile -m 'not slow'
 
 lint: setup
 	ruff check .

@@ -94,7 +94,6 @@ class Resources(Section):
 
     threads: int = Field(default=1, ge=1, description="CPU threads")
     workers: int = Field(default=1, ge=0, description="data loader processes")
-    gpus: int = Field(default=0, ge=0, description="accelerators")
     memory_gb: int = Field(default=4, ge=1, description="main memory, gigabytes")
     hours: float = Field(default=1, gt=0, description="time limit")
 

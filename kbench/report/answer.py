@@ -24,7 +24,7 @@ def pair_sentence(pair: Comparison) -> str:
         return f"{pair.first} and {pair.second} cannot be tested {over(pair.columns)}: too few seeds in common."
     size = f"{number(abs(found.value), column.unit)} {difference_unit(column)} [{interval(pair)}]"
     side = "above" if found.value > 0 else "below"
-    chance = f"p = {p_text(pair.p_holm)} after Holm's correction"
+    chance = f"{p_statement(pair.p_holm)} after Holm's correction"
     seeds = f"{found.seeds} seeds" if found.seeds > 1 else "1 seed, so that the variance of training is unknown"
     what = f"{TASK_NAMES[column.task]} {metric_name(column.metric)}"
     return f"{pair.first} is {size} {side} {pair.second} in {what} {over(pair.columns)} ({seeds}, {chance})."
@@ -52,6 +52,12 @@ def p_text(p: float | None) -> str:
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def p_statement(p: float | None) -> str:
+    """Return 'p = 0.03', or 'p < 0.001'."""
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def listed(names: list[str]) -> str:

@@ -140,7 +140,7 @@ class TestDatasetRefusals:
 
     def test_template_without_a_place(self, world):
         (world / "zeroshot_classification_templates.txt").write_text("a photo\n")
-        with pytest.raises(UserError, match="has no {c}"):
+        with pytest.raises(UserError, match=r"has no \{c\}"):
             templates(get("world-shape"), world)
 
     def test_unknown_dataset(self):

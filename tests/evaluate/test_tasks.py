@@ -191,7 +191,7 @@ class TestProbe:
         tried = dict(result.path)
         assert all(tried[c] == pytest.approx(scores[np.argmin(abs(GRID - c))]) for c in tried)
         assert tried[result.C] == max(tried.values())
-        assert result.C == min(c for c, value in tried.items() if value == max(tried.values()))
+        assert min(c for c, value in tried.items() if value == max(tried.values())) == result.C
 
     def test_candidates_are_coarse_to_fine(self):
         assert logistic.candidates(16, None) == [0, 16, 32, 48, 64, 80, 96]

@@ -23,4 +23,7 @@ COMMANDS: dict[str, str] = {
     "compare": "gather every result of an experiment into one tidy table",
     "report": "render the comparison as HTML, Markdown and LaTeX",
     "container build": "build the image that jobs run in, and its SIF",
+    "container verify": "check an image: run kbench doctor inside it",
+    "run": "run one kbench command in a container",
+    "doctor": "what kbench sees of this machine: versions, GPU, folders, free disk, datasets",
 }

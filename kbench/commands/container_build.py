@@ -29,12 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Build; UserError (exit status 2) if anything needed is missing or the build fails."""
-    from kbench.container import apptainer, context
+    from kbench.container import apptainer, context, engine
     from kbench.container.build import build
     from kbench.container.checkout import Checkout
 
     if arguments.sif or arguments.engine == "apptainer":
         apptainer.required()
+    if arguments.engine == "docker":
+        engine.require()
     started = time.monotonic()
     checkout = Checkout(Path.cwd())
     given = context.prepare(checkout, arguments.wheels or arguments.target, arguments.base, arguments.index)

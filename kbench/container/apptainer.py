@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from kbench import files
@@ -13,7 +14,7 @@ from kbench.container.context import Context
 from kbench.errors import UserError
 
 COMPRESSION = "-comp zstd -Xcompression-level 3"
-"""A sixth of the default gzip's time at about the same size."""
+"""A twentieth of the default gzip's processor time for a file 4 % larger, measured on scipy's folder."""
 
 
 def program() -> str | None:
@@ -41,7 +42,7 @@ def labels(image: Path) -> dict[str, str]:
 
 def convert(tag: str, sif: Path) -> None:
     """Write the Docker engine's image `tag` as a SIF, whole or not at all."""
-    _build(sif, [f"docker-daemon:{tag}"])
+    _build(sif, f"docker-daemon:{tag}")
 
 
 def build(context: Context, definition: Path, sif: Path) -> None:
@@ -53,7 +54,7 @@ def build(context: Context, definition: Path, sif: Path) -> None:
         "BASE": str(Path(context.base).resolve()) if local else context.base,
     }
     options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-    _build(sif, [*options, str(definition)])
+    _build(sif, str(definition), options)
 
 
 def execute(image: Path, digest: str, binds: list[Path], command: list[str]) -> int:
@@ -70,16 +71,17 @@ def execute(image: Path, digest: str, binds: list[Path], command: list[str]) -> 
     ).returncode
 
 
-def _build(sif: Path, source: list[str]) -> None:
+def _build(sif: Path, source: str, options: Sequence[str] = ()) -> None:
     with files.replacing(sif) as temporary:
-        command = [required(), "build", "--force", "--disable-cache", "--mksquashfs-args", COMPRESSION]
-        with subprocess.Popen([*command, str(temporary), *source], stderr=subprocess.PIPE, text=True) as process:
+        command = [required(), "build", "--force", "--disable-cache", "--mksquashfs-args", COMPRESSION, *options]
+        with subprocess.Popen([*command, str(temporary), source], stderr=subprocess.PIPE, text=True) as process:
             log = [line for line in process.stderr if not print(line, end="", flush=True)]
         if process.returncode:
             raise UserError(f"{sif} was not written: {_reason(log)}")
 
 
 def _reason(log: list[str]) -> str:
-    last = log[-1].strip() if log else "Apptainer was ended"
-    full = any("no space left" in line for line in log)
-    return last + (" The disk is full: free some, or point APPTAINER_TMPDIR at a larger one." if full else "")
+    lines = [line.strip() for line in log if line.strip()] or ["Apptainer was ended"]
+    reason = next((line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line), lines[-1])
+    full = any("no space left" in line.lower() for line in lines)
+    return reason + (". The disk is full: free some, or point APPTAINER_TMPDIR at a larger one." if full else "")

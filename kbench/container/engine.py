@@ -37,6 +37,12 @@ def session() -> Iterator[docker.DockerClient]:
         client.close()
 
 
+def require() -> None:
+    """Raise UserError if no engine answers, before any work is done."""
+    with session():
+        pass
+
+
 def build(client: docker.DockerClient, context: Context, target: str, tag: str) -> str:
     """Build the Dockerfile's target without a network, printing the log as it comes, and return the image's id."""
     events = client.api.build(

@@ -36,6 +36,12 @@ class Container(Record):
     seconds: float = Field(description="how long the build took, conversion included")
     sif: Sif | None = Field(description="the SIF, where Apptainer was present")
 
+    def docker_image(self) -> str:
+        """Return the Docker engine's id of the image; UserError if Docker did not build it."""
+        if self.image is None:
+            raise UserError("Apptainer built this image alone: build one for Docker with `kbench container build`")
+        return self.image
+
 
 def write(folder: Path, container: Container) -> Path:
     """Write container.json into a folder and return its path."""

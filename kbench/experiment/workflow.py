@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kbench.benchmark import dataset as benchmark
+from kbench.container import image
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError, unknown
 from kbench.experiment.freeze import freeze
@@ -13,10 +14,6 @@ from kbench.files import canonical_hash
 
 SETTINGS = {"experiment", "smoke", "data", "results", "image"}
 """Keys of `snakemake --config`."""
-
-
-DEFAULT_IMAGE = Path("containers/kbench.sif")
-"""Image of `--use-singularity` unless `--config image=` names another."""
 
 
 class Workflow:
@@ -32,7 +29,7 @@ class Workflow:
         self.results = Path(config.get("results", "results")) / self.experiment.name
         self.world_settings = self._world_settings()
         self.data = config.get("data") or os.environ.get("KBENCH_DATA")
-        self.image = str(config.get("image") or DEFAULT_IMAGE)
+        self.image = str(config.get("image") or image.DEFAULT)
         freeze(self.experiment, runs, self.results)
 
     def path(self, *parts: str) -> str:

@@ -3,7 +3,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from kbench.container import image, isolation
 
-job_image = str(experiment.image)
+job_image = experiment.image
 
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
     try:
@@ -12,7 +12,8 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
         folders = isolation.folders([experiment.results, experiment.data or "."])
         options = isolation.apptainer_shell(folders, found.digest)
     except UserError as error:
-        sys.exit(f"kbench: {error}")
+        print(f"kbench: {error}", file=sys.stderr)
+        sys.exit(2)
     # A process that Snakemake starts for one job is handed these options, and reads this file too.
     if options not in workflow.deployment_settings.apptainer_args:
         workflow.deployment_settings.apptainer_args += f" {options}"

@@ -1,0 +1,27 @@
+"""Check an image: whole, for this processor, of this version of kbench; then run `kbench doctor` in it as jobs run.
+
+Example: kbench container verify --sif containers/kbench.sif
+"""
+
+import argparse
+from pathlib import Path
+
+from kbench import locations
+from kbench.container import image
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the image and the data that jobs will need."""
+    parser.add_argument("--sif", type=Path, default=image.DEFAULT, help="SIF file or sandbox folder")
+    locations.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Return the doctor's exit status; UserError (2) if the image itself is no good."""
+    from kbench.container import apptainer
+
+    found = image.find(arguments.sif)
+    print(f" ok   {'image file':<18} {found.path}, {found.digest}", flush=True)
+    data = [arguments.data.resolve()] if arguments.data else []
+    options = [word for folder in data for word in ("--data", str(folder))]
+    return apptainer.execute(found.path, found.digest, data, ["kbench", "doctor", *options])

@@ -1,0 +1,27 @@
+"""Say what kbench sees of this machine, or of the container it runs in: versions, GPU, folders, disk, datasets.
+
+Lines marked 'bad' make jobs fail; with one, the exit status is 1.
+
+Example: kbench doctor --data data
+"""
+
+import argparse
+
+from kbench import locations
+
+MARKS = {"ok": " ok ", "note": "note", "bad": "BAD "}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the folders to look for datasets in."""
+    locations.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print one line a finding; returns 1 if one is bad."""
+    from kbench.container import doctor
+
+    findings = doctor.examine(locations.from_arguments(arguments))
+    for finding in findings:
+        print(f"{MARKS[finding.state]}  {finding.name:<18} {finding.text}")
+    return int(any(finding.state == "bad" for finding in findings))

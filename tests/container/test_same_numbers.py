@@ -1,0 +1,93 @@
+"""The demo's smoke experiment in the image gives bit by bit what it gives on the host, and its rows say so."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kbench import files, provenance
+from kbench.container import record
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def smoke(results: Path, *options: str) -> Path:
+    """Run the smoke experiment, unless it has been run there by this code, and return its folder."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all", *options]
+    done = subprocess.run(
+        [*command, "--config", "smoke=true", f"results={results}"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return results / "demo-smoke"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory) -> Path:
+    """Results of the host; those that KBENCH_HOST_RESULTS names, if they are of this code."""
+    given = Path(os.environ.get("KBENCH_HOST_RESULTS", "none")).resolve()
+    if (given / "demo-smoke" / "table.json").exists() and code(given / "demo-smoke") == {provenance.code_version()}:
+        return given / "demo-smoke"
+    return smoke(tmp_path_factory.mktemp("host"))
+
+
+@pytest.fixture(scope="module")
+def contained(sif, tmp_path_factory) -> Path:
+    """Results of jobs in the image."""
+    return smoke(tmp_path_factory.mktemp("contained"), "--use-singularity", "--config", f"image={sif.path}")
+
+
+def documents(folder: Path) -> dict[str, dict]:
+    """Return {path below the folder: result document} of all evaluations."""
+    paths = sorted(folder.glob("runs/*/evaluation/*/*.json"))
+    return {str(path.relative_to(folder)): json.loads(path.read_text()) for path in paths}
+
+
+def code(folder: Path) -> set[str]:
+    """Return the code versions of all evaluations."""
+    return {document["provenance"]["code_version"] for document in documents(folder).values()}
+
+
+def differing_packages(sif) -> dict[str, tuple[str, str]]:
+    """Return {package: (host's version, image's)} where they differ: the first thing to look at if numbers do."""
+    inside = record.read(sif.path.parent).packages
+    pairs = {name: (version(name), inside[name]) for name in inside}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def version(name: str) -> str:
+    """Return the host's version of a package."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def test_every_metric_and_every_weight_is_the_same(host, contained, sif):
+    here, inside = documents(host), documents(contained)
+    assert here and here.keys() == inside.keys()
+    unequal = [path for path in here if here[path]["metrics"] != inside[path]["metrics"]]
+    assert not unequal, f"{unequal}; packages that differ (host, image): {differing_packages(sif)}"
+    for weights in sorted(host.glob("runs/*/model.safetensors")):
+        assert files.sha256(weights) == files.sha256(contained / weights.relative_to(host)), weights
+
+
+def test_every_row_has_the_digest_of_the_image(host, contained, sif):
+    for folder, digest in ((host, None), (contained, files.sha256(sif.path))):
+        cards = [json.loads(path.read_text()) for path in folder.glob("runs/*/model.json")]
+        assert cards and {card["image_digest"] for card in cards} == {digest}
+        assert {document["provenance"]["image_digest"] for document in documents(folder).values()} == {digest}
+
+
+def test_rows_of_two_images_are_refused_naming_both(contained, sif, kbench, refused, tmp_path):
+    subprocess.run(["cp", "-r", contained, tmp_path / "mixed"], check=True)
+    path = next((tmp_path / "mixed").glob("runs/*/evaluation/*/*.json"))
+    document = json.loads(path.read_text())
+    document["provenance"]["image_digest"] = other = "0" * 64
+    path.write_text(json.dumps(document))
+    refused(kbench("compare", tmp_path / "mixed"), sif.digest, other)

@@ -18,10 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Return the doctor's exit status; UserError (2) if the image itself is no good."""
-    from kbench.container import apptainer
+    from kbench.container import apptainer, isolation
 
     found = image.find(arguments.sif)
     print(f" ok   {'image file':<18} {found.path}, {found.digest}", flush=True)
-    data = [arguments.data.resolve()] if arguments.data else []
-    options = [word for folder in data for word in ("--data", str(folder))]
-    return apptainer.execute(found.path, found.digest, data, ["kbench", "doctor", *options])
+    options = ["--data", str(arguments.data.absolute())] if arguments.data else []
+    folders = isolation.data(arguments.data)
+    return apptainer.execute(found.path, found.digest, folders, ["kbench", "doctor", *options])

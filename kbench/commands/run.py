@@ -27,8 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.command:
         raise UserError("no command given: kbench run --container docker doctor, for example")
-    data = [Path(os.environ["KBENCH_DATA"])] if os.environ.get("KBENCH_DATA") else []
-    folders = isolation.folders([*data, *arguments.bind])
+    folders = isolation.folders([*isolation.data(os.environ.get("KBENCH_DATA")), *arguments.bind])
     command = ["kbench", *arguments.command]
     if arguments.container == "docker":
         return docker_job.run(arguments.image or record.read(image.DEFAULT.parent).docker_image(), folders, command)

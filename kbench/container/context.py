@@ -7,6 +7,7 @@ from pathlib import Path
 from kbench import __version__, provenance
 from kbench.container import wheelhouse
 from kbench.container.checkout import Checkout
+from kbench.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,16 @@ class Context:
 
 
 def prepare(checkout: Checkout, choice: str, base: str | None, index: str | None = None) -> Context:
-    """Return the context for `choice` ('cpu' or 'cuda' wheels), below the checkout's build folder."""
+    """Return the context for `choice` ('cpu' or 'cuda' wheels), below the checkout's build folder.
+
+    UserError if a package cannot be had or the folder cannot be written.
+    """
     folder = checkout.root / "build" / f"container-{choice}"
     base = base or checkout.base()
-    wheels = wheelhouse.resolve(checkout, choice, folder / "dependencies", index)
-    package = wheelhouse.build_package(checkout, folder / "dependencies", folder / "package")
-    shutil.copy(checkout.dockerfile, folder / "Dockerfile")
+    try:
+        wheels = wheelhouse.resolve(checkout, choice, folder / "dependencies", index)
+        package = wheelhouse.build_package(checkout, folder / "dependencies", folder / "package")
+        shutil.copy(checkout.dockerfile, folder / "Dockerfile")
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
     return Context(folder, base, checkout.revision(), wheels | package)

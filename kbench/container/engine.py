@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterator
 
 import docker
-import requests
 import urllib3
 from docker.errors import DockerException, ImageNotFound
 
@@ -15,7 +14,8 @@ from kbench.errors import UserError
 TIMEOUT = 3600
 """Seconds that the engine may be silent: copying a layer of gigabytes prints nothing."""
 
-LOST = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
+LOST = (OSError, urllib3.exceptions.HTTPError)
+"""What a lost connection raises (requests' exceptions are OSErrors), and a full disk on this side."""
 
 
 @contextlib.contextmanager

@@ -18,17 +18,28 @@ PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 
 
 def folders(paths: Iterable[Path]) -> list[Path]:
-    """Return the working directory and `paths`, links resolved, each once, to be bound.
+    """Return the working directory and `paths` to be bound, each once: under its given name and under its real one.
 
     UserError if one is missing or has a name that cannot be bound.
     """
-    resolved = list(dict.fromkeys(Path(path).resolve() for path in (Path.cwd(), *paths)))
-    for path in resolved:
+    here = Path.cwd()
+    named = [Path(os.path.abspath(path)) for path in paths]
+    outside = [path for path in named if not path.is_relative_to(here)]
+    every = list(dict.fromkeys([here, *outside, *(path.resolve() for path in named)]))
+    for path in every:
         if not path.is_dir():
             raise UserError(f"the folder {path} does not exist, so the container cannot be given it")
         if set(str(path)) & set(':,"'):
             raise UserError(f"the folder {path} cannot be bound into a container: its name has one of : , or a quote")
-    return resolved
+    return every
+
+
+def data(folder: Path | str | None) -> list[Path]:
+    """Return a data folder and the folders that links in it lead to, as when each dataset lies on a disk of its own."""
+    if not folder:
+        return []
+    entries = Path(folder).iterdir() if Path(folder).is_dir() else ()
+    return [Path(folder), *(entry.resolve() for entry in entries if entry.is_symlink() and entry.is_dir())]
 
 
 def environment(digest: str) -> dict[str, str]:

@@ -21,11 +21,23 @@ def words(options: str, **variables: str) -> list[str]:
     return done.stdout.split("\0")[:-1]
 
 
-def test_folders_are_resolved_and_listed_once(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "real one").mkdir()
+def test_folders_are_bound_under_both_names_each_once(tmp_path, monkeypatch):
+    for name in ("here", "real one"):
+        (tmp_path / name).mkdir()
     (tmp_path / "link").symlink_to("real one")
-    assert isolation.folders(["link", "real one", tmp_path]) == [tmp_path, tmp_path / "real one"]
+    (tmp_path / "here" / "results").symlink_to("../real one")
+    monkeypatch.chdir(tmp_path / "here")
+    real, link = tmp_path / "real one", tmp_path / "link"
+    assert isolation.folders([link, "../real one", "."]) == [tmp_path / "here", link, real]
+    assert isolation.folders(["results"]) == [tmp_path / "here", real]
+
+
+def test_datasets_that_are_links_come_along(tmp_path):
+    for name in ("data/one", "elsewhere/two"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "data" / "two").symlink_to(tmp_path / "elsewhere" / "two")
+    assert isolation.data(tmp_path / "data") == [tmp_path / "data", tmp_path / "elsewhere" / "two"]
+    assert isolation.data(None) == []
 
 
 def test_a_missing_folder_is_not_skipped(tmp_path):

@@ -71,7 +71,7 @@ step "base image"
 make_base
 
 step "image and SIF"
-kbench container build --base kbench-base:bookworm | grep -E '^(Step|wrote)|INFO'
+kbench container build --base kbench-base:bookworm | grep --line-buffered -E '^(Step|wrote)|INFO'
 ls -l containers/kbench.sif
 
 step "tests in the image"

@@ -32,6 +32,9 @@ class Dataset(BaseModel):
     source: str = Field(description="where the data come from")
     train_split: str | None = Field(default="train", description="split the linear probe is fitted on")
     val_split: str | None = Field(default=None, description="official validation split; null: held out of train")
+    held_out: Literal["random", "stratified"] = Field(
+        default="random", description="how a tenth of train is held out where there is no validation split"
+    )
     test_split: str = Field(default="test", description="split that is scored")
     n_train: int | None = Field(default=None, description="images in the train split")
     n_test: int | None = Field(default=None, description="images in the test split")

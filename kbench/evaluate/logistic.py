@@ -15,6 +15,7 @@ GRID = np.logspace(-6, 6, 97)
 NEIGHBOURS = 3
 VALIDATION_SHARE = 0.1
 VALIDATION_SEED = 314
+STRATIFIED_SEED = 42
 METRICS = {"acc1": top1, "mean_per_class_recall": mean_per_class_recall}
 
 
@@ -48,17 +49,24 @@ class ProbeResult:
     mean_per_class_recall: float
 
 
-def probe(train: Features, val: Features | None, test: Features, settings: LinearProbe, metric: str) -> ProbeResult:
+def probe(
+    train: Features,
+    val: Features | None,
+    test: Features,
+    settings: LinearProbe,
+    metric: str,
+    split: str = "random",
+) -> ProbeResult:
     """Choose C on the validation split, refit on train and validation, test once.
 
     The bias is not penalised. `metric` (acc1 or mean_per_class_recall) is both the criterion and the reported metric;
-    with the latter, classes are weighted as scikit-learn's 'balanced'. Without `val`, a tenth of train (seed 314) is
-    held out. Protocol: released code of arXiv 2404.19228.
+    with the latter, classes are weighted as scikit-learn's 'balanced'. Without `val`, a tenth of train is held out, by
+    `split` at random or stratified. Protocol: released code of arXiv 2404.19228.
     """
     if len(np.unique(train.y)) < 2:
         raise UserError("the linear probe needs at least two classes in the train split")
     together = train if val is None else Features(np.concatenate([train.x, val.x]), np.concatenate([train.y, val.y]))
-    fitted_on, judged_on = held_out(train) if val is None else (train, val)
+    fitted_on, judged_on = held_out(train, split) if val is None else (train, val)
     solver = _Solver(settings, balanced=metric == "mean_per_class_recall")
     tried: dict[int, float] = {}
     best = None
@@ -88,8 +96,17 @@ def candidates(stride: int, best: int | None) -> list[int]:
     return [index for index in around if 0 <= index < len(GRID)]
 
 
-def held_out(train: Features) -> tuple[Features, Features]:
-    """Split a tenth of the samples off at random, with the published seed."""
+def held_out(train: Features, split: str = "random") -> tuple[Features, Features]:
+    """Split a tenth of the samples off, with the published seeds: 314 at random, 42 stratified.
+
+    Stratified keeps the shares of the classes. It matters where classes are balanced: if the smaller part happens to
+    be so exactly, even the smallest C classifies it well, wins the tie, and fails when refitted on the whole.
+    """
+    if split == "stratified":
+        order = np.random.default_rng(STRATIFIED_SEED).permutation(len(train.y))
+        order = order[np.argsort(train.y[order], kind="stable")]
+        chosen = np.arange(len(order)) % 10 == min(5, len(order) - 1)
+        return train.rows(order[~chosen]), train.rows(order[chosen])
     order = np.random.default_rng(VALIDATION_SEED).permutation(len(train.y))
     size = max(1, round(VALIDATION_SHARE * len(order)))
     return train.rows(order[size:]), train.rows(order[:size])

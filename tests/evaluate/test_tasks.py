@@ -204,6 +204,15 @@ class TestProbe:
         rows = {tuple(row) for row in np.concatenate([fitted.x, held.x])}
         assert rows == {tuple(row) for row in splits[0].x}
 
+    def test_a_stratified_tenth_keeps_the_shares_of_the_classes(self):
+        labels = np.repeat([0, 1, 2], [508, 392, 100])
+        train = Features(np.arange(1000.0)[:, None], labels)
+        fitted, held = logistic.held_out(train, "stratified")
+        assert sorted(np.concatenate([fitted.x, held.x])[:, 0]) == list(range(1000))
+        assert np.abs(np.bincount(held.y) - np.array([50.8, 39.2, 10.0])).max() < 1
+        few = Features(np.zeros((3, 1)), np.array([0, 1, 1]))
+        assert [len(part.y) for part in logistic.held_out(few, "stratified")] == [2, 1]
+
     def test_command_writes_the_documented_json(self, kbench, splits, tmp_path):
         names = ("train", "val", "test")
         arrays = {f"{n}_{k}": getattr(s, k) for n, s in zip(names, splits, strict=True) for k in "xy"}

@@ -34,6 +34,7 @@ def score(run: TrainedRun, features: Reader, evaluation: Evaluation, main_metric
             "strides": [float(stride) for stride in evaluation.linear_probe.strides],
             "random_features": evaluation.linear_probe.random_features if run.similarity.uses_random_features else None,
             "released_scaling": evaluation.linear_probe.released_scaling,
+            "held_out": features.key["dataset"]["held_out"],
         },
         arrays={
             "target": np.asarray(features.array("test/targets")),
@@ -50,4 +51,5 @@ def _probe(features: Reader, evaluation: Evaluation, metric: str, embedding: str
         )
 
     val = split("val") if f"val/{embedding}" in features.shapes else None
-    return probe(split("train"), val, split("test"), evaluation.linear_probe, metric)
+    held_out = features.key["dataset"]["held_out"]
+    return probe(split("train"), val, split("test"), evaluation.linear_probe, metric, held_out)

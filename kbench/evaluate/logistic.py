@@ -113,7 +113,11 @@ def held_out(train: Features, split: str = "random") -> tuple[Features, Features
 
 
 class _Solver:
-    """scikit-learn's L-BFGS; remembers whether the last fit converged."""
+    """scikit-learn's L-BFGS in float64; remembers whether the last fit converged.
+
+    In float32 it stops before the bias is right where the regularisation is strong, and says that it converged: a
+    useless C then looks as good as the best and, being the smallest, wins.
+    """
 
     def __init__(self, settings: LinearProbe, balanced: bool) -> None:
         self.settings, self.balanced, self.converged = settings, balanced, False
@@ -129,6 +133,6 @@ class _Solver:
         )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model.fit(data.x, data.y)
+            model.fit(data.x.astype(np.float64), data.y)
         self.converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
         return model

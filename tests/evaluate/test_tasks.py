@@ -180,7 +180,7 @@ class TestProbe:
         train, val, test = splits
         result = logistic.probe(train, val, test, LinearProbe(), "acc1")
         x, y = np.concatenate([train.x, val.x]), np.concatenate([train.y, val.y])
-        model = LogisticRegression(C=result.C, max_iter=1000).fit(x, y)
+        model = LogisticRegression(C=result.C, max_iter=1000).fit(x.astype(np.float64), y)
         assert (model.predict(test.x) == result.predictions).all() and result.converged
         assert result.acc1 == pytest.approx(model.score(test.x, test.y))
 
@@ -203,6 +203,15 @@ class TestProbe:
         assert len(fitted.y) == 180 and len(held.y) == 20
         rows = {tuple(row) for row in np.concatenate([fitted.x, held.x])}
         assert rows == {tuple(row) for row in splits[0].x}
+
+    def test_a_useless_c_is_not_taken_for_a_good_one_in_single_precision(self):
+        generator = np.random.default_rng(1)
+        labels = np.repeat([0, 1], [508, 492])
+        x = generator.normal(size=(1000, 64)) + labels[:, None]
+        x = (3.8 * x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+        solver = logistic._Solver(LinearProbe(), balanced=False)
+        bias = solver.fit(Features(x, labels), 1e-6).intercept_[0]
+        assert bias == pytest.approx(np.log(492 / 508), abs=2e-3)
 
     def test_a_stratified_tenth_keeps_the_shares_of_the_classes(self):
         labels = np.repeat([0, 1, 2], [508, 392, 100])

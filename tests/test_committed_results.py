@@ -1,0 +1,50 @@
+"""The committed summaries hold what the README claims of them."""
+
+import pandas
+import pytest
+from conftest import ROOT
+
+DEMO = ROOT / "results" / "demo" / "summary" / "table.csv"
+CIFAR10 = ROOT / "results" / "cifar10" / "summary" / "table.csv"
+VARIANTS = ["cosine", "cosine-mean", "wpse-linear", "wpse-gaussian", "wpse-imq"]
+PRECISE = ["cosine", "wpse-linear"]
+
+
+@pytest.fixture(scope="module")
+def medians():
+    """Median over the demo's seeds, by (variant, dataset, task, metric)."""
+    table = pandas.read_csv(DEMO)
+    assert sorted(table.variant.unique()) == sorted(VARIANTS) and table.groupby("variant").seed.nunique().eq(2).all()
+    return table.groupby(["variant", "dataset", "task", "metric"]).value.median()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_zero_shot_on_the_embedded_world(medians, variant):
+    floors = {"world-colour": 0.95, "world-background": 0.95, "world-digits": 0.95, "world-size": 0.75}
+    floors |= {"world-shape": 0.90 if variant in PRECISE else 0.65}
+    floors |= {"world-shape-colour": 0.90 if variant in PRECISE else 0.70}
+    for dataset, floor in floors.items():
+        assert medians[variant, dataset, "zeroshot", "acc1"] >= floor, dataset
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gap_to_the_optimum(medians, variant):
+    assert medians[variant, "world-pairs", "pmi_gap", "excess_loss"] <= (0.25 if variant == "cosine" else 0.45)
+    assert medians[variant, "world-pairs", "pmi_gap", "pearson"] >= 0.85
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_linear_probe_is_no_worse_than_zero_shot(medians, variant):
+    for dataset in ("shape", "colour", "size", "background", "shape-colour", "digits"):
+        probed, guessed = (medians[variant, f"world-{dataset}", t, "acc1"] for t in ("linear_probe", "zeroshot"))
+        assert probed >= guessed - 0.05, dataset
+
+
+def test_cifar10_is_learned():
+    table = pandas.read_csv(CIFAR10)
+    assert set(table.variant) == {"cosine", "wpse-gaussian"}
+    value = table.groupby(["variant", "dataset", "task", "metric"]).value.first()
+    for variant in ("cosine", "wpse-gaussian"):
+        assert value[variant, "cifar10", "zeroshot", "acc1"] > 0.5
+        assert value[variant, "cifar10", "linear_probe", "acc1"] > 0.5
+        assert 0 <= value[variant, "flickr8k_1k", "retrieval", "image_retrieval_recall@5"] <= 1

@@ -9,7 +9,9 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
     try:
         found = image.find(experiment.image)
         job_image = found.link()
-        folders = isolation.folders([experiment.results, *isolation.data(experiment.data)])
+        folders = isolation.folders(
+            [experiment.results, *isolation.data(experiment.data)]
+        )
         options = isolation.apptainer_shell(folders, found.digest)
     except UserError as error:
         print(f"kbench: {error}", file=sys.stderr)

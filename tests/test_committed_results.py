@@ -2,7 +2,7 @@
 
 import pandas
 import pytest
-from conftest import ROOT
+from tiny import ROOT
 
 DEMO = ROOT / "results" / "demo" / "summary" / "table.csv"
 CIFAR10 = ROOT / "results" / "cifar10" / "summary" / "table.csv"

@@ -3,7 +3,7 @@
 import tomllib
 
 import yaml
-from conftest import ROOT
+from tiny import ROOT
 
 import kbench
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import yaml
-from conftest import EXPERIMENT, ROOT
+from tiny import EXPERIMENT, ROOT
 
 from kbench.errors import UserError
 from kbench.experiment import load, smoke

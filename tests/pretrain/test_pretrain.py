@@ -12,8 +12,8 @@ import time
 
 import pytest
 import torch
-from conftest import ROOT
 from safetensors.torch import load_file
+from tiny import ROOT
 
 from kbench import files
 from kbench.errors import UserError

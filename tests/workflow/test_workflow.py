@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import EXPERIMENT, ROOT
+from tiny import EXPERIMENT, ROOT
 
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "workflow" / "experiments").glob("*.yaml"))

@@ -32,8 +32,8 @@ def test_learning_rate_warms_up_and_decays_as_released():
     assert rates[199] == pytest.approx(5e-4) and max(rates) <= 5e-4
     assert rates[600] == pytest.approx((5e-4 + 1e-5) / 2)
     assert rates[999] == pytest.approx(1e-5, rel=1e-3)
-    assert all(a <= b for a, b in itertools.pairwise(rates))
-    assert all(a >= b for a, b in itertools.pairwise(rates))
+    assert all(a <= b for a, b in itertools.pairwise(rates[:200]))
+    assert all(a >= b for a, b in itertools.pairwise(rates[200:]))
 
 
 def test_only_matrices_decay(tiny_experiment):

@@ -60,7 +60,7 @@ def tiny_experiment(tmp_path_factory):
     path.write_text(EXPERIMENT)
     experiment = load(str(path))
     runs = resolve(experiment)
-    freeze(experiment, runs, folder / "results")
+    freeze(experiment, runs, [], folder / "results")
     return path, folder / "results", [folder / "results" / "runs" / run.run for run in runs]
 
 

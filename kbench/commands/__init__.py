@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "resolve": "write the frozen run configurations of an experiment",
     "world make": "generate the embedded world: corpus shards and evaluation sets",
     "corpus verify": "read every shard of a corpus and write its manifest",
+    "tune": "choose settings from the trials of a search, and freeze the runs that use them",
     "pretrain": "train one run from its frozen configuration, resuming where it stopped",
     "features": "encode every image, prompt and caption of a run's evaluation sets once",
     "evaluate": "score every evaluation set of one run from its features",

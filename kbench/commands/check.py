@@ -29,6 +29,10 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"  runs        {len(runs)} = {len(experiment.variants)} variants x {len(experiment.seeds)} seeds")
     for config in runs:
         print(f"              {config.run}")
+    trials = load.search(experiment)
+    if trials:
+        each = f"{len(experiment.variants)} variants x {experiment.tuning.trials} trials"
+        print(f"  search      {len(trials)} runs = {each}")
     print(f"  results     {len(runs) * tasks} = {len(runs)} runs x {tasks} tasks on {_count(experiment)} datasets")
     print(f"  corpus      {experiment.corpus.name}: {_corpus(experiment, locations.from_arguments(arguments))}")
     for name, reason in _missing(experiment, locations.from_arguments(arguments)):

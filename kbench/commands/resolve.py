@@ -21,6 +21,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Resolve, write, and print the runs."""
     experiment = load.load(arguments.experiment, smoke=arguments.smoke)
     runs = load.resolve(experiment)
-    freeze(experiment, runs, arguments.output)
+    freeze(experiment, runs, load.search(experiment), arguments.output)
     for config in runs:
         print(arguments.output / "runs" / config.run / "config.json")

@@ -23,6 +23,10 @@ class Corpus(BaseModel, ABC):
     def shards(self, locations: Locations) -> list[Path]:
         """Return the shard files in order; UserError, naming the folder, if there are none."""
 
+    def held_out(self, locations: Locations) -> list[Path]:
+        """Return shards that are never trained on, in order: the held-out loss is measured on them. None by default."""
+        return []
+
     @abstractmethod
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:
         """Return the captions of a sample, of which one is drawn at each use; UserError if it has none.
@@ -39,6 +43,13 @@ def sorted_shards(folder: Path, pattern: str = "*.tar") -> list[Path]:
     if not shards:
         raise UserError(f"no corpus at {folder}: no file matches {pattern}")
     return shards
+
+
+def split_held_out(shards: list[Path], number: int) -> tuple[list[Path], list[Path]]:
+    """Return (training shards, the last `number` shards); UserError if nothing would be left to train on."""
+    if number >= len(shards):
+        raise UserError(f"held_out_shards {number} leaves nothing to train on: there are {len(shards)} shards")
+    return shards[: len(shards) - number], shards[len(shards) - number :]
 
 
 def caption_lines(sample: Mapping[str, bytes]) -> list[str]:

@@ -30,12 +30,13 @@ class Manifest(BaseModel):
     schema_version: int = 1
     corpus: str = Field(description="the corpus's name")
     pairs: int = Field(description="image-text pairs in all shards")
-    shards: list[Shard]
+    shards: list[Shard] = Field(description="the shards that are trained on")
+    held_out: list[Shard] = Field(default=[], description="the shards of the held-out loss")
 
     @property
     def sha256(self) -> str:
-        """Identity of the corpus's content."""
-        return files.canonical_hash([shard.sha256 for shard in self.shards], digits=64)
+        """Identity of the corpus's content, held-out pairs included."""
+        return files.canonical_hash([shard.sha256 for shard in self.shards + self.held_out], digits=64)
 
 
 def verify(corpus: Corpus, locations: Locations) -> Manifest:
@@ -43,9 +44,11 @@ def verify(corpus: Corpus, locations: Locations) -> Manifest:
 
     Raises UserError naming the shard and the sample for anything that cannot be used.
     """
-    paths = corpus.shards(locations)
-    shards = [_verify_shard(corpus, path) for path in track(paths, "verify", unit="shard")]
-    return Manifest(corpus=corpus.name, pairs=sum(shard.pairs for shard in shards), shards=shards)
+    training, held_out = corpus.shards(locations), corpus.held_out(locations)
+    shards = [_verify_shard(corpus, path) for path in track(training + held_out, "verify", unit="shard")]
+    shards, held_out = shards[: len(training)], shards[len(training) :]
+    pairs = sum(shard.pairs for shard in shards)
+    return Manifest(corpus=corpus.name, pairs=pairs, shards=shards, held_out=held_out)
 
 
 def _verify_shard(corpus: Corpus, path: Path) -> Shard:

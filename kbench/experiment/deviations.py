@@ -22,6 +22,13 @@ RELEASED_TRAINING = {
 def deviations(experiment: Experiment) -> list[str]:
     """Return one sentence for each setting that differs from the released one or that the release does not state."""
     training, found = experiment.training, []
+    if experiment.tuning is None:
+        found.append("tuning: the variants share one setting, which was tuned for none of them")
+    else:
+        found.append(
+            f"tuning: {_show(tuple(experiment.tuning.grid))} chosen for each variant among {experiment.tuning.trials} "
+            f"trials by {experiment.tuning.rule}; the release states no search"
+        )
     recipe = RELEASED_RECIPES.get(experiment.corpus.name)
     if recipe is None:
         found.append(f"corpus {experiment.corpus.name}: the paper trains on cc3m and cc12m")

@@ -11,15 +11,28 @@ from typing import Any
 from kbench import files
 from kbench.experiment.deviations import deviations
 from kbench.experiment.schema import Experiment, RunConfig
+from kbench.experiment.tuning import Trial
 
 
-def freeze(experiment: Experiment, runs: list[RunConfig], results: Path) -> None:
-    """Write experiment.json, evaluation.json and runs/RUN/config.json below the results folder."""
+def freeze(experiment: Experiment, runs: list[RunConfig], trials: list[Trial], results: Path) -> None:
+    """Write experiment.json, evaluation.json and runs/RUN/config.json below the results folder.
+
+    Where there is a search, its runs are frozen as search/RUN/config.json, and the reported ones only when their
+    settings are chosen.
+    """
     section = experiment.evaluation.model_dump(mode="json")
     _write(results / "evaluation.json", {"experiment": experiment.name, "evaluation": section})
+    for trial in trials:
+        _write(results / "search" / trial.config.run / "config.json", trial.config.model_dump(mode="json"))
+    if not trials:
+        freeze_runs(runs, results)
+    _write(results / "experiment.json", describe(experiment, runs))
+
+
+def freeze_runs(runs: list[RunConfig], results: Path) -> None:
+    """Write runs/RUN/config.json for each of the runs."""
     for run in runs:
         _write(results / "runs" / run.run / "config.json", run.model_dump(mode="json"))
-    _write(results / "experiment.json", describe(experiment, runs))
 
 
 def describe(experiment: Experiment, runs: list[RunConfig]) -> dict[str, Any]:

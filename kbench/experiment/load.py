@@ -10,9 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError, unknown
-from kbench.experiment.schema import Experiment, RunConfig, Variant
+from kbench.experiment import tuning
+from kbench.experiment.schema import Experiment, RunConfig, Training, Variant
 from kbench.experiment.smoke import shrink
-from kbench.files import read_json
+from kbench.experiment.tuning import Trial
+from kbench.files import canonical_hash, read_json
 from kbench.towers import config as towers
 
 EXPERIMENTS = Path("workflow/experiments")
@@ -56,26 +58,70 @@ def load(name: str, smoke: bool = False) -> Experiment:
     return experiment
 
 
-def resolve(experiment: Experiment) -> list[RunConfig]:
-    """Return the frozen configuration of every run: variants by seeds, with every default written out.
+def resolve(experiment: Experiment, chosen: dict[str, dict[str, Any]] | None = None) -> list[RunConfig]:
+    """Return the frozen configuration of every reported run: variants by seeds, with every default written out.
 
-    Raises UserError for settings a similarity does not have or an objective it cannot be trained with.
+    `chosen` holds each variant's tuned values. Without them the runs of an experiment that tunes have their names
+    and everything else but these values. Raises UserError for settings a similarity does not have, an objective it
+    cannot be trained with, or a grid that some variant cannot search.
     """
-    config = towers.load(experiment.towers)
+    if experiment.tuning is not None:
+        search(experiment)
     return [
-        RunConfig(
-            variant=variant.name,
-            similarity=variant.similarity,
-            similarity_settings=_settings(variant),
-            objective=_objective(experiment, variant),
-            seed=seed,
-            corpus=experiment.corpus,
-            towers=config,
-            training=experiment.training,
-        )
+        _tuned(experiment, variant, seed, (chosen or {}).get(variant.name, {}))
         for variant in experiment.variants
         for seed in experiment.seeds
     ]
+
+
+def search(experiment: Experiment) -> list[Trial]:
+    """Return the trials of the experiment's tuning, variant by variant; none if it tunes nothing."""
+    if experiment.tuning is None:
+        return []
+    settings = {variant.name: _settings(variant) for variant in experiment.variants}
+    tuning.check_keys(experiment, list(settings.values()))
+    return [
+        Trial(
+            variant, values, _configure(experiment, variant, experiment.tuning.seed, values, experiment.tuning.epochs)
+        )
+        for variant in experiment.variants
+        for values in tuning.points(experiment, variant, settings[variant.name])
+    ]
+
+
+def _tuned(experiment: Experiment, variant: Variant, seed: int, chosen: dict[str, Any]) -> RunConfig:
+    config = _configure(experiment, variant, seed, chosen)
+    if experiment.tuning is None:
+        return config
+    before = _configure(experiment, variant, seed, {}).hash
+    identity = canonical_hash([before, experiment.tuning.model_dump(mode="json")])
+    return config.model_copy(update={"search": identity})
+
+
+def _configure(
+    experiment: Experiment, variant: Variant, seed: int, values: dict[str, Any], epochs: float | None = None
+) -> RunConfig:
+    """Return a run's configuration with some training keys and similarity settings replaced by `values`."""
+    training = experiment.training.model_dump() | {k: v for k, v in values.items() if k in Training.model_fields}
+    if epochs is not None:
+        share = epochs / experiment.training.epochs
+        training |= {"epochs": epochs, "warmup_epochs": experiment.training.warmup_epochs * share}
+    settings = variant.set | {k: v for k, v in values.items() if k not in Training.model_fields}
+    variant = variant.model_copy(update={"set": settings})
+    try:
+        validated = Training.model_validate(training)
+    except ValidationError as error:
+        raise UserError(f"tuning.grid: {explain(error, Training)}") from error
+    return RunConfig(
+        variant=variant.name,
+        similarity=variant.similarity,
+        similarity_settings=_settings(variant),
+        objective=_objective(experiment, variant),
+        seed=seed,
+        corpus=experiment.corpus,
+        towers=towers.load(experiment.towers, variant.towers),
+        training=validated,
+    )
 
 
 def read_run(path: Path) -> RunConfig:

@@ -36,7 +36,9 @@ class Training(Section):
     weight_decay: float = Field(default=0.5, ge=0, description="AdamW's decoupled decay, on matrices only")
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="autocast type")
     crop: Crop | None = Field(default=None, description="random resized crop; null: resize and centre crop")
-    selection: Literal["last"] = Field(default="last", description="which checkpoint is evaluated")
+    selection: Literal["last", "held-out"] = Field(
+        default="last", description="which epoch's weights are kept: the last, or those of the lowest held-out loss"
+    )
 
     @model_validator(mode="after")
     def _warm_up_fits(self) -> "Training":
@@ -52,6 +54,7 @@ class Variant(Section):
     label: str | None = Field(default=None, pattern=r"^[a-z0-9.-]+$", description="name in tables; default: similarity")
     set: dict[str, Any] = Field(default={}, description="settings of the similarity")
     objective: str | None = Field(default=None, description="overrides the experiment's objective")
+    towers: dict[str, Any] = Field(default={}, description="keys of the tower configuration that differ: embed_dim ...")
 
     @property
     def name(self) -> str:
@@ -98,6 +101,18 @@ class Resources(Section):
     hours: float = Field(default=1, gt=0, description="time limit")
 
 
+class Tuning(Section):
+    """A search before the runs that are reported: the same budget for every variant, judged on held-out pairs only."""
+
+    grid: dict[str, tuple[bool | int | float | str, ...]] = Field(
+        min_length=1, description="values to try of keys of `training` and of settings of the similarity"
+    )
+    trials: int = Field(gt=0, description="points of the grid that each variant tries")
+    seed: int = Field(default=1000, description="training seed of the search; none of the reported seeds")
+    epochs: float | None = Field(default=None, gt=0, description="length of a trial; null: as long as a reported run")
+    rule: Literal["held-out loss"] = Field(default="held-out loss", description="what decides; the lowest is chosen")
+
+
 class Experiment(Section):
     """An experiment file: one corpus, several similarity variants and seeds, evaluation datasets."""
 
@@ -109,6 +124,7 @@ class Experiment(Section):
     objective: str = Field(default="infonce", description="a name of kbench.objective")
     seeds: tuple[int, ...] = Field(min_length=1, description="training seeds")
     training: Training
+    tuning: Tuning | None = Field(default=None, description="null: all variants share the settings of `training`")
     evaluation: Evaluation
     resources: Resources = Resources()
 
@@ -134,6 +150,12 @@ class Experiment(Section):
                 raise ValueError(f"{what} named twice: {', '.join(map(str, sorted(repeated)))}; give a label to one")
         return self
 
+    @model_validator(mode="after")
+    def _tuned_on_nothing_reported(self) -> "Experiment":
+        if self.tuning is not None and self.tuning.seed in self.seeds:
+            raise ValueError(f"tuning.seed {self.tuning.seed} is one of the reported seeds; choose another")
+        return self
+
 
 class RunConfig(Section):
     """Everything that decides the outcome of one run, with every default written out. Its hash is its identity."""
@@ -147,6 +169,7 @@ class RunConfig(Section):
     corpus: AnyCorpus
     towers: TowerConfig
     training: Training
+    search: str | None = Field(default=None, description="identity of the run before its settings were tuned")
 
     @property
     def hash(self) -> str:
@@ -155,5 +178,5 @@ class RunConfig(Section):
 
     @property
     def run(self) -> str:
-        """The run's name, VARIANT-sSEED-HASH."""
-        return f"{self.variant}-s{self.seed}-{self.hash[:8]}"
+        """The run's name, VARIANT-sSEED-HASH; with tuned settings the hash is that of the search, which names them."""
+        return f"{self.variant}-s{self.seed}-{(self.search or self.hash)[:8]}"

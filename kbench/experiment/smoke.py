@@ -9,8 +9,14 @@ STEPS = 12
 BATCH_SIZE = 32
 
 
+RUNS = 12
+"""At most about as many runs of each kind; an experiment of many variants keeps one seed."""
+
+HELD_OUT_PAIRS = 2 * BATCH_SIZE
+
+
 def shrink(experiment: Experiment) -> Experiment:
-    """Return the smoke form: variants, seeds, datasets and tasks stay, everything that costs time shrinks."""
+    """Return the smoke form: variants, datasets and tasks stay, everything that costs time shrinks."""
     epochs = STEPS * BATCH_SIZE / PAIRS
     training = experiment.training.model_copy(
         update={"batch_size": BATCH_SIZE, "epochs": epochs, "warmup_epochs": epochs / 4}
@@ -20,13 +26,25 @@ def shrink(experiment: Experiment) -> Experiment:
     evaluation = experiment.evaluation.model_copy(
         update={"random_features": random_features, "linear_probe": probe, "synthetic": True}
     )
-    corpus = WorldCorpus(kind="world", name=experiment.corpus.name, pairs=PAIRS, evaluation_images=EVALUATION_IMAGES)
+    corpus = WorldCorpus(
+        kind="world",
+        name=experiment.corpus.name,
+        pairs=PAIRS,
+        evaluation_images=EVALUATION_IMAGES,
+        held_out_pairs=HELD_OUT_PAIRS,
+    )
+    most = max(1, RUNS // len(experiment.variants))
+    tuning = experiment.tuning and experiment.tuning.model_copy(
+        update={"trials": min(most, experiment.tuning.trials), "epochs": None}
+    )
     return experiment.model_copy(
         update={
             "name": f"{experiment.name}-smoke",
             "corpus": corpus,
             "towers": "demo",
+            "seeds": experiment.seeds[:most],
             "training": training,
+            "tuning": tuning,
             "evaluation": evaluation,
         }
     )

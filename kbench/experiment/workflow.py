@@ -9,7 +9,7 @@ from kbench.container import image
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError, unknown
 from kbench.experiment.freeze import freeze
-from kbench.experiment.load import load, resolve
+from kbench.experiment.load import load, resolve, search
 from kbench.files import canonical_hash
 
 SETTINGS = {"experiment", "smoke", "data", "results", "image"}
@@ -24,17 +24,24 @@ class Workflow:
             if key not in SETTINGS:
                 raise unknown("--config key", key, SETTINGS)
         self.experiment = load(str(config.get("experiment", "demo")), smoke=_flag(config.get("smoke", False)))
-        runs = resolve(self.experiment)
+        runs, trials = resolve(self.experiment), search(self.experiment)
         self.runs = [run.run for run in runs]
+        self.trials = [trial.config.run for trial in trials]
         self.results = Path(config.get("results", "results")) / self.experiment.name
         self.world_settings = self._world_settings()
         self.data = config.get("data") or os.environ.get("KBENCH_DATA")
         self.image = str(config.get("image") or image.DEFAULT)
-        freeze(self.experiment, runs, self.results)
+        freeze(self.experiment, runs, trials, self.results)
 
     def path(self, *parts: str) -> str:
         """Return a path below the results folder; may hold wildcards."""
         return str(self.results.joinpath(*parts))
+
+    @property
+    def frozen_config(self) -> str:
+        """A run's configuration that needs no job to be written: that of a trial where there is a search."""
+        part, runs = ("search", self.trials) if self.trials else ("runs", self.runs)
+        return self.path(part, runs[0], "config.json")
 
     @property
     def world(self) -> str | None:

@@ -18,6 +18,7 @@ from kbench.pretrain import checkpoint, metrics, optimizer
 from kbench.pretrain.interrupt import Interrupted, StopRequest, stop_requests
 from kbench.pretrain.metrics import MetricsLog
 from kbench.pretrain.model import ContrastiveModel, save
+from kbench.pretrain.selection import Selection
 from kbench.progress import bar
 from kbench.results.schema import ModelCard
 from kbench.seeds import derive
@@ -41,6 +42,7 @@ class Progress:
     data_seconds: float = 0.0
     loss_sum: float | torch.Tensor = 0.0
     loss_steps: int = 0
+    best_score: float | None = None
 
 
 class Trainer:
@@ -124,13 +126,17 @@ def pretrain(
         seed=config.seed,
         skip=trainer.progress.step,
     )
+    selection = Selection(config, run, manifest, locations)
     log = MetricsLog(run / "metrics.jsonl", trainer.progress.step)
     with stop_requests() as request:
-        _train(trainer, stream.load(batches, workers), run, log, request)
+        _train(trainer, stream.load(batches, workers), run, log, selection, request)
+    selection.restore(trainer.model)
     return _finish(trainer, run)
 
 
-def _train(trainer: Trainer, loader: Any, run: Path, log: MetricsLog, request: StopRequest) -> None:
+def _train(
+    trainer: Trainer, loader: Any, run: Path, log: MetricsLog, selection: Selection, request: StopRequest
+) -> None:
     """Take the remaining steps, logging and checkpointing on the way."""
     progress, batches = trainer.progress, iter(loader)
     clock, saved = Clock(progress), time.monotonic()
@@ -143,8 +149,12 @@ def _train(trainer: Trainer, loader: Any, run: Path, log: MetricsLog, request: S
             progress.data_seconds += arrived - started
             progress.seconds += time.monotonic() - started
             shown.update()
-            if progress.step % LOG_EVERY == 0 or progress.step == trainer.steps:
+            scored = selection.due(progress.step, trainer.steps)
+            if scored or progress.step % LOG_EVERY == 0 or progress.step == trainer.steps:
                 entry = _log_entry(trainer, measured, clock)
+                if scored:
+                    found, progress.best_score = selection.consider(trainer.model, trainer.device, progress.best_score)
+                    entry |= found
                 log.append(entry)
                 clock = Clock(progress)
                 shown.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
@@ -211,10 +221,20 @@ def _finish(trainer: Trainer, run: Path) -> ModelCard:
         data_wait_fraction=progress.data_seconds / progress.seconds,
         peak_memory_bytes=_peak_memory(trainer.device),
         final_loss=last["loss"],
+        selection=config.training.selection,
+        held_out_loss=_selected_loss(run, config.training.selection),
         logit_scale=last["logit_scale"],
     )
     files.write_json(run / "model.json", card.model_dump(mode="json"))
     return card
+
+
+def _selected_loss(run: Path, rule: str) -> float | None:
+    """Return the held-out loss of the weights that were kept, or None without held-out pairs."""
+    losses = [entry["held_out_loss"] for entry in metrics.read(run / "metrics.jsonl") if "held_out_loss" in entry]
+    if not losses:
+        return None
+    return min(losses) if rule == "held-out" else losses[-1]
 
 
 def _peak_memory(device: str) -> int:

@@ -64,12 +64,7 @@ def load(config: RunConfig, path: Path) -> ContrastiveModel:
     Raises UserError if the file is absent, corrupt, or holds the weights of another architecture.
     """
     model = ContrastiveModel(config)
-    try:
-        state = load_file(path)
-    except FileNotFoundError as error:
-        raise UserError(f"no trained model at {path}: run `kbench pretrain` first") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is corrupt: {error}") from error
+    state = read_weights(path)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if expected != found:
@@ -80,3 +75,13 @@ def load(config: RunConfig, path: Path) -> ContrastiveModel:
         )
     model.load_state_dict(state)
     return model.eval()
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a weights file by name; UserError if it is absent or corrupt."""
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"no trained model at {path}: run `kbench pretrain` first") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is corrupt: {error}") from error

@@ -88,6 +88,10 @@ class ModelCard(Record):
     peak_memory_bytes: int = Field(description="peak memory of the process, or of the accelerator")
     final_loss: float = Field(description="mean loss over the last logged interval, nats")
     logit_scale: float = Field(description="learned logit scale at the end")
+    selection: str = Field(default="last", description="rule by which the weights were chosen")
+    held_out_loss: float | None = Field(
+        default=None, description="loss of the chosen weights on held-out pairs, nats; null without any"
+    )
 
 
 class ExperimentRecord(Record):

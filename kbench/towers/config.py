@@ -45,10 +45,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in OWN.glob("*.json"))
 
 
-def load(name: str) -> TowerConfig:
+def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
     """Read a tower configuration: a path to a JSON file, one of kbench's own, or one of open_clip's.
 
-    Raises UserError for an unknown name or a file that is not an open_clip model configuration.
+    `changes` replaces some of its keys. Raises UserError for an unknown name or key, or a file that is not an
+    open_clip model configuration.
     """
     path = Path(name) if name.endswith(".json") else OWN / f"{name}.json"
     if not path.exists():
@@ -56,7 +57,8 @@ def load(name: str) -> TowerConfig:
     if not path.exists():
         raise unknown("tower configuration", name, names() + [file.stem for file in _open_clip_folder().glob("*.json")])
     try:
-        return TowerConfig(name=path.stem, **json.loads(path.read_text(encoding="utf-8")))
+        values = {"name": path.stem, **json.loads(path.read_text(encoding="utf-8"))} | (changes or {})
+        return TowerConfig(**values)
     except ValueError as error:
         raise UserError(f"{path} is not a tower configuration: {error}") from error
 

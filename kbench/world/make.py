@@ -57,6 +57,7 @@ def _write(folder: Path, settings: Settings) -> None:
     training, held_out = digit_images()
     parts = [
         _corpus(world, settings, training),
+        *_held_out(world, settings, training),
         *_classification(world, settings, "train", training),
         *_classification(world, settings, "test", held_out),
         *_captioned(world, settings, training),
@@ -72,6 +73,12 @@ def _write(folder: Path, settings: Settings) -> None:
 def _corpus(world: World, settings: Settings, digits: DigitImages) -> _Part:
     stream = samples.corpus(world, _generator(settings, "corpus"), settings.pairs, digits)
     return _Part("corpus", settings.pairs, stream, shard="{:05d}.tar")
+
+
+def _held_out(world: World, settings: Settings, digits: DigitImages) -> Iterator[_Part]:
+    if settings.held_out_pairs:
+        stream = samples.pairs(world, _generator(settings, "held-out"), settings.held_out_pairs, digits)
+        yield _Part("held-out", settings.held_out_pairs, stream, shard="{:05d}.tar")
 
 
 def _classification(world: World, settings: Settings, split: str, digits: DigitImages) -> Iterator[_Part]:

@@ -28,6 +28,12 @@ class Settings(BaseModel):
         description="images in each split of the sets of shapes; the other evaluation sets shrink with it",
     )
 
+    held_out_pairs: int = Field(
+        default=0,
+        ge=0,
+        description="fresh pairs for choosing settings and checkpoints; they appear in nothing reported",
+    )
+
     @property
     def retrieval_images(self) -> int:
         """Half of eval_images: 500 by default."""
@@ -90,7 +96,7 @@ def is_complete(folder: Path, settings: Settings) -> bool:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in ("corpus", "benchmark"))
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in ("corpus", "held-out", "benchmark"))
     if foreign:
         raise UserError(
             f"{folder} holds '{foreign[0]}', which is no part of a world: choose another folder or empty it"

@@ -12,14 +12,15 @@ if experiment.world:
             seed=experiment.world_settings.seed,
             pairs=experiment.world_settings.pairs,
             images=experiment.world_settings.evaluation_images,
+            held_out=experiment.world_settings.held_out_pairs,
         shell:
             "kbench world make --output '{params.folder}' --seed {params.seed} --pairs {params.pairs}"
-            " --eval-images {params.images} > '{log}' 2>&1"
+            " --eval-images {params.images} --held-out-pairs {params.held_out} > '{log}' 2>&1"
 
 
 rule corpus:
     input:
-        config=ancient(experiment.path("runs", experiment.runs[0], "config.json")),
+        config=ancient(experiment.frozen_config),
         world=experiment.world_ready,
     output:
         experiment.path("corpus.json"),

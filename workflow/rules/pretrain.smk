@@ -1,15 +1,18 @@
 # Checkpoints and metrics.jsonl are no outputs: Snakemake deletes outputs before it runs a job again.
+# The runs of a search, if there is one, lie in search/ and train as the reported ones in runs/ do.
 rule pretrain:
     input:
-        config=ancient(experiment.path("runs", "{run}", "config.json")),
+        config=ancient(experiment.path("{part}", "{run}", "config.json")),
         manifest=experiment.path("corpus.json"),
     output:
-        weights=experiment.path("runs", "{run}", "model.safetensors"),
-        card=experiment.path("runs", "{run}", "model.json"),
+        weights=experiment.path("{part}", "{run}", "model.safetensors"),
+        card=experiment.path("{part}", "{run}", "model.json"),
     log:
-        experiment.path("logs", "pretrain", "{run}.log"),
+        experiment.path("logs", "pretrain", "{part}", "{run}.log"),
     benchmark:
-        experiment.path("benchmarks", "pretrain", "{run}.tsv")
+        experiment.path("benchmarks", "pretrain", "{part}", "{run}.tsv")
+    wildcard_constraints:
+        part="runs|search",
     threads: experiment.experiment.resources.threads
     resources:
         mem_mb=experiment.experiment.resources.memory_gb * 1000,
@@ -21,3 +24,22 @@ rule pretrain:
     shell:
         "kbench pretrain --run '{params.folder}' --manifest '{input.manifest}' --workers {params.workers}"
         " {params.locations} > '{log}' 2>&1"
+
+
+if experiment.trials:
+
+    rule tune:
+        input:
+            ancient(experiment.path("experiment.json")),
+            expand(experiment.path("search", "{run}", "model.json"), run=experiment.trials),
+        output:
+            experiment.path("tuning.json"),
+            expand(experiment.path("runs", "{run}", "config.json"), run=experiment.runs),
+        log:
+            experiment.path("logs", "tune.log"),
+        benchmark:
+            experiment.path("benchmarks", "tune.tsv")
+        params:
+            folder=subpath(input[0], parent=True),
+        shell:
+            "kbench tune '{params.folder}' > '{log}' 2>&1"

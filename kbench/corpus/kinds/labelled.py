@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kbench.corpus.base import Corpus, sorted_shards
+from kbench.corpus.base import Corpus, sorted_shards, split_held_out
 from kbench.errors import UserError
 from kbench.locations import Locations
 
@@ -26,8 +26,17 @@ class LabelledCorpus(Corpus):
         min_length=2, description="for each class its words; repeating a word makes it as much likelier"
     )
 
+    held_out_shards: int = Field(default=0, ge=0, description="last shards, kept from training for the held-out loss")
+
     def shards(self, locations: Locations) -> list[Path]:
-        """Return the shards of the split."""
+        """Return the shards of the split that are trained on."""
+        return split_held_out(self._all(locations), self.held_out_shards)[0]
+
+    def held_out(self, locations: Locations) -> list[Path]:
+        """Return the last shards, which are kept from training."""
+        return split_held_out(self._all(locations), self.held_out_shards)[1]
+
+    def _all(self, locations: Locations) -> list[Path]:
         return sorted_shards(locations.folder("data") / self.folder / self.split)
 
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kbench.corpus.base import Corpus, caption_lines, sorted_shards
+from kbench.corpus.base import Corpus, caption_lines, sorted_shards, split_held_out
 from kbench.locations import Locations
 
 
@@ -17,8 +17,17 @@ class WebdatasetCorpus(Corpus):
     folder: str = Field(description="folder below the data folder")
     pattern: str = Field(default="*.tar", description="shell pattern of the shards' names")
 
+    held_out_shards: int = Field(default=0, ge=0, description="last shards, kept from training for the held-out loss")
+
     def shards(self, locations: Locations) -> list[Path]:
-        """Return the folder's shards."""
+        """Return the folder's shards that are trained on."""
+        return split_held_out(self._all(locations), self.held_out_shards)[0]
+
+    def held_out(self, locations: Locations) -> list[Path]:
+        """Return the last shards, which are kept from training."""
+        return split_held_out(self._all(locations), self.held_out_shards)[1]
+
+    def _all(self, locations: Locations) -> list[Path]:
         return sorted_shards(locations.folder("data") / self.folder, self.pattern)
 
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:

@@ -19,9 +19,15 @@ class WorldCorpus(Corpus):
     pairs: int = Field(default=20000, ge=64, description="number of images in the corpus")
     evaluation_images: int = Field(default=1000, ge=42, description="images in each split of each evaluation set")
 
+    held_out_pairs: int = Field(default=0, ge=0, description="pairs for the held-out loss, drawn with their own seed")
+
     def shards(self, locations: Locations) -> list[Path]:
         """Return the shards that `kbench world make` wrote."""
         return sorted_shards(locations.folder("world") / "corpus")
+
+    def held_out(self, locations: Locations) -> list[Path]:
+        """Return the shards of the separately seeded pairs."""
+        return sorted_shards(locations.folder("world") / "held-out") if self.held_out_pairs else []
 
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:
         """Return the independently drawn captions of the scene."""

@@ -1,0 +1,66 @@
+"""The loss on pairs that are never trained on, by which settings and checkpoints may be chosen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kbench.corpus.crop import Cropper
+from kbench.corpus.shards import decode_image, read_samples
+from kbench.errors import UserError
+from kbench.experiment.schema import RunConfig
+from kbench.pretrain.model import ContrastiveModel
+from kbench.seeds import derive
+from kbench.towers import tokenizer
+
+
+class HeldOut:
+    """Held-out pairs in fixed batches: the same images, captions and random features whenever they are scored.
+
+    Raises UserError if there are too few pairs for one batch of the training batch size.
+    """
+
+    def __init__(self, config: RunConfig, shards: list[Path], pairs: int) -> None:
+        self.config, self.shards = config, shards
+        self.batch_size = config.training.batch_size
+        if pairs < self.batch_size:
+            raise UserError(
+                f"{pairs} held-out pairs in corpus '{config.corpus.name}' make no batch of {self.batch_size}"
+            )
+        self.tokenize = tokenizer.create(config.towers)
+        self.cropper = Cropper(config.towers.image_size, None)
+
+    @torch.inference_mode()
+    def loss(self, model: ContrastiveModel, device: str) -> float:
+        """Return the objective's mean loss over the batches, nats; a last incomplete batch is left out."""
+        was_training = model.training
+        model.eval()
+        losses = []
+        for index, (images, tokens) in enumerate(self._batches()):
+            generator = torch.Generator().manual_seed(derive("held-out random features", index))
+            logits = model.logits(images.to(device), tokens.to(device), generator)
+            losses.append(float(model.objective(logits)))
+        model.train(was_training)
+        return float(np.mean(losses))
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        images: list[np.ndarray] = []
+        captions: list[str] = []
+        for image, caption in self._pairs():
+            images.append(image)
+            captions.append(caption)
+            if len(images) == self.batch_size:
+                pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+                yield pixels, torch.from_numpy(self.tokenize(captions))
+                images, captions = [], []
+
+    def _pairs(self) -> Iterator[tuple[np.ndarray, str]]:
+        generator = np.random.default_rng(derive("held-out captions"))
+        for shard in self.shards:
+            for _, sample in read_samples(shard):
+                choices = self.config.corpus.captions(sample)
+                yield (
+                    self.cropper(decode_image(sample), generator),
+                    choices[int(generator.random() * len(choices))],
+                )

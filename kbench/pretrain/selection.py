@@ -1,0 +1,60 @@
+"""Which weights of a run are kept: the last, or the best by a rule that every result names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kbench.corpus.manifest import Manifest
+from kbench.errors import UserError
+from kbench.experiment.schema import RunConfig
+from kbench.locations import Locations
+from kbench.pretrain.held_out import HeldOut
+from kbench.pretrain.model import ContrastiveModel, read_weights, save
+
+Measure = Callable[[ContrastiveModel, str], float]
+
+
+class Selection:
+    """Scores the model at the end of every epoch and keeps the best weights beside the checkpoints.
+
+    Without a rule to choose by, held-out pairs are only scored at the end. A resumed run repeats what an uninterrupted
+    one does: the best score and its step are part of the checkpoint, and a weights file from a later step than that is
+    written again when the run gets there.
+    """
+
+    def __init__(self, config: RunConfig, run: Path, manifest: Manifest, locations: Locations) -> None:
+        self.rule = config.training.selection
+        self.path = run / "checkpoints" / "best.safetensors"
+        self.steps_per_epoch = manifest.pairs / config.training.batch_size
+        self.measures: dict[str, Measure] = {}
+        if manifest.held_out:
+            pairs = sum(shard.pairs for shard in manifest.held_out)
+            self.measures["held_out_loss"] = HeldOut(config, config.corpus.held_out(locations), pairs).loss
+        elif self.rule == "held-out":
+            raise UserError(
+                f"selection 'held-out' needs held-out pairs, of which corpus '{config.corpus.name}' has none"
+            )
+
+    def due(self, step: int, steps: int) -> bool:
+        """Return whether the weights after this step are scored."""
+        if step == steps:
+            return bool(self.measures)
+        return self.rule != "last" and int(step / self.steps_per_epoch) > int((step - 1) / self.steps_per_epoch)
+
+    def consider(
+        self, model: ContrastiveModel, device: str, best: float | None
+    ) -> tuple[dict[str, float], float | None]:
+        """Return (what was measured, the best score so far, higher is better); the weights are kept if they are it."""
+        measured = {name: measure(model, device) for name, measure in self.measures.items()}
+        score = self._score(measured)
+        if score is None or (best is not None and score <= best):
+            return measured, best
+        save(model, self.path)
+        return measured, score
+
+    def restore(self, model: ContrastiveModel) -> None:
+        """Put the best weights into the model; the last ones stay where that is the rule."""
+        if self.rule != "last":
+            model.load_state_dict(read_weights(self.path))
+
+    def _score(self, measured: dict[str, float]) -> float | None:
+        return -measured["held_out_loss"] if self.rule == "held-out" else None

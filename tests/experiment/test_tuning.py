@@ -1,0 +1,100 @@
+"""Fair tuning: the same budget for every variant, chosen on held-out pairs, with names that do not wait for it."""
+
+import pytest
+import yaml
+from tiny import EXPERIMENT
+
+from kbench import files
+from kbench.errors import UserError
+from kbench.experiment import load
+from kbench.experiment.freeze import freeze, freeze_runs
+from kbench.experiment.tuning import choose
+
+TUNED = yaml.safe_load(EXPERIMENT) | {"seeds": [0, 1], "tuning": {"grid": {"learning_rate": [1e-3, 4e-3]}, "trials": 2}}
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """Load the tiny experiment with a search, with keys of its section `tuning` and others replaced."""
+
+    def make(tuning=(), **replaced):
+        path = tmp_path / "tuned.yaml"
+        path.write_text(yaml.safe_dump(TUNED | {"tuning": TUNED["tuning"] | dict(tuning)} | replaced))
+        return load.load(str(path))
+
+    return make
+
+
+def test_every_variant_gets_the_same_number_of_trials(tuned):
+    experiment = tuned({"grid": {"learning_rate": [1e-3, 2e-3, 4e-3], "sigma": [0.25, 0.5, 1.0]}, "trials": 3})
+    trials = load.search(experiment)
+    assert [trial.variant.name for trial in trials] == ["cosine"] * 3 + ["wpse-gaussian"] * 3
+    assert len({trial.config.hash for trial in trials}) == 6
+    assert all(set(trial.values) == {"learning_rate"} for trial in trials[:3])
+    for trial in trials[3:]:
+        assert trial.config.similarity_settings["sigma"] == trial.values["sigma"]
+        assert trial.config.training.learning_rate == trial.values["learning_rate"]
+    assert {trial.config.seed for trial in trials} == {1000}
+
+
+def test_trials_may_be_shorter_with_the_same_share_of_warm_up(tuned):
+    short = load.search(tuned({"epochs": 0.5}))[0].config.training
+    assert (short.epochs, short.warmup_epochs) == (0.5, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("tuning", "message"),
+    [
+        ({"trials": 3}, "the grid of variant 'cosine' has only 2 points"),
+        ({"grid": {"learning_rat": [1e-3]}, "trials": 1}, "unknown key of tuning.grid 'learning_rat'; did you mean"),
+        ({"grid": {"learning_rate": [-1.0]}, "trials": 1}, "tuning.grid: learning_rate"),
+        ({"seed": 1}, "tuning.seed 1 is one of the reported seeds"),
+        ({"rule": "test accuracy"}, "tuning.rule"),
+    ],
+)
+def test_an_unfair_or_impossible_search_is_refused(tuned, tuning, message):
+    with pytest.raises(UserError) as caught:
+        load.resolve(tuned(tuning))
+    assert message in str(caught.value)
+
+
+def test_names_do_not_depend_on_what_is_chosen_but_on_the_search(tuned):
+    experiment = tuned()
+    before = load.resolve(experiment)
+    after = load.resolve(experiment, {"cosine": {"learning_rate": 4e-3}})
+    assert [run.run for run in before] == [run.run for run in after]
+    assert [run.training.learning_rate for run in after] == [4e-3, 4e-3, 2e-3, 2e-3]
+    assert before[0].hash != after[0].hash and before[2].hash == after[2].hash
+    assert load.resolve(tuned({"trials": 1}))[0].run != before[0].run
+
+
+def test_the_lowest_held_out_loss_is_chosen_and_everything_tried_is_kept(tuned, tmp_path):
+    experiment = tuned()
+    trials = load.search(experiment)
+    freeze(experiment, load.resolve(experiment), trials, tmp_path)
+    assert not (tmp_path / "runs").exists()
+    for trial, loss in zip(trials, (2.0, 1.0, 3.0, 4.0), strict=True):
+        card = {"config_hash": trial.config.hash, "held_out_loss": loss}
+        files.write_json(tmp_path / "search" / trial.config.run / "model.json", card)
+    found = choose(trials, tmp_path / "search", experiment.tuning.rule)
+    assert found["variants"]["cosine"]["chosen"] == {"learning_rate": 4e-3}
+    assert found["variants"]["wpse-gaussian"]["chosen"] == {"learning_rate": 1e-3}
+    assert [tried["held_out_loss"] for tried in found["variants"]["cosine"]["tried"]] == [2.0, 1.0]
+    runs = load.resolve(experiment, {name: variant["chosen"] for name, variant in found["variants"].items()})
+    freeze_runs(runs, tmp_path)
+    assert load.read_run(tmp_path / "runs" / runs[0].run / "config.json").training.learning_rate == 4e-3
+
+
+def test_a_trial_of_another_configuration_is_refused(tuned, tmp_path):
+    trials = load.search(tuned())
+    files.write_json(tmp_path / trials[0].config.run / "model.json", {"config_hash": "0", "held_out_loss": 1.0})
+    with pytest.raises(UserError, match="is of another configuration or has no held-out loss"):
+        choose(trials, tmp_path, "held-out loss")
+
+
+def test_towers_of_a_variant_may_differ(tuned):
+    variants = ["cosine", {"similarity": "cosine", "label": "narrow", "towers": {"embed_dim": 4}}]
+    runs = load.resolve(tuned(variants=variants))
+    assert {run.variant: run.towers.embed_dim for run in runs} == {"cosine": 64, "narrow": 4}
+    with pytest.raises(UserError, match="tower configuration"):
+        load.resolve(tuned(variants=[{"similarity": "cosine", "towers": {"embed_dims": 4}}]))

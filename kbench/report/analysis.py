@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from kbench.results import agreement, published
+from kbench.results import agreement, dimension, published
 from kbench.results.pairs import Comparison, Pairs, groups_of_runs
 from kbench.results.schema import ModelCard
 from kbench.results.store import Store
@@ -50,6 +50,12 @@ class Analysis:
         return [self.store.cards[run] for run in self.runs_of(group) if run in self.store.cards]
 
     @cached_property
+    def lines(self) -> list[dimension.Line]:
+        """The groups by similarity and embedding dimension; empty if all runs have the same dimension."""
+        first = {group: next(iter(self.runs_of(group)), None) for group in self.scores.groups}
+        return dimension.lines({group: self.store.config(run) for group, run in first.items() if run})
+
+    @cached_property
     def verdicts(self) -> list[Verdict]:
         """Our numbers beside published ones."""
         return verdicts(self.store, published.rows())
@@ -60,5 +66,12 @@ class Analysis:
         return agreement.claims(self.verdicts, self.scores, self.pairs)
 
     def _comparisons(self, task: str) -> list[Comparison]:
-        """Return all pairs of variants on the average over a task's datasets."""
-        return self.pairs.on_average(self.columns(task))
+        """Return all pairs of variants on the average over a task's datasets.
+
+        Where runs differ in their embedding dimension, only variants of the same one are compared.
+        """
+        columns = self.columns(task)
+        if not self.lines:
+            return self.pairs.on_average(columns)
+        ranked = [group for group, _ in self.scores.ranked(columns)]
+        return self.pairs.chosen([(*pair, tuple(columns)) for pair in dimension.comparable(self.lines, ranked)])

@@ -10,11 +10,9 @@ from kbench.results.text import TASK_NAMES, mean_sd, metric_name, number, unit_n
 SEEDS_FOR_A_RANKING = 5
 
 
-def sentences(analysis: Analysis) -> list[str]:
-    """Return three sentences drawn from the statistics alone; one if there is no result yet."""
-    if not analysis.tasks:
-        return [f"There is no result yet: all {analysis.store.expected} are missing."]
-    return [_order(analysis), _certainty(analysis), _ranking(analysis)]
+def nothing(analysis: Analysis) -> str:
+    """Return that there is no result yet."""
+    return f"There is no result yet: all {analysis.store.expected} are missing."
 
 
 def pair_sentence(pair: Comparison) -> str:
@@ -65,7 +63,8 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _order(analysis: Analysis) -> str:
+def order(analysis: Analysis) -> str:
+    """Return who scores best in the first task, and where the reference is."""
     task = analysis.tasks[0]
     columns = analysis.columns(task)
     ranked = analysis.scores.ranked(columns)
@@ -96,30 +95,37 @@ def _others(ranked: list[tuple[str, Summary]], unit: str) -> str:
     return f"{own}; {listed(behind)} {verb} behind {REFERENCE}{last if len(behind) > 1 else ''}"
 
 
-def _certainty(analysis: Analysis) -> str:
+def certainty(analysis: Analysis) -> str:
+    """Return how many pairs differ beyond chance, and who is nearest to the optimum."""
     task = analysis.tasks[0]
     pairs = [pair for pair in analysis.comparisons(task) if pair.p_holm is not None]
-    beyond = [pair for pair in pairs if pair.significant]
-    if not pairs:
-        start = "No two variants can be tested against each other yet"
-    elif not beyond:
-        smallest = p_text(min(pair.p_holm for pair in pairs))
-        start = (
-            f"None of the {len(pairs)} pairs differs beyond chance after Holm's correction (smallest p = {smallest})"
-        )
-    else:
-        widest = max(beyond, key=lambda pair: abs(pair.estimate.value))
-        start = (
-            f"{len(beyond)} of {len(pairs)} pairs differ beyond chance after Holm's correction, "
-            f"most of all {widest.first} from {widest.second}, by {number(abs(widest.estimate.value), _unit(widest))} "
-            f"{difference_unit(widest.columns[0])} [{interval(widest)}]"
-        )
+    start = _beyond_chance(pairs, " at the same embedding dimension" if analysis.lines else "")
     if pairs and not any(pair.estimate.covers_training for pair in pairs):
         start += ", and with one seed the variance of training is unknown"
     return start + _gap(analysis) + "."
 
 
+def _beyond_chance(pairs: list[Comparison], scope: str) -> str:
+    if not pairs:
+        return "No two variants can be tested against each other yet"
+    beyond = [pair for pair in pairs if pair.significant]
+    if not beyond:
+        smallest = p_text(min(pair.p_holm for pair in pairs))
+        return (
+            f"None of the {len(pairs)} pairs{scope} differs beyond chance after Holm's correction "
+            f"(smallest p = {smallest})"
+        )
+    widest = max(beyond, key=lambda pair: abs(pair.estimate.value))
+    return (
+        f"{len(beyond)} of {len(pairs)} pairs{scope} differ beyond chance after Holm's correction, "
+        f"most of all {widest.first} from {widest.second}, by {number(abs(widest.estimate.value), _unit(widest))} "
+        f"{difference_unit(widest.columns[0])} [{interval(widest)}]"
+    )
+
+
 def _gap(analysis: Analysis) -> str:
+    if analysis.lines:
+        return ""
     columns = analysis.columns("pmi_gap")
     ranked = analysis.scores.ranked(columns)
     if not ranked:
@@ -131,15 +137,29 @@ def _gap(analysis: Analysis) -> str:
     )
 
 
-def _ranking(analysis: Analysis) -> str:
+def ranking(analysis: Analysis) -> str:
+    """Return what is wanting before the order may be called a ranking of the methods."""
     seeds = min((len(analysis.runs_of(group)) for group in analysis.scores.groups), default=0)
     steps = len({card.steps for card in analysis.store.cards.values()})
-    needs = ["an equal tuning budget for every variant on separate validation data (none is recorded here)"]
+    needs = _tuning_needs(analysis)
     if seeds < SEEDS_FOR_A_RANKING:
         needs.append(f"at least {SEEDS_FOR_A_RANKING} seeds (here {seeds})")
     if steps < 2:
         needs.append(f"several step counts (here {steps})")
+    if not needs:
+        return (
+            f"Every variant had the same tuning budget, {seeds} seeds and several step counts; "
+            "the order holds for this corpus and these towers."
+        )
     return f"This order is not a ranking of the methods: that would need {listed(needs)}."
+
+
+def _tuning_needs(analysis: Analysis) -> list[str]:
+    tuning = analysis.store.tuning
+    if tuning and len(tuning.trials) == 1 and set(analysis.store.experiment.variants) == set(tuning.variants):
+        return []
+    seen = "the recorded budgets differ" if tuning else "none is recorded here"
+    return [f"an equal tuning budget for every variant on separate validation data ({seen})"]
 
 
 def _score(average: Summary, unit: str) -> str:

@@ -1,12 +1,10 @@
 """Puts the report together: which sections there are and what each holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kbench import __version__
-from kbench.files import read_json
-from kbench.report import plots, published, scores, tables
+from kbench.report import answer, dimension, plots, published, scores, tables, tuning
 from kbench.report.analysis import Analysis
-from kbench.report.answer import pair_sentence, sentences
 from kbench.report.parts import Section, Table
 from kbench.results import jobs
 from kbench.results.text import TASK_NAMES, heading
@@ -43,13 +41,20 @@ class Report:
 def build(analysis: Analysis, figures: bool = True) -> Report:
     """Return the report of an experiment's analysis; plots can be left out."""
     record = analysis.store.experiment
-    found = [_scores(analysis, task, figures) for task in analysis.tasks]
-    found += [_pairs(analysis, figures), _variance(analysis, figures), _cost(analysis, figures), _published(analysis)]
+    found = [dimension.section(analysis, figures)]
+    found += [_scores(analysis, task, figures) for task in analysis.tasks]
+    found += [
+        tuning.section(analysis),
+        _pairs(analysis, figures),
+        _variance(analysis, figures),
+        _cost(analysis, figures),
+        _published(analysis),
+    ]
     return Report(
         name=record.name,
         description=record.description,
         version=__version__,
-        answer=sentences(analysis),
+        answer=_answer(analysis),
         warnings=_warnings(analysis),
         sections=[section for section in found if section],
         deviations=record.deviations,
@@ -58,6 +63,13 @@ def build(analysis: Analysis, figures: bool = True) -> Report:
         provenance=_provenance(analysis),
         runs=[_run(analysis, run) for run in record.runs],
     )
+
+
+def _answer(analysis: Analysis) -> list[str]:
+    if not analysis.tasks:
+        return [answer.nothing(analysis)]
+    order = dimension.sentence(analysis) if analysis.lines else answer.order(analysis)
+    return [order, answer.certainty(analysis), answer.ranking(analysis)]
 
 
 def _warnings(analysis: Analysis) -> list[str]:
@@ -89,7 +101,10 @@ def _scores(analysis: Analysis, task: str, figures: bool) -> Section:
             "no similarity has a lower contrastive loss. Excess loss is a variant's symmetric InfoNCE minus PMI's "
             "on fresh pairs; the correlations are between logits and PMI over joint pairs."
         ]
-    return Section(task, title, notes, found, scores.score_tables(analysis, task))
+    found_tables = [
+        replace(table, notes=table.notes + tuning.notes(analysis)) for table in scores.score_tables(analysis, task)
+    ]
+    return Section(task, title, notes, found, found_tables)
 
 
 def _pairs(analysis: Analysis, figures: bool) -> Section | None:
@@ -101,7 +116,7 @@ def _pairs(analysis: Analysis, figures: bool) -> Section | None:
     return Section(
         "pairs",
         "Comparisons",
-        [pair_sentence(pair) for pair in analysis.comparisons(tasks[0])],
+        [answer.pair_sentence(pair) for pair in analysis.comparisons(tasks[0])],
         [plots.differences(analysis, task) for task in tested if figures and task in shown],
         [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task in shown],
         [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task not in shown]
@@ -170,7 +185,6 @@ def _provenance(analysis: Analysis) -> dict[str, str]:
 def _run(analysis: Analysis, run: str) -> Run:
     store = analysis.store
     card = store.cards.get(run)
-    path = store.folder / "runs" / run / "config.json"
     facts = {"state": "not trained yet"}
     if card:
         facts = {
@@ -187,7 +201,7 @@ def _run(analysis: Analysis, run: str) -> Run:
         str(analysis.groups.get(run, "")),
         facts,
         jobs.evaluate(store.folder, run),
-        read_json(path) if path.is_file() else {},
+        store.config(run),
     )
 
 

@@ -15,6 +15,7 @@ from kbench.report.answer import difference_unit, over
 from kbench.report.parts import Figure
 from kbench.report.tables import spread
 from kbench.results import samples
+from kbench.results.dimension import dimensions
 from kbench.results.summary import Column
 from kbench.results.text import TASK_NAMES, heading, metric_name, unit_name
 
@@ -61,6 +62,35 @@ def single(analysis: Analysis, column: Column, title: str) -> Figure:
         drawn = svg.inline(axes.figure, f"plot-{column.task}")
     caption = f"{title}: mean ± sd over seeds on {column.dataset}; ticks are single seeds."
     return Figure(f"figure-{column.task}", drawn, f"{title} by variant: see the table.", caption)
+
+
+def dimension(analysis: Analysis, task: str) -> Figure:
+    """Plot each similarity's mean and 95 % interval over seeds against the embedding dimension."""
+    columns = analysis.columns(task)
+    factor, ticks = _factor(columns[0].unit), dimensions(analysis.lines)
+    with _axes(3.2) as axes:
+        for index, line in enumerate(analysis.lines):
+            shift = 1.03 ** (index - (len(analysis.lines) - 1) / 2)  # so that intervals do not hide one another
+            averages = {d: analysis.scores.average(group, columns) for d, group in line.groups.items()}
+            seen = {d: average for d, average in averages.items() if average.mean is not None}
+            means = np.array([average.mean for average in seen.values()]) * factor
+            half = [average.interval[1] - average.mean if average.interval else 0.0 for average in seen.values()]
+            look = svg.style(index)
+            places = np.array(list(seen)) * shift
+            axes.errorbar(places, means, np.array(half) * factor, label=line.name, lw=1.4, markersize=5, **look)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks, ticks)
+        axes.minorticks_off()
+        axes.set_xlabel("embedding dimension")
+        axes.set_ylabel(", ".join(filter(None, [metric_name(columns[0].metric), unit_name(columns[0].unit)])))
+        if not columns[0].higher_is_better:
+            axes.set_ylim(bottom=0)
+        axes.grid(True, axis="y")
+        _legend(axes, len(analysis.lines))
+        drawn = svg.inline(axes.figure, f"plot-dimension-{task}")
+    title = f"{heading(TASK_NAMES[task])} against the embedding dimension, {over(columns)}"
+    caption = f"{title}: mean over seeds with its 95 % interval (Student's t), one line a similarity."
+    return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
 
 
 def scatter(analysis: Analysis) -> Figure | None:

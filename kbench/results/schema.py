@@ -107,6 +107,34 @@ class ExperimentRecord(Record):
     experiment: dict = Field(description="the validated experiment file")
 
 
+class Trial(Record):
+    """One setting that was tried in a search."""
+
+    values: dict[str, float | int | str | bool | None] = Field(description="the settings, by their names in the grid")
+    held_out_loss: float | None = Field(description="loss on held-out data, nats; null if the training failed")
+    run: str = Field(description="identity of the search run")
+
+
+class Search(Record):
+    """One variant's search."""
+
+    chosen: dict[str, float | int | str | bool | None] = Field(description="the settings its runs were made with")
+    tried: list[Trial] = Field(description="every setting that was tried")
+
+
+class Tuning(Record):
+    """How each variant's settings were chosen: tuning.json. Without it the variants share one untuned setting."""
+
+    rule: str = Field(description="how the choice is made, a sentence")
+    grid: dict[str, list] = Field(description="setting -> the values that were tried")
+    variants: dict[str, Search] = Field(description="label of a variant -> its search")
+
+    @property
+    def trials(self) -> set[int]:
+        """Numbers of settings tried per variant; one number if all had the same budget."""
+        return {len(search.tried) for search in self.variants.values()}
+
+
 class PublishedRow(Record):
     """One number that somebody published: a row of published.csv or of an imported file."""
 

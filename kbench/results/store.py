@@ -8,12 +8,12 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from kbench.benchmark import dataset as benchmark
-from kbench.errors import UserError
+from kbench.errors import UserError, unknown
 from kbench.files import read_json
 from kbench.pretrain import metrics
 from kbench.results import jobs, mixture
 from kbench.results.mixture import document_path
-from kbench.results.schema import ExperimentRecord, ModelCard, Record, TaskResult
+from kbench.results.schema import ExperimentRecord, ModelCard, Record, TaskResult, Tuning
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -38,6 +38,7 @@ class Store:
     cards: dict[str, ModelCard]
     missing: tuple[Missing, ...]
     stale: tuple[str, ...]  # trained runs that lie in the folder but are no longer part of the experiment
+    tuning: Tuning | None  # the search for settings, if there was one
 
     @property
     def expected(self) -> int:
@@ -48,6 +49,11 @@ class Store:
         """Return the path of a result's arrays (TASK.npz), or None if it has none."""
         path = document_path(self.folder, result.run, result.dataset, result.task).with_suffix(".npz")
         return path if path.is_file() else None
+
+    def config(self, run: str) -> dict:
+        """Return the frozen configuration of a run; empty if it has none yet."""
+        path = self.folder / "runs" / run / "config.json"
+        return read_json(path) if path.is_file() else {}
 
     def log(self, run: str) -> list[dict]:
         """Return the logged training steps of a run; empty if there is no log."""
@@ -75,6 +81,7 @@ def load(folder: Path) -> Store:
         cards=cards,
         missing=tuple(_missing(folder, experiment, results, cards)),
         stale=tuple(sorted(_trained_runs(folder) - set(experiment.runs))),
+        tuning=_tuning(folder / "tuning.json", experiment),
     )
 
 
@@ -87,6 +94,17 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "document"
         raise UserError(f"cannot use {path}: {where}: {first['msg']}") from error
+
+
+def _tuning(path: Path, experiment: ExperimentRecord) -> Tuning | None:
+    """Return the search for settings that precedes the runs; UserError if it is not of this experiment's variants."""
+    if not path.is_file():
+        return None
+    tuning = read_record(path, Tuning)
+    for label in tuning.variants:
+        if label not in experiment.variants:
+            raise UserError(f"{path}: {unknown('variant', label, experiment.variants)}")
+    return tuning
 
 
 def _trained_runs(folder: Path) -> set[str]:

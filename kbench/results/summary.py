@@ -47,6 +47,16 @@ class Summary:
         """Standard deviation over seeds (n - 1 in the denominator), None with fewer than two."""
         return float(np.std(list(self.values.values()), ddof=1)) if self.n > 1 else None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the mean over seeds by Student's t, None with fewer than two."""
+        if self.sd is None:
+            return None
+        from scipy import stats  # takes longer to import than most of what needs a summary
+
+        half = float(stats.t.ppf(0.975, self.n - 1) * self.sd / np.sqrt(self.n))
+        return self.mean - half, self.mean + half
+
 
 class Scores:
     """All measured values of an experiment by group (variant), column and seed."""

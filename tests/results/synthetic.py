@@ -1,6 +1,7 @@
 """An experiment's result documents with made-up numbers from a seeded generator."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def change(path: Path, **values) -> None:
 
 
 def write_run(folder, run, variant, seed, ability, generator) -> None:
-    """Write model.json, config.json and metrics.jsonl."""
+    """Write model.json, config.json and metrics.jsonl; a variant's label may end with its dimension, '-d8'."""
     steps = np.arange(1, 31) * 50
     losses = 3.0 + 2.0 * np.exp(-steps / 400) - 0.1 * ability + 0.02 * generator.normal(size=len(steps))
     entries = [
@@ -80,7 +81,10 @@ def write_run(folder, run, variant, seed, ability, generator) -> None:
     path = folder / "runs" / run
     path.mkdir(parents=True)
     (path / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    write(path / "config.json", {"variant": variant, "seed": seed})
+    label = re.fullmatch(r"(?P<similarity>.+?)(-d(?P<dimension>\d+))?", variant)
+    towers = {"name": "demo", "embed_dim": int(label["dimension"] or 64)}
+    config = {"variant": variant, "similarity": label["similarity"], "seed": seed, "towers": towers}
+    write(path / "config.json", config)
     card = ModelCard(
         run=run,
         variant=variant,

@@ -1,0 +1,68 @@
+"""Scores against the embedding dimension: the figure's section, its table, and the answer's sentence."""
+
+from kbench.report import plots
+from kbench.report.analysis import Analysis
+from kbench.report.answer import listed, over
+from kbench.report.parts import Cell, Section, Table
+from kbench.results.dimension import dimensions
+from kbench.results.summary import Column
+from kbench.results.text import TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
+
+
+def section(analysis: Analysis, figures: bool) -> Section | None:
+    """Return a figure and a table of every task's score by dimension; None if all runs have the same one."""
+    if not analysis.lines:
+        return None
+    tasks = [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
+    return Section(
+        "dimension",
+        "Embedding dimension",
+        [
+            "Scores that are inner products of d numbers form a matrix of rank d at most; a kernel of point sets "
+            "has no such bound. What each similarity loses as d shrinks is seen here."
+        ],
+        [plots.dimension(analysis, task) for task in tasks if figures],
+        [_table(analysis, task) for task in tasks],
+    )
+
+
+def sentence(analysis: Analysis) -> str:
+    """Return the scores of every line at the smallest and the largest dimension, in words."""
+    task = analysis.tasks[0]
+    columns = analysis.columns(task)
+    ends = dimensions(analysis.lines)
+    at = [f"at embedding dimension {end} {_scores(analysis, columns, end)}" for end in (ends[0], ends[-1])]
+    unit = unit_name(columns[0].unit)
+    what = f"{TASK_NAMES[task]} {metric_name(columns[0].metric)}{', ' + unit if unit else ''}"
+    better = "higher" if columns[0].higher_is_better else "lower"
+    return f"{heading(what)}, {over(columns)} (mean ± sd over seeds, {better} is better): {'; '.join(at)}."
+
+
+def _scores(analysis: Analysis, columns: list[Column], dimension: int) -> str:
+    names = {line.groups[dimension]: line.name for line in analysis.lines if dimension in line.groups}
+    ranked = [entry for entry in analysis.scores.ranked(columns) if entry[0] in names]
+    scores = [f"{names[group]} has {mean_sd(average, columns[0].unit)}" for group, average in ranked]
+    return listed(scores) if scores else "there is no result yet"
+
+
+def _table(analysis: Analysis, task: str) -> Table:
+    columns = analysis.columns(task)
+    column, header = columns[0], dimensions(analysis.lines)
+    rows = [
+        [Cell(line.name), *(_cell(analysis, line.groups.get(d), columns) for d in header)] for line in analysis.lines
+    ]
+    unit = unit_name(column.unit)
+    caption = f"{heading(TASK_NAMES[task])} {metric_name(column.metric)}{', ' + unit if unit else ''}, {over(columns)}"
+    notes = ["Mean ± sd over training seeds [95 % interval of the mean, Student's t], by embedding dimension d."]
+    return Table(f"dimension-{task}", caption, ["Similarity", *(f"d = {d}" for d in header)], rows, notes)
+
+
+def _cell(analysis: Analysis, group: str | None, columns: list[Column]) -> Cell:
+    if group is None:
+        return Cell("–")
+    average, unit = analysis.scores.average(group, columns), columns[0].unit
+    if average.mean is None:
+        return Cell("missing")
+    ends = average.interval
+    between = f" [{number(ends[0], unit)}, {number(ends[1], unit)}]" if ends else ""
+    return Cell(mean_sd(average, unit) + between, average.mean)

@@ -1,0 +1,49 @@
+"""Variants that were trained at several embedding dimensions: which belong to one line of a plot."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+
+@dataclass(frozen=True)
+class Line:
+    """One similarity at several embedding dimensions."""
+
+    name: str
+    groups: dict[int, str]  # embedding dimension -> group of runs
+
+
+def lines(configurations: Mapping[str, dict]) -> list[Line]:
+    """Return the groups of runs by similarity and embedding dimension; empty if there is only one dimension.
+
+    configurations: group -> frozen configuration of one of its runs. Groups that share similarity and dimension and
+    differ in something else are told apart by their labels, without an ending '-dDIMENSION'.
+    """
+    places = {group: _place(configuration) for group, configuration in configurations.items() if configuration}
+    if len({dimension for _, dimension in places.values()}) < 2:
+        return []
+    distinct = len(set(places.values())) == len(places)
+    found: dict[str, dict[int, str]] = {}
+    for group, (similarity, dimension) in places.items():
+        name = similarity if distinct else group.replace(f"-d{dimension}", "")
+        found.setdefault(name, {})[dimension] = group
+    return [Line(name, dict(sorted(groups.items()))) for name, groups in found.items()]
+
+
+def dimensions(found: list[Line]) -> list[int]:
+    """Return the embedding dimensions of all lines, ascending."""
+    return sorted({dimension for line in found for dimension in line.groups})
+
+
+def comparable(found: list[Line], groups: list[str]) -> list[tuple[str, str]]:
+    """Return the pairs of groups of the same embedding dimension, by dimension, then in the order of `groups`."""
+    of = {group: dimension for line in found for dimension, group in line.groups.items()}
+    return [
+        pair
+        for dimension in dimensions(found)
+        for pair in combinations([group for group in groups if of.get(group) == dimension], 2)
+    ]
+
+
+def _place(configuration: dict) -> tuple[str, int]:
+    return configuration["similarity"], configuration["towers"]["embed_dim"]

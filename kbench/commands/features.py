@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Extract what is missing, then write features.json, which names every feature folder."""
+    from kbench.evaluate import weights
     from kbench.evaluate.features import Encoder
     from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
 
@@ -32,5 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
     for dataset, root in zip(chosen, roots, strict=True):
         written = encoder.extract(dataset, where)
         print(f"{dataset.name}: {'encoded' if written else 'kept'} ({root})")
+    captioned = next(((d, root) for d, root in zip(chosen, roots, strict=True) if d.kind != "classification"), None)
+    if captioned and weights.write(arguments.run, encoder.model, encoder.run.config.towers, *captioned):
+        print(f"{weights.FILE}: weights of patches and tokens of some images of {captioned[0].name}")
     record = {"checkpoint_sha256": encoder.run.card.checkpoint_sha256, "datasets": [d.name for d in chosen]}
     files.write_json(arguments.run / "features.json", record)

@@ -70,6 +70,11 @@ class Similarity(nn.Module, ABC):
         """Whether explicit features need a draw."""
         return False
 
+    @property
+    def learns_weights(self) -> bool:
+        """Whether each point has a weight of its own, learned from its token."""
+        return len(getattr(self.sets, "heads", ())) > 0
+
     def random_features(
         self,
         number: int | None,

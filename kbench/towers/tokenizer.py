@@ -42,6 +42,15 @@ def vocabulary_size(config: TowerConfig) -> int:
     return len(_kept_ids(config.words)) + 1
 
 
+def pieces(caption: str, context_length: int) -> list[str]:
+    """Return what stands at each position of a caption: 'start', byte pairs as text, 'end', then '' for padding."""
+    names = {_byte_pairs().sot_token_id: "start", _byte_pairs().eot_token_id: "end"}
+    ids = _encode(caption, context_length).tolist()
+    written = ids.index(_byte_pairs().eot_token_id) + 1
+    texts = [names.get(entry) or _byte_pairs().decode([entry]).strip() for entry in ids[:written]]
+    return texts + [""] * (context_length - written)
+
+
 def create(config: TowerConfig) -> Tokenizer:
     """Return a function from captions to token ids (B, context length), int64, padded with 0.
 

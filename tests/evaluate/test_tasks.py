@@ -136,6 +136,9 @@ def test_no_score_beats_pmi_and_pmi_itself_has_no_gap(trained):
     metrics = {metric.name: metric.value for metric in outcome.metrics}
     assert metrics["excess_loss"] > 0
     assert outcome.arrays["pmi"].min() > -3.6 and outcome.settings["loss_of_pmi"] > 0
+    assert outcome.arrays["singular_values"].shape == (512,)
+    # 346 scenes, and the mean that is taken out.
+    assert (outcome.arrays["pmi_singular_values"][347:] < 1e-9).all()
 
 
 class TestAccuracy:

@@ -6,6 +6,7 @@ from scipy import stats
 
 from kbench import objective
 from kbench.evaluate.run import TrainedRun
+from kbench.evaluate.spectrum import spectrum
 from kbench.evaluate.store import Reader
 from kbench.evaluate.tasks.outcome import Outcome, over_draws, random_feature_settings
 from kbench.experiment.schema import Evaluation
@@ -13,6 +14,9 @@ from kbench.world import World
 
 BATCH_SIZE = 256
 """Pairs a loss is taken over; InfoNCE depends on it, so that it is part of the figure."""
+
+SPECTRUM_PAIRS = 1024
+"""Pairs whose images and captions make up the tables of scores that are compared by their singular values."""
 
 
 @torch.inference_mode()
@@ -62,8 +66,18 @@ def score(run: TrainedRun, features: Reader, evaluation: Evaluation, main_metric
             "loss_of_pmi": floor,
             **random_feature_settings(run, evaluation),
         },
-        arrays={"logits": diagonals[0], "pmi": joint},
+        arrays={"logits": diagonals[0], "pmi": joint, **_spectra(run, features, pmi, scenes, captions)},
     )
+
+
+def _spectra(
+    run: TrainedRun, features: Reader, pmi: torch.Tensor, scenes: np.ndarray, captions: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the singular values of what the logits say PMI is and of PMI itself, on the first pairs, first draw."""
+    first = slice(0, SPECTRUM_PAIRS)
+    [learned] = _learned_pmi(run, features, [first], 0)
+    exact = pmi[scenes[first]][:, captions[first]]
+    return {"singular_values": spectrum(learned).numpy(), "pmi_singular_values": spectrum(exact).numpy()}
 
 
 def _learned_pmi(run: TrainedRun, features: Reader, batches: list[slice], draw: int) -> list[torch.Tensor]:

@@ -3,13 +3,16 @@
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kbench.errors import UserError, unknown
 
 OWN = Path(__file__).parent / "configs"
+
+OF_THE_SIMILARITY = ("init_logit_scale", "init_logit_bias", "nonscalar_logit_scale")
+"""Keys of open_clip's files that kbench passes over: scale and bias belong to the similarity and the objective."""
 
 
 class TowerConfig(BaseModel):
@@ -26,6 +29,14 @@ class TowerConfig(BaseModel):
     words: tuple[str, ...] | None = Field(
         default=None,
         description="restrict the vocabulary to the byte pairs of these words and one row for the rest",
+    )
+    padding_embeddings: Literal["shared", "by-position"] = Field(
+        default="shared",
+        description="by-position: padding at each position has an embedding row of its own, after the vocabulary",
+    )
+    released_projection: bool = Field(
+        default=False,
+        description="draw a timm trunk's projection from N(0, 1/width), as the released WPSE code does",
     )
 
     @property
@@ -57,9 +68,14 @@ def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
     if not path.exists():
         raise unknown("tower configuration", name, names() + [file.stem for file in _open_clip_folder().glob("*.json")])
     try:
-        values = {"name": path.stem, **json.loads(path.read_text(encoding="utf-8"))} | (changes or {})
-        return TowerConfig(**values)
-    except ValueError as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        own = {key: values[key] for key in values if key not in OF_THE_SIMILARITY}
+        return TowerConfig(**{"name": path.stem, **own} | (changes or {}))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise UserError(f"{path} is not a tower configuration: {place}: {problem['msg']}") from error
+    except (ValueError, TypeError) as error:
         raise UserError(f"{path} is not a tower configuration: {error}") from error
 
 

@@ -2,9 +2,11 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from kbench.errors import UserError
 from kbench.towers.config import TowerConfig
 
 FULL_VOCABULARY = 49408
@@ -35,11 +37,13 @@ def _kept_ids(words: tuple[str, ...]) -> np.ndarray:
     return np.array(sorted(ids))
 
 
-def vocabulary_size(config: TowerConfig) -> int:
-    """Return the number of embedding rows the text tower needs."""
-    if config.words is None:
-        return config.text_cfg.get("vocab_size", FULL_VOCABULARY)
-    return len(_kept_ids(config.words)) + 1
+def embedding_settings(config: TowerConfig) -> dict[str, Any]:
+    """Return the entries of open_clip's CLIPTextCfg that follow from the tokens: rows, and how their end is found."""
+    size = _vocabulary_size(config)
+    if config.padding_embeddings == "shared":
+        return {"vocab_size": size}
+    # Padding then has the largest ids, so the end of text is found by its own.
+    return {"vocab_size": size + config.context_length - 1, "pool_type": "eos", "eos_id": size - 1}
 
 
 def pieces(caption: str, context_length: int) -> list[str]:
@@ -55,16 +59,54 @@ def create(config: TowerConfig) -> Tokenizer:
     """Return a function from captions to token ids (B, context length), int64, padded with 0.
 
     With a restricted vocabulary, ids are renumbered in order from 0 and every other byte pair becomes row 1: open_clip
-    pools at the largest id, which must remain the end of text.
+    pools at the largest id, which must remain the end of text. With padding embeddings by position, padding at
+    position p = 1, 2 ... gets id V + p - 1, V being the size of the vocabulary.
+    Raises UserError if the configuration names a Hugging Face tokenizer that is not on this machine.
     """
+    if "hf_tokenizer_name" in config.text_cfg:
+        return _hugging_face(config)
 
     def tokenize(captions: Sequence[str]) -> np.ndarray:
         ids = np.stack([_encode(caption, config.context_length) for caption in captions])
-        if config.words is None:
-            return ids
-        kept = _kept_ids(config.words)
-        place = np.minimum(np.searchsorted(kept, ids), len(kept) - 1)
-        known = kept[place] == ids
-        return np.where(known, place + (place > 0), 1)
+        if config.words is not None:
+            ids = _renumbered(ids, config.words)
+        if config.padding_embeddings == "by-position":
+            ids = _padded_by_position(ids, _vocabulary_size(config))
+        return ids
 
     return tokenize
+
+
+def _vocabulary_size(config: TowerConfig) -> int:
+    if config.words is None:
+        return config.text_cfg.get("vocab_size", FULL_VOCABULARY)
+    return len(_kept_ids(config.words)) + 1
+
+
+def _renumbered(ids: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
+    kept = _kept_ids(words)
+    place = np.minimum(np.searchsorted(kept, ids), len(kept) - 1)
+    return np.where(kept[place] == ids, place + (place > 0), 1)
+
+
+def _padded_by_position(ids: np.ndarray, size: int) -> np.ndarray:
+    # Not where ids are 0: that is also the id of an exclamation mark.
+    end = (ids == size - 1).argmax(axis=1)
+    positions = np.arange(ids.shape[1])
+    return np.where(positions > end[:, None], size + positions - 1, ids)
+
+
+def _hugging_face(config: TowerConfig) -> Tokenizer:
+    import kbench.towers.compat  # isort: skip  # noqa: F401
+    from open_clip.tokenizer import HFTokenizer
+
+    name, settings = config.text_cfg["hf_tokenizer_name"], config.text_cfg.get("tokenizer_kwargs") or {}
+    mode = config.text_cfg.get("tokenizer_mode")
+    try:
+        found = HFTokenizer(name, config.context_length, tokenizer_mode=mode, local_files_only=True, **settings)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"towers '{config.name}' need the tokenizer '{name}', which is not on this machine: "
+            f"`hf download {name}` puts it into Hugging Face's cache"
+        ) from error
+    return lambda captions: found(list(captions)).numpy()

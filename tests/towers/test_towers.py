@@ -13,35 +13,52 @@ from kbench.world import World
 from kbench.world.captions import TEMPLATES
 
 TEXT = {"context_length": 16, "width": 32, "heads": 2, "layers": 2}
-CONFIGS = {
-    "timm": {
-        "embed_dim": 24,
-        "vision_cfg": {
-            "image_size": 224,
-            "timm_model_name": "vit_tiny_patch16_224",
-            "timm_pool": "token",
-            "timm_proj": "linear",
-        },
-        "text_cfg": TEXT,
-    },
-    "open_clip": {
-        "embed_dim": 24,
-        "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16},
-        "text_cfg": TEXT,
-        "quick_gelu": True,
-    },
+PLAIN = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}
+
+
+def timm(name, pool="token", proj="linear", size=224):
+    return {"image_size": size, "timm_model_name": name, "timm_pool": pool, "timm_proj": proj}
+
+
+FAMILIES = {
+    "timm": (timm("vit_tiny_patch16_224"), TEXT, {}, 197),
+    "timm-average": (timm("vit_tiny_patch16_224", "avg"), TEXT, {}, 197),
+    "timm-mlp": (timm("vit_tiny_patch16_224", proj="mlp"), TEXT, {}, 197),
+    "timm-own-classifier": (timm("eva02_tiny_patch14_224", "avg", None), TEXT, {}, 257),
+    "convnext": (timm("convnext_atto", "avg", size=64), TEXT, {}, 4),
+    "swin": (timm("swin_tiny_patch4_window7_224", "avg"), TEXT, {}, 49),
+    "open_clip": (PLAIN, TEXT, {"quick_gelu": True}, 17),
+    "open_clip-average": ({**PLAIN, "pool_type": "avg", "final_ln_after_pool": True}, TEXT, {}, 17),
+    "open_clip-attention": ({**PLAIN, "attentional_pool": True, "attn_pooler_queries": 5}, TEXT, {}, 5),
+    "resnet": ({"image_size": 64, "width": 8, "layers": [1, 1, 1, 1]}, TEXT, {}, 5),
+    "bidirectional-text": (PLAIN, {**TEXT, "no_causal_mask": True, "pool_type": "last", "proj_bias": True}, {}, 17),
+    "padding-by-position": (timm("vit_tiny_patch16_224"), TEXT, {"padding_embeddings": "by-position"}, 197),
 }
+"""(image tower, text tower, further keys, number of image tokens)"""
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_pooled_embedding_and_logits_are_open_clips(name):
+def settings_of(family):
+    vision, text, further, _ = FAMILIES[family]
+    return config.TowerConfig(name=family, embed_dim=24, vision_cfg=vision, text_cfg=text, **further)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pooled_embedding_and_logits_are_open_clips(family):
+    assert_like_open_clip(settings_of(family), FAMILIES[family][3])
+
+
+@pytest.mark.slow
+def test_the_papers_towers_are_open_clips():
+    assert_like_open_clip(config.load("wpse-vit-b-16"), 197)
+
+
+def assert_like_open_clip(settings, image_tokens):
     torch.manual_seed(0)
-    settings = config.TowerConfig(name=name, **CONFIGS[name])
     towers = Towers(settings).eval()
     peer = CustomTextCLIP(
         settings.embed_dim,
         open_clip.CLIPVisionCfg(**settings.vision_cfg),
-        open_clip.CLIPTextCfg(**settings.text_cfg),
+        open_clip.CLIPTextCfg(**{**settings.text_cfg, **tokenizer.embedding_settings(settings)}),
         quick_gelu=settings.quick_gelu,
     ).eval()
     missing = peer.load_state_dict(towers.state_dict(), strict=False)
@@ -50,17 +67,64 @@ def test_pooled_embedding_and_logits_are_open_clips(name):
     tokens = torch.from_numpy(tokenizer.create(settings)(["a red dog", "two cats on a sofa", ""]))
     with torch.inference_mode():
         image, text = towers.encode_image(images), towers.encode_text(tokens)
-        torch.testing.assert_close(image.project(image.pooled), peer.encode_image(images), atol=1e-6, rtol=0)
-        torch.testing.assert_close(text.project(text.pooled), peer.encode_text(tokens), atol=1e-6, rtol=0)
+        torch.testing.assert_close(image.project(image.pooled), peer.encode_image(images), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(text.project(text.pooled), peer.encode_text(tokens), atol=1e-6, rtol=1e-5)
         normalise = torch.nn.functional.normalize
         ours = normalise(image.project(image.pooled), dim=-1) @ normalise(text.project(text.pooled), dim=-1).T
         torch.testing.assert_close(peer.logit_scale.exp() * ours, peer.get_logits(images, tokens)[0], atol=1e-5, rtol=0)
-    assert image.tokens.shape == (
-        3,
-        (settings.image_size // (16 if name == "timm" else 8)) ** 2 + 1,
-        towers.widths["image"],
-    )
-    assert text.tokens.shape == (3, 16, 32)
+        assert image.project(image.tokens).shape == (3, image_tokens, settings.embed_dim)
+    assert image.tokens.shape == (3, image_tokens, towers.widths["image"])
+    assert text.tokens.shape == (3, settings.context_length, towers.widths["text"])
+
+
+@pytest.mark.parametrize("family", ["timm", "open_clip", "resnet"])
+def test_the_pooled_token_is_among_the_tokens(family):
+    settings = settings_of(family)
+    towers, side = Towers(settings).eval(), settings.image_size
+    with torch.inference_mode():
+        output = towers.encode_image(torch.randn(2, 3, side, side))
+    torch.testing.assert_close(output.pooled, output.tokens[:, 0])
+
+
+@pytest.mark.parametrize("family", ["timm-average", "convnext", "swin"])
+def test_tokens_come_after_the_final_norm(family):
+    """A trunk that averages and then normalises has normalised tokens all the same."""
+    towers = Towers(settings_of(family)).eval()
+    with torch.inference_mode():
+        tokens = towers.encode_image(torch.randn(2, 3, *towers.visual.image_size)).tokens
+    torch.testing.assert_close(tokens.mean(-1), torch.zeros(tokens.shape[:2]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(tokens.var(-1, unbiased=False), torch.ones(tokens.shape[:2]), atol=2e-2, rtol=0)
+
+
+def test_the_papers_configuration():
+    """The facts of the released code that a configuration can get wrong."""
+    settings = config.load("wpse-vit-b-16")
+    torch.manual_seed(0)
+    towers = Towers(settings)
+    trunk, text = towers.visual.trunk, towers.text
+    assert (len(trunk.blocks), trunk.num_features, trunk.patch_embed.num_patches) == (12, 768, 196)
+    assert {m.eps for m in trunk.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-6}
+    assert {type(block.mlp.act).__name__ for block in trunk.blocks} == {"GELU"}
+    assert text.token_embedding.weight.shape == (49408 + 76, 512)
+    assert {type(block.mlp.gelu).__name__ for block in text.transformer.resblocks} == {"QuickGELU"}
+    assert (len(text.transformer.resblocks), text.heads, settings.context_length) == (12, 8, 77)
+    assert text.attn_mask[0, 1] == -torch.inf and text.attn_mask[1, 0] == 0
+    for projection, width in ((towers.visual.head.proj.weight, 768), (text.text_projection, 512)):
+        assert abs(projection.std().item() * width**0.5 - 1) < 0.02 and abs(projection.mean().item()) < 1e-3
+    assert towers.visual.head.proj.bias is None
+
+
+def test_padding_embeddings_by_position():
+    settings = settings_of("padding-by-position")
+    base = tokenizer.create(settings.model_copy(update={"padding_embeddings": "shared"}))
+    texts = ["wow!(dog)", "", "word " * 40]
+    plain, ours = base(texts), tokenizer.create(settings)(texts)
+    end = plain.argmax(axis=1)
+    for row, (before, after) in enumerate(zip(plain, ours, strict=True)):
+        assert (before[: end[row] + 1] == after[: end[row] + 1]).all(), "only padding changes; '!' has id 0 too"
+        assert after[end[row] + 1 :].tolist() == [49408 + p - 1 for p in range(end[row] + 1, 16)]
+    assert (plain[0, : end[0]] == 0).any() and end[2] == 15
+    assert ours.max() < Towers(settings).text.vocab_size == 49408 + 15
 
 
 @pytest.mark.parametrize("name", config.names())
@@ -70,13 +134,43 @@ def test_own_configurations_build(name):
     with torch.inference_mode():
         output = towers.encode_image(torch.randn(2, 3, settings.image_size, settings.image_size))
         assert output.project(output.tokens).shape[-1] == settings.embed_dim
-    torch.testing.assert_close(output.pooled, output.tokens[:, 0])
 
 
-def test_towers_without_a_class_token_are_refused():
-    settings = config.load("RN50")
-    with pytest.raises(UserError, match="class token"):
-        Towers(settings)
+class TestRefusals:
+    def test_towers_that_pool_their_feature_map(self):
+        vision = timm("resnet10t", "rot_attn", None, 64)
+        with pytest.raises(UserError, match="leaves no tokens"):
+            Towers(config.TowerConfig(name="pooled", embed_dim=24, vision_cfg=vision, text_cfg=TEXT))
+
+    def test_text_towers_of_hugging_face(self):
+        with pytest.raises(UserError, match="own text transformer"):
+            Towers(config.load("roberta-ViT-B-32"))
+
+    def test_captioning_towers(self):
+        with pytest.raises(UserError, match=r"coca_ViT-B-32.*multimodal_cfg"):
+            config.load("coca_ViT-B-32")
+
+    def test_a_tokenizer_that_is_not_here(self):
+        with pytest.raises(UserError, match="'nobody/nothing', which is not on this machine"):
+            text = {**TEXT, "hf_tokenizer_name": "nobody/nothing"}
+            tokenizer.create(config.TowerConfig(name="hf", embed_dim=24, vision_cfg=PLAIN, text_cfg=text))
+
+    def test_a_trunk_that_does_not_exist(self):
+        with pytest.raises(UserError, match="cannot build"):
+            vision = timm("vit_of_nowhere")
+            Towers(config.TowerConfig(name="nowhere", embed_dim=24, vision_cfg=vision, text_cfg=TEXT))
+
+
+def test_a_tokenizer_of_hugging_face(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "red": 2, "dog": 3}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(tmp_path)
+    text = {**TEXT, "context_length": 4, "hf_tokenizer_name": str(tmp_path)}
+    tokenize = tokenizer.create(config.TowerConfig(name="hf", embed_dim=24, vision_cfg=PLAIN, text_cfg=text))
+    assert tokenize(["red dog", "dog red blue dog dog"]).tolist() == [[2, 3, 0, 0], [3, 2, 1, 3]]
 
 
 def test_unknown_towers_name_the_nearest():
@@ -100,4 +194,4 @@ def test_unknown_words_share_one_row():
     settings = config.load("demo")
     first, second = tokenizer.create(settings)(["zebra", "giraffe"])
     assert first[1] == second[1] == 1
-    assert first.max() == tokenizer.vocabulary_size(settings) - 1
+    assert first.max() == tokenizer.embedding_settings(settings)["vocab_size"] - 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from kbench import __version__
-from kbench.report import answer, dimension, plots, published, scores, tables, tuning
+from kbench.report import answer, dimension, plots, published, scores, spectrum, tables, tuning, weights
 from kbench.report.analysis import Analysis
 from kbench.report.parts import Section, Table
 from kbench.results import jobs
@@ -41,13 +41,14 @@ class Report:
 def build(analysis: Analysis, figures: bool = True) -> Report:
     """Return the report of an experiment's analysis; plots can be left out."""
     record = analysis.store.experiment
-    found = [dimension.section(analysis, figures)]
-    found += [_scores(analysis, task, figures) for task in analysis.tasks]
-    found += [
+    found = [
+        dimension.section(analysis, figures),
+        *(_scores(analysis, task, figures) for task in analysis.tasks),
         tuning.section(analysis),
         _pairs(analysis, figures),
         _variance(analysis, figures),
         _cost(analysis, figures),
+        weights.section(analysis, figures),
         _published(analysis),
     ]
     return Report(
@@ -85,26 +86,38 @@ def _warnings(analysis: Analysis) -> list[str]:
 
 
 def _scores(analysis: Analysis, task: str, figures: bool) -> Section:
-    title = "Gap to the optimum" if task == "pmi_gap" else heading(TASK_NAMES[task])
-    found = []
-    if figures and task == "pmi_gap":
-        drawn = plots.single(analysis, analysis.columns(task)[0], "Loss above that of the exact PMI")
-        found = [drawn, *filter(None, [plots.scatter(analysis)])]
-    elif figures and len(analysis.columns(task)) == 1:
-        found = [plots.single(analysis, analysis.columns(task)[0], title)]
-    elif figures:
-        found = [plots.scores(analysis, task)]
-    notes = []
     if task == "pmi_gap":
-        notes = [
+        return _gap(analysis, figures)
+    title, columns = heading(TASK_NAMES[task]), analysis.columns(task)
+    found = (
+        [plots.scores(analysis, task) if len(columns) > 1 else plots.single(analysis, columns[0], title)]
+        if figures
+        else []
+    )
+    return Section(task, title, [], found, _score_tables(analysis, task))
+
+
+def _gap(analysis: Analysis, figures: bool) -> Section:
+    found = []
+    if figures:
+        drawn = plots.single(analysis, analysis.columns("pmi_gap")[0], "Loss above that of the exact PMI")
+        found = [drawn, *filter(None, [plots.scatter(analysis), plots.spectra(analysis)])]
+    return Section(
+        "pmi_gap",
+        "Gap to the optimum",
+        [
             "On the embedded world the pointwise mutual information (PMI) of an image and a caption is known exactly: "
             "no similarity has a lower contrastive loss. Excess loss is a variant's symmetric InfoNCE minus PMI's "
             "on fresh pairs; the correlations are between logits and PMI over joint pairs."
-        ]
-    found_tables = [
-        replace(table, notes=table.notes + tuning.notes(analysis)) for table in scores.score_tables(analysis, task)
-    ]
-    return Section(task, title, notes, found, found_tables)
+        ],
+        found,
+        [*_score_tables(analysis, "pmi_gap"), *filter(None, [spectrum.table(analysis)])],
+    )
+
+
+def _score_tables(analysis: Analysis, task: str) -> list[Table]:
+    notes = tuning.notes(analysis)
+    return [replace(table, notes=table.notes + notes) for table in scores.score_tables(analysis, task)]
 
 
 def _pairs(analysis: Analysis, figures: bool) -> Section | None:
@@ -134,7 +147,7 @@ def _variance(analysis: Analysis, figures: bool) -> Section | None:
     plotted = [plots.variance(analysis, analysis.tasks[0])] if figures else []
     return Section(
         "variance",
-        "Variance by source",
+        "Variance",
         [
             "Standard deviation of one run's score, root mean square over datasets, by source. Training seed: between "
             "seeds, with the draws' part taken out. Random features: between draws for one trained model; a dash where "

@@ -16,7 +16,7 @@ def section(analysis: Analysis, figures: bool) -> Section | None:
     tasks = [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
     return Section(
         "dimension",
-        "Embedding dimension",
+        "Dimension",
         [
             "Scores that are inner products of d numbers form a matrix of rank d at most; a kernel of point sets "
             "has no such bound. What each similarity loses as d shrinks is seen here."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kbench.report import svg
+from kbench.report import spectrum, svg
 from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over
 from kbench.report.parts import Figure
@@ -101,8 +101,8 @@ def scatter(analysis: Analysis) -> Figure | None:
         return None
     columns, rows = min(3, len(found)), -(-len(found) // 3)
     ends = [end([end(pmi) for _, pmi in found.values()]) for end in (np.min, np.max)]
-    with _canvas(0.5 + 1.5 * rows) as canvas:
-        panels = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    with canvas(0.5 + 1.5 * rows) as figure:
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
         for panel, group in zip_longest(panels, found):
             panel.grid(False)
             panel.set_visible(group is not None)
@@ -112,14 +112,41 @@ def scatter(analysis: Analysis) -> Figure | None:
                 panel.plot(ends, ends, color=svg.TEXT, linewidth=0.8)
                 panel.plot(pmi, logits, ".", markersize=2.5, color=colour)
                 panel.set_title(group, fontsize=10)
-        canvas.supxlabel("PMI, nats", fontsize=11)
-        canvas.supylabel("logit, shifted, nats", fontsize=11)
-        drawn = svg.inline(canvas, "plot-scatter")
+        figure.supxlabel("PMI, nats", fontsize=11)
+        figure.supylabel("logit, shifted, nats", fontsize=11)
+        drawn = svg.inline(figure, "plot-scatter")
     caption = (
         f"Logits against PMI on the first {PAIRS} joint pairs at each variant's first seed; the line is equality. "
         "Logits are shifted to the same mean: a constant is what the loss cannot see."
     )
     return Figure("figure-scatter", drawn, "Logits against PMI by variant; the table has the correlations.", caption)
+
+
+def spectra(analysis: Analysis) -> Figure | None:
+    """Plot the singular values of each variant's logits and those of PMI; None without stored ones."""
+    found = spectrum.stored(analysis)
+    if not found:
+        return None
+    with _axes(3.2) as axes:
+        exact = next(iter(found.values())).pmi
+        axes.plot(np.arange(1, len(exact) + 1), exact, color=svg.TEXT, linewidth=2.2, alpha=0.5, label="PMI")
+        for group, spectra in found.items():
+            look = svg.style(analysis.scores.groups.index(group)) | {"marker": None}
+            axes.plot(np.arange(1, len(spectra.logits) + 1), spectra.logits, label=group, linewidth=1.4, **look)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(1, len(exact))
+        axes.set_ylim(exact[0] * 1e-4, 2 * max(spectra.logits[0] for spectra in found.values()))
+        axes.set_xlabel("rank of the singular value")
+        axes.set_ylabel("singular value, nats")
+        axes.grid(True, axis="both")
+        _legend(axes, len(found) + 1)
+        drawn = svg.inline(axes.figure, "plot-spectrum")
+    caption = (
+        "Singular values of the table of logits of the first pairs' images and captions, and of the table of PMI: "
+        "root mean square of the scores along each direction, the mean taken out, at each variant's first seed."
+    )
+    return Figure("figure-spectrum", drawn, "Singular values of logits and PMI; see the table of spectra.", caption)
 
 
 def differences(analysis: Analysis, task: str) -> Figure:
@@ -188,7 +215,7 @@ def variance(analysis: Analysis, task: str) -> Figure:
 
 
 @contextmanager
-def _canvas(height: float) -> Iterator[Canvas]:
+def canvas(height: float) -> Iterator[Canvas]:
     """Yield an empty figure of a height in inches, in kbench's style."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
@@ -200,8 +227,8 @@ def _canvas(height: float) -> Iterator[Canvas]:
 @contextmanager
 def _axes(height: float) -> Iterator[Axes]:
     """Yield the only axes of a figure of a height in inches."""
-    with _canvas(height) as canvas:
-        yield canvas.subplots()
+    with canvas(height) as figure:
+        yield figure.subplots()
 
 
 def _points(

@@ -5,10 +5,12 @@ import re
 import time
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
-from synthetic import DATASETS, change, run_name, write_experiment
+from synthetic import DATASETS, change, run_name, write_experiment, write_weights
 
 from kbench.cli import main
+from kbench.errors import UserError
 from kbench.report import content, render
 from kbench.report.analysis import Analysis
 from kbench.results import store, table
@@ -286,8 +288,34 @@ def test_logits_are_drawn_against_pmi_where_stored(folder, tmp_path):
     def figures(report):
         return [figure.id for section in report.sections for figure in section.figures]
 
-    assert "figure-scatter" in figures(built(folder, figures=True))
+    drawn = figures(built(folder, figures=True))
+    assert "figure-scatter" in drawn and "figure-spectrum" in drawn
     other = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-pairs",))
     for path in other.glob("runs/*/evaluation/world-pairs/pmi_gap.npz"):
         path.unlink()
-    assert "figure-scatter" not in figures(built(other, figures=True))
+    report = built(other, figures=True)
+    assert not {"figure-scatter", "figure-spectrum"} & set(figures(report))
+    assert "spectrum" not in {table.id for section in report.sections for table in section.tables}
+
+
+def test_spectra_are_shown_beside_that_of_pmi(folder):
+    tables = {table.id: table for section in built(folder).sections for table in section.tables}
+    rows = tables["spectrum"].rows
+    assert [row[0].text for row in rows] == ["PMI", *ABILITIES]
+    arrays = np.load(folder / "runs" / run_name("cosine", 0) / "evaluation/world-pairs/pmi_gap.npz")
+    shares = arrays["singular_values"] / arrays["singular_values"].sum()
+    assert rows[1][1].sort == pytest.approx(np.exp(-np.sum(shares * np.log(shares))))
+    assert rows[1][2].sort == arrays["singular_values"][0] and rows[0][2].sort == arrays["pmi_singular_values"][0]
+
+
+def test_weights_are_drawn_where_stored(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0, "wpse-linear": 1.0}, datasets=("world-shape",))
+    write_weights(folder / "runs" / run_name("wpse-linear", 1) / "weights.npz")
+    report = built(folder, figures=True)
+    [section] = [section for section in report.sections if section.id == "weights"]
+    assert [figure.id for figure in section.figures] == [f"figure-weights-wpse-linear-{index}" for index in (0, 1)]
+    assert "caption 0 <of>" in section.figures[0].caption and "data:image/png" in section.figures[0].svg
+    assert "caption 0 &lt;of&gt;" in render.html(report)
+    (folder / "runs" / run_name("wpse-linear", 1) / "weights.npz").write_bytes(b"PK broken")
+    with pytest.raises(UserError, match=r"weights\.npz"):
+        built(folder, figures=True)

@@ -125,7 +125,9 @@ def write_task(folder, run, variant, seed, dataset, task, ability, difficulty, d
         ]
     else:
         pmi = generator.normal(2, 1, size=len(difficulty))
-        np.savez(path / f"{task}.npz", pmi=pmi, logits=pmi + 7 + generator.normal(size=len(pmi)) / 4)
+        values = np.sort(generator.gamma(0.5, size=(2, 64)))[:, ::-1]
+        spectra = {"singular_values": values[0], "pmi_singular_values": values[1]}
+        np.savez(path / f"{task}.npz", pmi=pmi, logits=pmi + 7 + generator.normal(size=len(pmi)) / 4, **spectra)
         excess = 0.5 / (1 + np.exp(ability)) + 0.01 * generator.normal()
         metrics = [
             Metric(name="excess_loss", value=excess, unit="nats", higher_is_better=False, main=True),
@@ -188,4 +190,27 @@ def metric(name, per_draw, draws, main=False) -> Metric:
         draw_sd=float(np.std(per_draw, ddof=1)) if draws > 1 else None,
         draws=[float(value) for value in per_draw] if draws else [],
         main=main,
+    )
+
+
+def write_weights(path: Path, patches: int = 16, tokens: int = 6, examples: int = 3) -> None:
+    """Write a run's weights.npz: parts of either side add up to the same logits."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(examples, 2))
+
+    def parts(points: int) -> np.ndarray:
+        drawn = generator.normal(size=(examples, 2, points))
+        return drawn + (logits - drawn.sum(axis=-1))[..., None] / points
+
+    np.savez(
+        path,
+        dataset=np.array("world-retrieval"),
+        images=generator.integers(0, 255, (examples, 32, 32, 3), dtype=np.uint8),
+        captions=np.array([f"caption {index} <of> an image" for index in range(examples)]),
+        tokens=np.array([["start", "a", f"word{index}", "end", "", ""] for index in range(examples)]),
+        image_weights=generator.normal(size=(examples, 1 + patches)),
+        token_weights=generator.normal(size=(examples, tokens)),
+        image_parts=parts(1 + patches),
+        text_parts=parts(tokens),
+        logits=logits,
     )

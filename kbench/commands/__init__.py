@@ -3,6 +3,8 @@
 COMMANDS: dict[str, str] = {
     "variants": "list the similarity variants: formula, parameters, explicit features or not",
     "datasets": "list the evaluation datasets and which are present",
+    "benchmark verify": "check evaluation datasets: counts, class order, no image in two splits",
+    "benchmark fetch": "download an evaluation dataset that has a URL",
     "experiments": "list the experiment files",
     "published list": "list the published numbers, one line each",
     "published show": "print the published rows of one source",

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from kbench.benchmark.dataset import Dataset
-from kbench.benchmark.reader import Split, class_names, digest, templates
+from kbench.benchmark.reader import Split, digest
+from kbench.benchmark.texts import class_names, templates
 from kbench.evaluate import store
 from kbench.evaluate.run import TrainedRun
 from kbench.experiment.schema import Evaluation

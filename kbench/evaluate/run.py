@@ -81,4 +81,4 @@ def datasets(evaluation: Evaluation) -> list[Dataset]:
     chosen = [benchmark.get(name) for name in evaluation.datasets]
     if not evaluation.synthetic:
         return chosen
-    return [benchmark.get(dataset.stand_in).model_copy(update={"name": dataset.name}) for dataset in chosen]
+    return [dataset.substitute() for dataset in chosen]

@@ -8,7 +8,8 @@ import torch
 
 from kbench import files
 from kbench.benchmark.dataset import get
-from kbench.benchmark.reader import Split, class_names, templates
+from kbench.benchmark.reader import Split
+from kbench.benchmark.texts import class_names, templates
 from kbench.errors import UserError
 from kbench.evaluate import features, store
 from kbench.evaluate.run import TrainedRun

@@ -1,0 +1,102 @@
+"""Check a dataset's folder against its metadata: counts, class names and labels, and that splits share no image."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kbench.benchmark import texts
+from kbench.benchmark.dataset import Dataset
+from kbench.benchmark.reader import Split
+from kbench.corpus.base import IMAGE_SUFFIXES
+from kbench.corpus.shards import Sample, decode_image
+from kbench.errors import UserError
+from kbench.progress import track
+
+Hashes = dict[bytes, str]
+"""Key of the first sample with each image."""
+
+
+@dataclass
+class Report:
+    """What was found, and every difference from the metadata in one sentence each."""
+
+    images: dict[str, int] = field(default_factory=dict)
+    captions: int | None = None
+    repeated: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Report:
+    """Read every split of the dataset at `root` and return what differs from the metadata.
+
+    Two images are the same if their files are, byte for byte; with `pixels`, which decodes every image, if their
+    pixels are. Images that occur twice within one split are counted, but are no difference: published sets have them.
+    """
+    report = Report()
+
+    def check(part: Callable[[], None]) -> None:
+        try:
+            part()
+        except UserError as error:
+            report.problems.append(str(error))
+
+    check(lambda: _kind(dataset, root))
+    if dataset.kind == "classification":
+        check(lambda: texts.class_names(dataset, root))
+        check(lambda: texts.templates(dataset, root))
+    earlier: dict[str, Hashes] = {}
+    for name in dataset.splits:
+        check(lambda name=name: _split(Split(dataset, root, name), pixels, earlier, report))
+    return report
+
+
+def _kind(dataset: Dataset, root: Path) -> None:
+    path = root / "dataset_type.txt"
+    kind = texts.lines(path)[0].lower() if path.is_file() else "classification"
+    expected = "classification" if dataset.kind == "classification" else "retrieval"
+    if kind != expected:
+        raise UserError(f"{path} {'says' if path.is_file() else 'is absent, which means'} '{kind}', not '{expected}'")
+
+
+def _split(split: Split, pixels: bool, earlier: dict[str, Hashes], report: Report) -> None:
+    hashes: Hashes = {}
+    for key, sample in track(split.samples(), f"{split.dataset.name} {split.name}", unit="image"):
+        with split.named(key):
+            hashes.setdefault(_hash(sample, pixels), key)
+    report.images[split.name] = split.size
+    report.repeated[split.name] = split.size - len(hashes)
+    for name, theirs in earlier.items():
+        if shared := hashes.keys() & theirs.keys():
+            keys = min((theirs[image], hashes[image]) for image in shared)
+            report.problems.append(
+                f"splits '{name}' and '{split.name}' share {len(shared)} images, such as samples '{keys[0]}' and "
+                f"'{keys[1]}': a probe would be tested on what it was trained on"
+            )
+    earlier[split.name] = hashes
+    if split.name == split.dataset.test_split:
+        _test_labels(split, report)
+
+
+def _hash(sample: Sample, pixels: bool) -> bytes:
+    if pixels:
+        image = decode_image(sample)
+        return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
+    encoded = next((sample[suffix] for suffix in IMAGE_SUFFIXES if suffix in sample), None)
+    if encoded is None:
+        raise UserError(f"it has no image (.{', .'.join(IMAGE_SUFFIXES)})")
+    return hashlib.sha256(encoded).digest()
+
+
+def _test_labels(split: Split, report: Report) -> None:
+    dataset, labels = split.dataset, split.labels
+    if dataset.kind == "classification":
+        absent = np.setdiff1d(np.arange(dataset.n_classes), labels.targets)
+        if len(absent):
+            report.problems.append(f"{len(absent)} classes have no image in '{split.name}', the first is {absent[0]}")
+        return
+    report.captions = len(labels.captions)
+    if dataset.n_captions is not None and dataset.n_captions != report.captions:
+        report.problems.append(f"'{split.name}' has {report.captions} captions, not {dataset.n_captions}")

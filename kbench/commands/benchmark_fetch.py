@@ -1,0 +1,29 @@
+"""Download an evaluation dataset to the data folder. Nothing else in kbench downloads any.
+
+The folder appears when every file is there and the images are as many as published; what is interrupted goes on.
+
+Example: kbench benchmark fetch food101 --data data
+         kbench benchmark fetch mine --data data --url https://example.org/datasets/mine
+"""
+
+import argparse
+
+from kbench import locations
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add name, address and the data folder."""
+    parser.add_argument("name", metavar="NAME", help="a name of `kbench datasets`")
+    parser.add_argument("--url", help="another address of the same layout than the dataset's own")
+    locations.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Download, or say that it is there."""
+    from kbench.benchmark import dataset as benchmark
+    from kbench.benchmark.fetch import fetch
+
+    dataset = benchmark.get(arguments.name)
+    root = dataset.path(locations.from_arguments(arguments))
+    written = fetch(dataset, root, arguments.url)
+    print(f"{dataset.name}: {'downloaded to' if written else 'nothing to do, there already:'} {root}")

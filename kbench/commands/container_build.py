@@ -10,6 +10,8 @@ Example:
 """
 
 import argparse
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -23,23 +25,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="IMAGE", help="base image (default: the Dockerfile's, pinned by digest)")
     parser.add_argument("--sif", type=Path, help=f"SIF to write (default: {image.DEFAULT} if Apptainer is present)")
     parser.add_argument("--engine", choices=("docker", "apptainer"), default="docker", help="what builds the image")
-    parser.add_argument("--wheels", choices=tuple(CHOICES), help="build of torch (default: the target's)")
+    parser.add_argument("--wheels", choices=tuple(CHOICES), help="build of torch (default: the host's, or CUDA's)")
     parser.add_argument("--index", metavar="URL", help="further package index for pip, for builds of torch")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Build; UserError (exit status 2) if anything needed is missing or the build fails."""
-    from kbench.container import apptainer, context, engine
+    from kbench.container import apptainer, context, engine, wheelhouse
     from kbench.container.build import build
     from kbench.container.checkout import Checkout
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as after Ctrl-C, nothing half-written stays
     if arguments.sif or arguments.engine == "apptainer":
         apptainer.required()
     if arguments.engine == "docker":
         engine.require()
     started = time.monotonic()
     checkout = Checkout(Path.cwd())
-    given = context.prepare(checkout, arguments.wheels or arguments.target, arguments.base, arguments.index)
+    choice = arguments.wheels or wheelhouse.default(arguments.target)
+    given = context.prepare(checkout, choice, arguments.base, arguments.index)
     sif = arguments.sif or image.DEFAULT
     record = build(checkout, given, arguments.target, arguments.engine, sif, started)
     print(f"wrote {record}")

@@ -75,7 +75,11 @@ def _build(sif: Path, source: str, options: Sequence[str] = ()) -> None:
     with files.replacing(sif) as temporary:
         command = [required(), "build", "--force", "--disable-cache", "--mksquashfs-args", COMPRESSION, *options]
         with subprocess.Popen([*command, str(temporary), source], stderr=subprocess.PIPE, text=True) as process:
-            log = [line for line in process.stderr if not print(line, end="", flush=True)]
+            try:
+                log = [line for line in process.stderr if not print(line, end="", flush=True)]
+            except BaseException:
+                process.terminate()
+                raise
         if process.returncode:
             raise UserError(f"{sif} was not written: {_reason(log)}")
 

@@ -24,6 +24,7 @@ def run(name: str, folders: list[Path], command: list[str]) -> int:
         code = image.labels.get(CODE_LABEL)
         if code != provenance.code_version():
             raise UserError(f"{name} holds kbench {code}, this is {provenance.code_version()}: build the image again")
+        engine.check_processor(client, image)
         container = client.containers.create(image.id, command, **_settings(folders, image.id))
         try:
             return _follow(container)

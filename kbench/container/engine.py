@@ -80,6 +80,13 @@ def find(client: docker.DockerClient, image: str) -> docker.models.images.Image:
         raise UserError(f"the Docker engine has no image {image}: build it with `kbench container build`") from error
 
 
+def check_processor(client: docker.DockerClient, image: docker.models.images.Image) -> None:
+    """Raise UserError if the image is for another processor than the engine's."""
+    built, here = image.attrs["Architecture"], client.version()["Arch"]
+    if built != here:
+        raise UserError(f"the image {image.id} is built for {built}, this engine runs {here}: build it here")
+
+
 def _disk(client: docker.DockerClient) -> str:
     """Return a remark if the disk that the engine stores images on is nearly full."""
     with contextlib.suppress(Exception):

@@ -1,5 +1,6 @@
 """The image that a workflow is told to use: found, whole, of this version of kbench, and known by its digest."""
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -38,10 +39,40 @@ class Image:
 def find(path: Path) -> Image:
     """Return the image at `path`; UserError if it is missing, damaged, or of another version of kbench."""
     path = Path(path).resolve()
-    if not path.exists():
-        raise UserError(f"no image at {path}: build it with `kbench container build --sif '{path}'`")
-    if path.is_file():
-        sif.check(path)
+    try:
+        if not path.exists():
+            raise UserError(f"no image at {path}: build it with `kbench container build --sif '{path}'`")
+        if path.is_file():
+            sif.check(path)
+        return _examined(path)
+    except OSError as error:
+        raise UserError(f"cannot read the image {path}: {error.strerror or error}") from error
+
+
+def remembered(path: Path, anew: bool, folder: Path = Path(".snakemake")) -> Image:
+    """Return find(path), looked up in `folder` unless `anew`: each job of a workflow asks, and hashing takes seconds.
+
+    An image that was replaced since (another size, time or file number) is examined again.
+    """
+    note = folder / f"kbench-image-{files.canonical_hash(str(Path(path).resolve()))}.json"
+    state = _state(path)
+    if not anew and note.exists():
+        known = files.read_json(note)
+        if known["state"] == state:
+            return Image(Path(known["path"]), known["digest"])
+    found = find(path)
+    files.write_json(note, {"path": str(found.path), "digest": found.digest, "state": state})
+    return found
+
+
+def _state(path: Path) -> list:
+    with contextlib.suppress(OSError):
+        seen = Path(path).stat()
+        return [seen.st_size, seen.st_mtime_ns, seen.st_ino, provenance.code_version()]
+    return []
+
+
+def _examined(path: Path) -> Image:
     code = apptainer.labels(path).get(CODE_LABEL)
     if code != provenance.code_version():
         raise UserError(

@@ -1,5 +1,6 @@
 """Every package of the image as a wheel, resolved by the host's pip, so that the image is built without a network."""
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -16,6 +17,18 @@ RECORD = "wheels.json"
 
 CHOICES = {"cpu": "torch=={version}+cpu", "cuda": "torch==={version}"}
 """The build of torch that a wheelhouse holds: the local version +cpu, or the ordinary one, which is CUDA's on Linux."""
+
+HINTS = {
+    "torch": "Builds of torch for the CPU alone have an index of their own: give it with "
+    "--index URL, or take the ordinary build, which brings CUDA's libraries, with --wheels cuda.",
+    "No space left": "The disk is full: free some, or set TMPDIR to a folder on a larger one.",
+}
+"""What to do about an error of pip's that holds these words."""
+
+
+def default(target: str) -> str:
+    """Return the build of torch for a target: the host's own for 'cpu', so that image and host compute the same."""
+    return "cpu" if target == "cpu" and importlib.metadata.version("torch").endswith("+cpu") else "cuda"
 
 
 def resolve(checkout: Checkout, choice: str, folder: Path, index: str | None = None) -> dict[str, str]:
@@ -74,7 +87,5 @@ def _pip(arguments: list[str], what: str) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        raise UserError(
-            f"pip could not make the wheels of {what}:\n{done.stderr.strip()}\n"
-            "Builds of torch for the CPU alone have an index of their own: give it with --index URL."
-        )
+        hints = [hint for words, hint in HINTS.items() if words in done.stderr]
+        raise UserError("\n".join([f"pip could not make the wheels of {what}:", done.stderr.strip(), *hints]))

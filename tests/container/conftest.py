@@ -7,22 +7,42 @@ from pathlib import Path
 import pytest
 
 import kbench
-from kbench.container import apptainer, image
+from kbench.container import apptainer, engine, image, record
 from kbench.container.checkout import Checkout
 from kbench.errors import UserError
 
 REPOSITORY = Path(kbench.__file__).parents[1]
 
 
+GIVEN = os.environ.get("KBENCH_TEST_SIF")
+"""An image that has to be there, with an engine that holds it too; without it, tests of the image may be skipped."""
+
+
 @pytest.fixture(scope="session")
 def sif() -> image.Image:
     """The image that `kbench container build` made from this very code."""
+    if GIVEN:
+        return image.find(Path(GIVEN))
     if apptainer.program() is None:
         pytest.skip("no apptainer on the PATH: containers/ci.sh installs one and builds the image")
     try:
-        return image.find(Path(os.environ.get("KBENCH_TEST_SIF", REPOSITORY / image.DEFAULT)))
+        return image.find(REPOSITORY / image.DEFAULT)
     except UserError as error:
         pytest.skip(f"no image of this code (containers/ci.sh builds one): {error}")
+
+
+@pytest.fixture
+def docker_image(sif) -> str:
+    """The same image as the Docker engine holds it."""
+    try:
+        name = record.read(sif.path.parent).docker_image()
+        with engine.session() as client:
+            engine.find(client, name)
+    except UserError as error:
+        if GIVEN:
+            raise
+        pytest.skip(f"no Docker image of this code: {error}")
+    return name
 
 
 @pytest.fixture

@@ -10,24 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kbench.container import docker_job, engine, isolation, record
-from kbench.errors import UserError
+from kbench.container import docker_job, isolation
 
 REPOSITORY = Path(__file__).parents[2]
 
 WORLD = ("world", "make", "--output", "world", "--seed", "3", "--pairs", "64", "--eval-images", "48")
-
-
-@pytest.fixture
-def docker_image(sif) -> str:
-    """The image as the Docker engine holds it."""
-    try:
-        image = record.read(sif.path.parent).docker_image()
-        with engine.session() as client:
-            engine.find(client, image)
-    except UserError as error:
-        pytest.skip(f"no Docker image of this code: {error}")
-    return image
 
 
 def test_the_doctor_examines_this_machine(kbench, tmp_path):

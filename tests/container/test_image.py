@@ -82,3 +82,29 @@ def test_the_link_has_no_white_space_and_follows_the_image(tmp_path, monkeypatch
     moved = write(tmp_path / "other.sif", b"y")
     assert image.Image(moved, "0123456789abcdef").link() == link
     assert (tmp_path / link).read_bytes() == b"y"
+
+
+def test_an_image_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.sif", sif_bytes(THIS))
+    monkeypatch.setattr(type(path), "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(UserError, match=r"cannot read the image .*a\.sif: Permission denied"):
+        image.find(path)
+
+
+def test_a_workflow_examines_its_image_once(tmp_path, labelled, monkeypatch):
+    labelled(provenance.code_version())
+    path = write(tmp_path / "a.sif", sif_bytes(THIS))
+    first = image.remembered(path, anew=True, folder=tmp_path / "notes")
+    hashed = []
+    monkeypatch.setattr(image.files, "sha256", lambda path: hashed.append(path) or "0" * 64)
+    assert image.remembered(path, anew=False, folder=tmp_path / "notes") == first and not hashed
+    write(path, sif_bytes(THIS, (100, 6000)))
+    assert image.remembered(path, anew=False, folder=tmp_path / "notes").digest == "0" * 64 and hashed
+    assert image.remembered(path, anew=True, folder=tmp_path / "notes").digest == "0" * 64 and len(hashed) == 2
+
+
+def test_nothing_is_remembered_of_an_image_that_is_refused(tmp_path):
+    for anew in (True, False):
+        with pytest.raises(UserError, match="no image at"):
+            image.remembered(tmp_path / "none.sif", anew, folder=tmp_path / "notes")
+    assert not (tmp_path / "notes").exists()

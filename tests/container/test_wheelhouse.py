@@ -1,5 +1,6 @@
 """Wheels resolved by a real pip from a folder, without an index: recorded, used again, and resolved anew if changed."""
 
+import importlib.metadata
 import zipfile
 
 import pytest
@@ -32,13 +33,18 @@ def offered(tmp_path, monkeypatch):
     return folder
 
 
+def needs_torch(checkout):
+    """Let the checkout's package depend on torch too."""
+    project = checkout.root / "pyproject.toml"
+    project.write_text(project.read_text().replace('"little>=1"', '"little>=1", "torch"'))
+
+
 BUILDS = ("2.13.0", "2.13.0+cpu", "2.14.0")
 
 
 @pytest.mark.parametrize(("choice", "version"), [("cpu", "2.13.0+cpu"), ("cuda", "2.13.0")])
 def test_the_choice_decides_the_build_of_torch(checkout, tmp_path, choice, version):
-    project = checkout.root / "pyproject.toml"
-    project.write_text(project.read_text().replace('"little>=1"', '"little>=1", "torch"'))
+    needs_torch(checkout)
     wheels = wheelhouse.resolve(checkout, choice, tmp_path / "wheels")
     assert wheelhouse.packages(wheels) == {"little": "1.5", "torch": version}
 
@@ -63,8 +69,34 @@ def test_changed_constraints_are_resolved_anew(checkout, tmp_path):
 
 def test_a_package_that_is_not_there_is_named(checkout, tmp_path):
     checkout.constraints.write_text("torch==2.13.0\nlittle==9\n")
-    with pytest.raises(UserError, match=r"(?s)little.*--index"):
+    with pytest.raises(UserError, match="little") as caught:
         wheelhouse.resolve(checkout, "cpu", tmp_path / "wheels")
+    assert "--index" not in str(caught.value)
+
+
+def test_a_build_of_torch_that_is_not_there_says_where_it_could_be(checkout, tmp_path, offered):
+    (offered / "torch-2.13.0+cpu-py3-none-any.whl").unlink()
+    needs_torch(checkout)
+    with pytest.raises(UserError, match=r"(?s)torch==2\.13\.0\+cpu.*--index URL.*--wheels cuda"):
+        wheelhouse.resolve(checkout, "cpu", tmp_path / "wheels")
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "choice"),
+    [("cpu", "2.13.0+cpu", "cpu"), ("cpu", "2.13.0", "cuda"), ("cuda", "2.13.0+cpu", "cuda")],
+)
+def test_the_image_gets_the_hosts_build_of_torch(monkeypatch, target, host, choice):
+    monkeypatch.setattr(importlib.metadata, "version", {"torch": host}.get)
+    assert wheelhouse.default(target) == choice
+
+
+def test_a_full_disk_is_named(checkout, tmp_path, monkeypatch):
+    script = "import sys; sys.exit('ERROR: Could not install: [Errno 28] No space left on device')"
+    (tmp_path / "pip.py").write_text(script)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"(?s)No space left.*disk is full.*TMPDIR"):
+        wheelhouse.resolve(checkout, "cpu", tmp_path / "wheels")
+    assert not (tmp_path / "wheels" / wheelhouse.RECORD).exists()
 
 
 def test_a_base_of_another_python_is_refused(checkout):

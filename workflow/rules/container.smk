@@ -7,7 +7,7 @@ job_image = experiment.image
 
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
     try:
-        found = image.find(experiment.image)
+        found = image.remembered(experiment.image, anew=workflow.is_main_process)
         job_image = found.link()
         folders = isolation.folders(
             [experiment.results, *isolation.data(experiment.data)]

@@ -29,13 +29,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--index", metavar="URL", help="further package index for pip, for builds of torch")
 
 
+def end_tidily() -> None:
+    """Make SIGTERM end this process as Ctrl-C does: nothing half-written stays, nothing that it started goes on."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Build; UserError (exit status 2) if anything needed is missing or the build fails."""
     from kbench.container import apptainer, context, engine, wheelhouse
     from kbench.container.build import build
     from kbench.container.checkout import Checkout
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as after Ctrl-C, nothing half-written stays
+    end_tidily()
     if arguments.sif or arguments.engine == "apptainer":
         apptainer.required()
     if arguments.engine == "docker":

@@ -1,5 +1,7 @@
 """The Docker engine's failures become one message; a socket that speaks its HTTP interface stands in for it."""
 
+from types import SimpleNamespace
+
 import pytest
 from fake_engine import Engine
 
@@ -44,6 +46,13 @@ def test_the_log_is_printed_and_the_engines_error_passed_on(build, capsys):
 def test_an_engine_that_dies_half_way(build, complete):
     with pytest.raises(UserError, match=r"Docker engine failed|log ended early"):
         build([STEP], complete)
+
+
+def test_an_image_for_another_processor_is_refused():
+    client = SimpleNamespace(version=lambda: {"Arch": "amd64"})
+    engine.check_processor(client, SimpleNamespace(id="i", attrs={"Architecture": "amd64"}))
+    with pytest.raises(UserError, match=r"built for arm64, this engine runs amd64"):
+        engine.check_processor(client, SimpleNamespace(id="i", attrs={"Architecture": "arm64"}))
 
 
 def test_the_command_exits_with_2(kbench, refused, tmp_path):

@@ -31,5 +31,14 @@ rule all:
     localrule: True
 
 
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        try:
+            experiment.before_submission([job.rule.name for job in workflow.dag.needrun_jobs()])
+        except UserError as error:
+            print(f"kbench: {error}", file=sys.stderr)
+            sys.exit(2)
+
+
 onsuccess:
     print(f"Report: {experiment.path('report', 'index.html')}", file=sys.stderr)

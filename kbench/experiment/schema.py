@@ -96,7 +96,8 @@ class Resources(Section):
     """What one pretraining job asks the machine or the scheduler for; never part of a run's identity."""
 
     threads: int = Field(default=1, ge=1, description="CPU threads")
-    workers: int = Field(default=1, ge=0, description="data loader processes")
+    processes: int = Field(default=1, ge=1, description="training processes, each with its part of every batch")
+    workers: int = Field(default=1, ge=0, description="data loader processes of each training process")
     memory_gb: int = Field(default=4, ge=1, description="main memory, gigabytes")
     hours: float = Field(default=1, gt=0, description="time limit")
 

@@ -1,6 +1,7 @@
 """What the Snakefile needs to know: the experiment's runs, where files lie, and the options that say so."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from kbench.errors import UserError, unknown
 from kbench.experiment.freeze import freeze
 from kbench.experiment.load import load, resolve, search
 from kbench.files import canonical_hash
+from kbench.slurm import preflight, site
+from kbench.slurm.request import Request, request
 
 SETTINGS = {"experiment", "smoke", "data", "results", "image"}
 """Keys of `snakemake --config`."""
@@ -31,6 +34,7 @@ class Workflow:
         self.world_settings = self._world_settings()
         self.data = config.get("data") or os.environ.get("KBENCH_DATA")
         self.image = str(config.get("image") or image.DEFAULT)
+        self.site = site.load()
         freeze(self.experiment, runs, trials, self.results)
 
     def path(self, *parts: str) -> str:
@@ -61,6 +65,15 @@ class Workflow:
         world = ["--world", f"'{self.world}'"] if self.world else []
         data = ["--data", f"'{self.data}'"] if self.data else []
         return " ".join(world + data)
+
+    def request(self, rule: str) -> Request:
+        """Return what the jobs of a rule ask a scheduler for."""
+        return request(rule, self.experiment.resources, self.site)
+
+    def before_submission(self, rules: Iterable[str]) -> None:
+        """Look at the cluster before the first job goes there; UserError if it would refuse the jobs of a rule."""
+        preflight.check(self.request(rule) for rule in sorted(set(rules)))
+        preflight.stop_leftovers([*self.runs, *self.trials])
 
     def _world_settings(self) -> WorldCorpus | None:
         corpus, evaluation = self.experiment.corpus, self.experiment.evaluation

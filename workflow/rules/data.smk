@@ -7,6 +7,9 @@ if experiment.world:
             experiment.path("logs", "world.log"),
         benchmark:
             experiment.path("benchmarks", "world.tsv")
+        threads: experiment.request("world").cpus
+        resources:
+            **experiment.request("world").resources(),
         params:
             folder=subpath(output[0], strip_suffix=".done"),
             seed=experiment.world_settings.seed,
@@ -28,6 +31,9 @@ rule corpus:
         experiment.path("logs", "corpus.log"),
     benchmark:
         experiment.path("benchmarks", "corpus.tsv")
+    threads: experiment.request("corpus").cpus
+    resources:
+        **experiment.request("corpus").resources(),
     params:
         locations=experiment.locations,
     shell:

@@ -10,9 +10,9 @@ rule features:
         experiment.path("logs", "features", "{run}.log"),
     benchmark:
         experiment.path("benchmarks", "features", "{run}.tsv")
-    threads: experiment.experiment.resources.threads
+    threads: experiment.request("features").cpus
     resources:
-        mem_mb=experiment.experiment.resources.memory_gb * 1000,
+        **experiment.request("features").resources(),
     params:
         folder=subpath(input.card, parent=True),
         locations=experiment.locations,
@@ -30,8 +30,9 @@ rule evaluate:
         experiment.path("logs", "evaluate", "{run}.log"),
     benchmark:
         experiment.path("benchmarks", "evaluate", "{run}.tsv")
+    threads: experiment.request("evaluate").cpus
     resources:
-        mem_mb=experiment.experiment.resources.memory_gb * 1000,
+        **experiment.request("evaluate").resources(),
     params:
         folder=subpath(input.features, parent=True),
     shell:

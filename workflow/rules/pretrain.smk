@@ -13,10 +13,9 @@ rule pretrain:
         experiment.path("benchmarks", "pretrain", "{part}", "{run}.tsv")
     wildcard_constraints:
         part="runs|search",
-    threads: experiment.experiment.resources.threads
+    threads: experiment.request("pretrain").cpus
     resources:
-        mem_mb=experiment.experiment.resources.memory_gb * 1000,
-        runtime=round(experiment.experiment.resources.hours * 60),
+        **experiment.request("pretrain").resources(),
     params:
         folder=subpath(output.card, parent=True),
         workers=experiment.experiment.resources.workers,
@@ -31,7 +30,9 @@ if experiment.trials:
     rule tune:
         input:
             ancient(experiment.path("experiment.json")),
-            expand(experiment.path("search", "{run}", "model.json"), run=experiment.trials),
+            expand(
+                experiment.path("search", "{run}", "model.json"), run=experiment.trials
+            ),
         output:
             experiment.path("tuning.json"),
             expand(experiment.path("runs", "{run}", "config.json"), run=experiment.runs),
@@ -39,6 +40,9 @@ if experiment.trials:
             experiment.path("logs", "tune.log"),
         benchmark:
             experiment.path("benchmarks", "tune.tsv")
+        threads: experiment.request("tune").cpus
+        resources:
+            **experiment.request("tune").resources(),
         params:
             folder=subpath(input[0], parent=True),
         shell:

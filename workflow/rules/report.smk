@@ -9,6 +9,9 @@ rule compare:
         experiment.path("logs", "compare.log"),
     benchmark:
         experiment.path("benchmarks", "compare.tsv")
+    threads: experiment.request("compare").cpus
+    resources:
+        **experiment.request("compare").resources(),
     params:
         folder=subpath(input[0], parent=True),
     shell:
@@ -26,6 +29,9 @@ rule report:
         experiment.path("logs", "report.log"),
     benchmark:
         experiment.path("benchmarks", "report.tsv")
+    threads: experiment.request("report").cpus
+    resources:
+        **experiment.request("report").resources(),
     params:
         folder=subpath(input[0], parent=True),
     shell:

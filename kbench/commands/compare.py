@@ -9,14 +9,14 @@ Example:
 """
 
 import argparse
-from pathlib import Path
 
+from kbench.commands import options
 from kbench.results import store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("results", type=Path, help="results folder of an experiment, results/EXPERIMENT")
+    options.add_results(parser)
     parser.add_argument(
         "--fail-on",
         choices=("lower", "higher"),
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the table beside the results and print mean and sd over seeds; 1 if asked to fail and a verdict does."""
-    loaded = store.load(arguments.results)
+    loaded = store.load(arguments.results, arguments.allow_mixed_images)
     from kbench.results import table
     from kbench.results.text import summary
 

@@ -1,6 +1,17 @@
 """Options that several commands share."""
 
 import argparse
+from pathlib import Path
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the results folder and what may be mixed in it."""
+    parser.add_argument("results", type=Path, help="results folder of an experiment, results/EXPERIMENT")
+    parser.add_argument(
+        "--allow-mixed-images",
+        action="store_true",
+        help="take results of different container images, which are then named under every table",
+    )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

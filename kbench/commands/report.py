@@ -7,19 +7,19 @@ Example:
 """
 
 import argparse
-from pathlib import Path
 
+from kbench.commands import options
 from kbench.results import store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("results", type=Path, help="results folder of an experiment, results/EXPERIMENT")
+    options.add_results(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write report/index.html, report.md and report.tex below the results, and say where the page is."""
-    loaded = store.load(arguments.results)
+    loaded = store.load(arguments.results, arguments.allow_mixed_images)
     from kbench.report import content, render
     from kbench.report.analysis import Analysis
     from kbench.results import table

@@ -1,9 +1,9 @@
 """Puts the report together: which sections there are and what each holds."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kbench import __version__
-from kbench.report import answer, dimension, plots, published, scores, spectrum, tables, tuning, weights
+from kbench.report import answer, dimension, footnotes, plots, published, scores, spectrum, tables, tuning, weights
 from kbench.report.analysis import Analysis
 from kbench.report.parts import Section, Table
 from kbench.results import jobs
@@ -80,6 +80,8 @@ def _warnings(analysis: Analysis) -> list[str]:
         found.append("Smoke run: tiny towers, a few steps and synthetic data. No number here means anything.")
     if store.missing:
         found.append(f"Partial: {len(store.missing)} of {store.expected} results are missing; they are listed below.")
+    if store.images_note:
+        found.append(store.images_note)
     if store.stale:
         found.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")
     return found
@@ -94,7 +96,7 @@ def _scores(analysis: Analysis, task: str, figures: bool) -> Section:
         if figures
         else []
     )
-    return Section(task, title, [], found, _score_tables(analysis, task))
+    return Section(task, title, [], found, footnotes.added(analysis, scores.score_tables(analysis, task)))
 
 
 def _gap(analysis: Analysis, figures: bool) -> Section:
@@ -111,13 +113,11 @@ def _gap(analysis: Analysis, figures: bool) -> Section:
             "on fresh pairs; the correlations are between logits and PMI over joint pairs."
         ],
         found,
-        [*_score_tables(analysis, "pmi_gap"), *filter(None, [spectrum.table(analysis)])],
+        [
+            *footnotes.added(analysis, scores.score_tables(analysis, "pmi_gap")),
+            *filter(None, [spectrum.table(analysis)]),
+        ],
     )
-
-
-def _score_tables(analysis: Analysis, task: str) -> list[Table]:
-    notes = tuning.notes(analysis)
-    return [replace(table, notes=table.notes + notes) for table in scores.score_tables(analysis, task)]
 
 
 def _pairs(analysis: Analysis, figures: bool) -> Section | None:
@@ -131,7 +131,9 @@ def _pairs(analysis: Analysis, figures: bool) -> Section | None:
         "Comparisons",
         [answer.pair_sentence(pair) for pair in analysis.comparisons(tasks[0])],
         [plots.differences(analysis, task) for task in tested if figures and task in shown],
-        [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task in shown],
+        footnotes.added(
+            analysis, [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task in shown]
+        ),
         [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task not in shown]
         + [
             tables.comparison_details(task, pairs)

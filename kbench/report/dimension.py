@@ -1,6 +1,6 @@
 """Scores against the embedding dimension: the figure's section, its table, and the answer's sentence."""
 
-from kbench.report import plots
+from kbench.report import footnotes, plots
 from kbench.report.analysis import Analysis
 from kbench.report.answer import listed, over
 from kbench.report.parts import Cell, Section, Table
@@ -22,7 +22,7 @@ def section(analysis: Analysis, figures: bool) -> Section | None:
             "has no such bound. What each similarity loses as d shrinks is seen here."
         ],
         [plots.dimension(analysis, task) for task in tasks if figures],
-        [_table(analysis, task) for task in tasks],
+        footnotes.added(analysis, [_table(analysis, task) for task in tasks]),
     )
 
 

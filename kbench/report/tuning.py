@@ -1,21 +1,9 @@
-"""How settings were chosen: the tables of the search, and the footnotes that say what a comparison rests on."""
+"""How settings were chosen: the chosen ones and the whole search."""
 
 from kbench.report.analysis import Analysis
 from kbench.report.parts import Cell, Section, Table
 from kbench.results.schema import Trial
 from kbench.results.text import number
-
-UNTUNED = "No settings were searched for: the variants share one untuned setting."
-RULES = {
-    "last": "last step",
-    "held-out": "lowest loss on a held-out split",
-    "test-column": "best on the reported test column, as in the released code: optimistic",
-}
-
-
-def notes(analysis: Analysis) -> list[str]:
-    """Return what a table of scores must say: how settings and checkpoints were chosen."""
-    return [_settings_note(analysis), *_checkpoint_note(analysis)]
 
 
 def section(analysis: Analysis) -> Section | None:
@@ -23,37 +11,24 @@ def section(analysis: Analysis) -> Section | None:
     tuning = analysis.store.tuning
     if not tuning:
         return None
-    grid = "; ".join(f"{name}: {', '.join(map(_shown, values))}" for name, values in tuning.grid.items())
+    settings = analysis.store.experiment.experiment.get("tuning") or {}
+    grid = "; ".join(f"{name} {', '.join(map(_shown, tried))}" for name, tried in settings.get("grid", {}).items())
     return Section(
         "tuning",
         "Settings",
-        [f"{tuning.rule} Grid: {grid}.", _budget(analysis)],
+        [f"Chosen by {tuning.rule}, the lowest, never by a reported set; grid: {grid}.", budget(analysis)],
         [],
         [_chosen(analysis)],
         [_search(analysis)],
     )
 
 
-def _settings_note(analysis: Analysis) -> str:
-    tuning = analysis.store.tuning
-    if not tuning:
-        return UNTUNED
-    untuned = [name for name in analysis.store.experiment.variants if name not in tuning.variants]
-    left = f" Not searched: {', '.join(untuned)}." if untuned else ""
-    return f"Settings were searched for on held-out data. {_budget(analysis)}{left}"
-
-
-def _budget(analysis: Analysis) -> str:
+def budget(analysis: Analysis) -> str:
+    """Return whether every variant had the same number of trials, in a sentence."""
     trials = sorted(analysis.store.tuning.trials)
     if len(trials) == 1:
         return f"The budget was the same, {trials[0]} settings a variant."
     return f"The budgets differ, {trials[0]} to {trials[-1]} settings a variant: the search is not fair."
-
-
-def _checkpoint_note(analysis: Analysis) -> list[str]:
-    """Return by which rule the scored checkpoints were chosen, one phrase a rule."""
-    seen = list(dict.fromkeys(result.selection for result in analysis.store.results))
-    return [f"Checkpoint scored: {' or '.join(RULES.get(rule, rule) for rule in seen)}."] if seen else []
 
 
 def _chosen(analysis: Analysis) -> Table:

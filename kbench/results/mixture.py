@@ -13,8 +13,12 @@ def document_path(folder: Path, run: str, dataset: str, task: str) -> Path:
     return folder / "runs" / run / "evaluation" / dataset / f"{task}.json"
 
 
-def refuse(folder: Path, name: str, results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> None:
+def refuse(
+    folder: Path, name: str, results: Sequence[TaskResult], cards: Mapping[str, ModelCard], mixed_images: bool = False
+) -> None:
     """Raise UserError if results clash or their provenance must not be averaged; the message says what to run.
+
+    mixed_images: let results of different container images pass; who shows them has to name the images.
 
     One over all results are container image and code version, over each dataset its data and split, over each run
     its configuration and checkpoint, and each (variant, objective, seed, dataset, task) has one run.
@@ -29,10 +33,15 @@ def refuse(folder: Path, name: str, results: Sequence[TaskResult], cards: Mappin
     for result in results:
         if result.experiment != name:
             raise UserError(f"{path(result)} belongs to experiment {result.experiment}, {folder} to {name}")
-    for what, group, value in _RESULT_RULES:
-        _one_value(results, what, group, value, path, jobs.again(folder, "features"))
-    for what, group, value in _CARD_RULES:
-        _one_value(cards.values(), what, group, value, card_path, jobs.again(folder, "pretrain"))
+    if not mixed_images:
+        rule = ("the container image", _all, lambda result: result.provenance.image_digest)
+        _one_value(results, rule, path, jobs.again(folder, "features"), _OR_MIXED)
+        rule = ("the container image of training", _all, lambda card: card.image_digest)
+        _one_value(cards.values(), rule, card_path, jobs.again(folder, "pretrain"), _OR_MIXED)
+    for rule in _RESULT_RULES:
+        _one_value(results, rule, path, jobs.again(folder, "features"))
+    for rule in _CARD_RULES:
+        _one_value(cards.values(), rule, card_path, jobs.again(folder, "pretrain"))
     for result in results:
         card = cards.get(result.run)
         if card and card.checkpoint_sha256 != result.provenance.checkpoint_sha256:
@@ -43,7 +52,16 @@ def refuse(folder: Path, name: str, results: Sequence[TaskResult], cards: Mappin
             )
 
 
-def _one_value(documents: Iterable, what: str, group: Callable, value: Callable, path: Callable, remedy: str) -> None:
+def images(results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> dict[str, int]:
+    """Return each container image that took part and the number of runs that it trained or evaluated."""
+    seen = {(result.provenance.image_digest, result.run) for result in results}
+    seen |= {(card.image_digest, run) for run, card in cards.items()}
+    digests = [_shown(digest) for digest, _ in seen]
+    return {digest: digests.count(digest) for digest in sorted(set(digests))}
+
+
+def _one_value(documents: Iterable, rule: "Rule", path: Callable, remedy: str, otherwise: str = "") -> None:
+    what, group, value = rule
     first = {}
     for document in documents:
         key = group(document)
@@ -52,7 +70,7 @@ def _one_value(documents: Iterable, what: str, group: Callable, value: Callable,
             raise UserError(
                 f"results must not be mixed: {what.format(key)} is {_shown(value(other))} in {path(other)} "
                 f"but {_shown(value(document))} in {path(document)}. Make them again as one ({remedy}), "
-                "or keep them as two experiments."
+                f"or keep them as two experiments{otherwise}."
             )
 
 
@@ -68,10 +86,13 @@ def _cell(result: TaskResult) -> str:
     return f"{result.variant}, {result.objective}, seed {result.seed}, {result.task} on {result.dataset}"
 
 
-# What the value is of, in which documents it must be one, and the value.
-_RESULT_RULES: tuple[tuple[str, Callable, Callable], ...] = (
+_OR_MIXED = "; --allow-mixed-images compares them all the same and names both images under the tables"
+
+Rule = tuple[str, Callable, Callable]
+"""What the value is of, in which documents it must be one, and the value."""
+
+_RESULT_RULES: tuple[Rule, ...] = (
     ("the run for {}", _cell, lambda result: result.run),
-    ("the container image", _all, lambda result: result.provenance.image_digest),
     ("the code version", _all, lambda result: result.provenance.code_version),
     ("the data of {}", lambda result: result.dataset, lambda result: result.provenance.dataset_sha256),
     (
@@ -82,7 +103,4 @@ _RESULT_RULES: tuple[tuple[str, Callable, Callable], ...] = (
     ("the checkpoint of {}", lambda result: result.run, lambda result: result.provenance.checkpoint_sha256),
     ("the configuration of {}", lambda result: result.run, lambda result: result.provenance.config_hash),
 )
-_CARD_RULES: tuple[tuple[str, Callable, Callable], ...] = (
-    ("the container image of training", _all, lambda card: card.image_digest),
-    ("the code version of training", _all, lambda card: card.code_version),
-)
+_CARD_RULES: tuple[Rule, ...] = (("the code version of training", _all, lambda card: card.code_version),)

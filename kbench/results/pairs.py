@@ -7,8 +7,9 @@ analysis of variance (e.g. Searle, Casella and McCulloch, Variance Components, 1
 degrees of freedom: Satterthwaite's approximation, which the model suggests, rejected up to 9 % instead of 5 %
 of true null hypotheses in simulations with two and three seeds; with S - 1 the test is never more liberal
 than the paired t-test over seeds, and covers the choice of test images besides. The price is that two seeds
-can show next to nothing. With one seed there is only the choice of test images (McNemar's test), and a report
-must say so.
+can show next to nothing. With one seed there is only the choice of test images (McNemar's test where each is a
+success or a failure), and a report must say so. In retrieval the captions of one image are one sample; in the PMI
+gap, where variants are scored on the same pairs, samples are pairs or batches of them.
 """
 
 from collections.abc import Sequence
@@ -170,10 +171,11 @@ def _image_variances(difference: np.ndarray) -> tuple[float, float]:
 
 
 def _within_seed(value: float, variance: float, differences: Sequence[np.ndarray]) -> Estimate:
-    """Return the estimate at one seed: McNemar's exact test on one dataset, a t-test on several."""
+    """Return the estimate at one seed: McNemar's exact test on one dataset of successes, a t-test otherwise."""
     freedom = sum(difference.shape[1] - 1 for difference in differences)
     error = np.sqrt(variance)
-    p = _mcnemar(differences[0]) if len(differences) == 1 else _p_value(value, error, freedom)
+    successes = len(differences) == 1 and np.isin(differences[0], (-1, 0, 1)).all()
+    p = _mcnemar(differences[0]) if successes else _p_value(value, error, freedom)
     return Estimate(value, *_interval(value, error, freedom), p, 1, False, True)
 
 
@@ -183,7 +185,9 @@ def _mcnemar(difference: np.ndarray) -> float:
 
 
 def _p_value(value: float, error: float, freedom: int) -> float:
-    return 1.0 if value == 0 else float(2 * stats.t.sf(abs(value) / error, freedom))
+    if value == 0:
+        return 1.0
+    return float(2 * stats.t.sf(abs(value) / error, freedom)) if error else 0.0
 
 
 def _interval(value: float, error: float, freedom: int) -> tuple[float, float]:

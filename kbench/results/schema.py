@@ -125,8 +125,7 @@ class Search(Record):
 class Tuning(Record):
     """How each variant's settings were chosen: tuning.json. Without it the variants share one untuned setting."""
 
-    rule: str = Field(description="how the choice is made, a sentence")
-    grid: dict[str, list] = Field(description="setting -> the values that were tried")
+    rule: str = Field(description="what decides: 'held-out loss', the lowest is chosen")
     variants: dict[str, Search] = Field(description="label of a variant -> its search")
 
     @property

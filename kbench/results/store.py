@@ -45,6 +45,15 @@ class Store:
         """Number of results that the experiment asks for."""
         return len(self.results) + len(self.missing)
 
+    @property
+    def images_note(self) -> str | None:
+        """What has to be said of results that were made in several container images, naming all; None if in one."""
+        seen = mixture.images(self.results, self.cards)
+        if len(seen) < 2:
+            return None
+        named = ", ".join(f"{image} ({runs} run{'s' if runs > 1 else ''})" for image, runs in seen.items())
+        return f"Results of different container images are mixed: {named}."
+
     def arrays(self, result: TaskResult) -> Path | None:
         """Return the path of a result's arrays (TASK.npz), or None if it has none."""
         path = document_path(self.folder, result.run, result.dataset, result.task).with_suffix(".npz")
@@ -60,8 +69,8 @@ class Store:
         return metrics.read(self.folder / "runs" / run / "metrics.jsonl")
 
 
-def load(folder: Path) -> Store:
-    """Read and check all results in results/EXPERIMENT.
+def load(folder: Path, mixed_images: bool = False) -> Store:
+    """Read and check all results in results/EXPERIMENT; with `mixed_images` they may be of several container images.
 
     Raises UserError if the folder is not an experiment's, a file is unreadable or two results must not mix.
     """
@@ -73,7 +82,7 @@ def load(folder: Path) -> Store:
     experiment = read_record(folder / "experiment.json", ExperimentRecord)
     results = tuple(_results(folder, experiment))
     cards = _cards(folder, experiment.runs)
-    mixture.refuse(folder, experiment.name, results, cards)
+    mixture.refuse(folder, experiment.name, results, cards, mixed_images)
     return Store(
         folder=folder,
         experiment=experiment,

@@ -118,17 +118,17 @@ def write_task(folder, run, variant, seed, dataset, task, ability, difficulty, d
         metrics, arrays = classification(ability, difficulty, draws if task == "zeroshot" else 0, generator)
         np.savez(path / f"{task}.npz", **arrays)
     elif task == "retrieval":
-        values = generator.uniform(0.2, 0.9, size=len(RECALLS))
-        metrics = [
-            Metric(name=name, value=value, main=name.startswith("image") and name.endswith("@5"))
-            for name, value in zip(RECALLS, np.sort(values), strict=True)
-        ]
+        metrics, arrays = retrieval(ability, difficulty, draws, generator)
+        np.savez(path / f"{task}.npz", **arrays)
     else:
         pmi = generator.normal(2, 1, size=len(difficulty))
         values = np.sort(generator.gamma(0.5, size=(2, 64)))[:, ::-1]
         spectra = {"singular_values": values[0], "pmi_singular_values": values[1]}
-        np.savez(path / f"{task}.npz", pmi=pmi, logits=pmi + 7 + generator.normal(size=len(pmi)) / 4, **spectra)
         excess = 0.5 / (1 + np.exp(ability)) + 0.01 * generator.normal()
+        losses = excess + 0.1 * difficulty + 0.1 * generator.normal(size=(draws, len(difficulty)))
+        losses += excess - losses.mean()
+        spectra["excess_losses"] = losses
+        np.savez(path / f"{task}.npz", pmi=pmi, logits=pmi + 7 + generator.normal(size=len(pmi)) / 4, **spectra)
         metrics = [
             Metric(name="excess_loss", value=excess, unit="nats", higher_is_better=False, main=True),
             Metric(name="pearson", value=0.9 + 0.01 * generator.normal(), unit="correlation"),
@@ -180,6 +180,30 @@ def classification(ability, difficulty, draws, generator) -> tuple[list[Metric],
     ]
     arrays = {"target": target, "prediction": predictions[0]}
     return metrics, arrays | ({"predictions": predictions} if draws else {})
+
+
+def retrieval(ability, difficulty, draws, generator) -> tuple[list[Metric], dict]:
+    """Return metrics and arrays of a retrieval in which every third image has a second caption."""
+    images = np.arange(len(difficulty))
+    owners = np.sort(np.concatenate([images, images[::3]]))
+
+    def ranks(hardness):
+        noise = generator.logistic(size=len(hardness)) + 0.1 * generator.normal(size=(draws, len(hardness)))
+        return np.maximum(0, np.exp(1.5 + hardness - ability + noise) - 1).astype(int)
+
+    of_captions, of_images = ranks(difficulty), ranks(difficulty[owners])
+    metrics = [
+        metric(
+            name, ((of_images if name.startswith("image") else of_captions) < int(name.split("@")[1])).mean(1), draws
+        )
+        for name in RECALLS
+    ]
+    metrics = [entry.model_copy(update={"main": entry.name == "image_retrieval_recall@5"}) for entry in metrics]
+    return metrics, {
+        "image_to_text_ranks": of_captions,
+        "text_to_image_ranks": of_images,
+        "caption_images": owners,
+    }
 
 
 def metric(name, per_draw, draws, main=False) -> Metric:

@@ -1,5 +1,7 @@
 """The statistics against closed forms, scipy and simulation."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -149,10 +151,51 @@ def test_scores_of_images_average_to_the_metric(tmp_path):
     for result in loaded.results:
         for metric in result.metrics:
             scores = samples.per_image(loaded, result, metric.name)
-            if result.task in ("zeroshot", "linear_probe"):
-                assert scores.shape == (37,) and scores.mean() == pytest.approx(metric.value)
-            else:
+            if metric.unit == "correlation":
                 assert scores is None
+            else:
+                assert scores.shape == (37,) and scores.mean() == pytest.approx(metric.value)
+
+
+def test_captions_of_one_image_are_one_sample(tmp_path):
+    """Five copies of every caption know no more than one: the interval must not shrink."""
+
+    def compared(copies):
+        folder = write_experiment(tmp_path / str(copies), {"cosine": 1.0, "filip": 0.8}, datasets=("world-retrieval",))
+        for path in folder.glob("runs/*/evaluation/world-retrieval/retrieval.npz"):
+            arrays = dict(np.load(path))
+            first = np.unique(arrays["caption_images"], return_index=True)[1]
+            ranks = np.repeat(arrays["text_to_image_ranks"][:, first], copies, axis=1)
+            owners = np.repeat(arrays["caption_images"][first], copies)
+            np.savez(path, **arrays | {"text_to_image_ranks": ranks, "caption_images": owners})
+            document = json.loads(path.with_suffix(".json").read_text())
+            for metric in document["metrics"]:
+                if metric["name"].startswith("image"):
+                    metric["value"] = float((ranks < int(metric["name"].split("@")[1])).mean())
+            path.with_suffix(".json").write_text(json.dumps(document))
+        _, scores, pairs, _ = load(folder)
+        return pairs.on_average(scores.columns("retrieval"))[0].estimate
+
+    one, five = compared(1), compared(5)
+    assert one.covers_sampling and five.covers_sampling
+    assert (five.value, five.low, five.high, five.p) == pytest.approx((one.value, one.low, one.high, one.p))
+
+
+def test_retrieval_arrays_that_do_not_fit(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-retrieval",))
+    loaded, *_ = load(folder)
+    path = loaded.arrays(loaded.results[0])
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays | {"caption_images": arrays["caption_images"][:-1]})
+    with pytest.raises(UserError, match="do not fit each other"):
+        samples.per_image(loaded, loaded.results[0], "image_retrieval_recall@5")
+
+
+def test_a_difference_that_is_no_success_is_not_tested_by_its_sign():
+    """Many small losses and a few large gains: the mean does not differ, though most signs agree."""
+    difference = np.where(np.arange(200) % 4 == 0, 3.0, -1.0)[None]
+    found = estimate([difference])
+    assert found.value == 0 and found.p == 1 and not found.covers_training
 
 
 def test_predictions_of_another_result_are_refused(tmp_path):
@@ -200,6 +243,8 @@ def test_variance_that_is_unknown_is_none(tmp_path):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, seeds=(0,))
     loaded, scores, pairs, groups = load(folder)
     variance = Variance(loaded, scores, pairs, groups)
+    for path in folder.glob("runs/*/evaluation/world-pairs/pmi_gap.npz"):
+        path.unlink()
     probe = variance.split("cosine", scores.columns("linear_probe")[0])
     assert probe.training is None and probe.draw is None and probe.sampling > 0
     gap = variance.split("cosine", scores.columns("pmi_gap")[0])

@@ -131,3 +131,40 @@ def test_folders_that_are_no_experiment(tmp_path):
         store.load(tmp_path / "absent")
     with pytest.raises(UserError, match=r"experiment\.json"):
         store.load(tmp_path)
+
+
+def test_mixed_images_are_compared_only_when_asked_for_and_then_named(folder):
+    from kbench.report import content
+    from kbench.report.analysis import Analysis
+
+    change(result_path(folder, OTHER), image_digest="sha256:feed")
+    change(folder / "runs" / OTHER / "model.json", image_digest="sha256:feed")
+    with pytest.raises(UserError, match="--allow-mixed-images"):
+        store.load(folder)
+    loaded = store.load(folder, mixed_images=True)
+    both = ("none (run on the host)", "sha256:feed (1 run)")
+    frame = table.frame(loaded)
+    report = content.build(Analysis(loaded, frame), figures=False)
+    assert all(image in summary(loaded, frame) for image in both)
+    assert any(all(image in warning for image in both) for warning in report.warnings)
+    shown = [t for s in report.sections for t in s.tables if t.id.startswith(("scores-", "pairs-"))]
+    assert shown and all(all(image in t.notes[-1] for image in both) for t in shown)
+
+
+def test_one_image_needs_no_footnote(folder):
+    assert store.load(folder, mixed_images=True).images_note is None
+
+
+@pytest.mark.parametrize("key", ["code_version", "dataset_sha256"])
+def test_nothing_else_is_mixed_when_images_may_be(folder, key):
+    change(result_path(folder, OTHER), **{key: "feed"})
+    with pytest.raises(UserError, match="must not be mixed"):
+        store.load(folder, mixed_images=True)
+
+
+def test_mixed_images_on_the_command_line(folder, kbench, refused):
+    change(result_path(folder, OTHER), image_digest="sha256:feed")
+    for command in ("compare", "report"):
+        refused(kbench(command, folder), "sha256:feed", "none (run on the host)")
+        allowed = kbench(command, folder, "--allow-mixed-images")
+        assert allowed.returncode == 0 and "sha256:feed" in allowed.stdout

@@ -1,0 +1,35 @@
+"""What every table of scores and comparisons must say below it: what its numbers rest on."""
+
+from dataclasses import replace
+
+from kbench.report.analysis import Analysis
+from kbench.report.parts import Table
+from kbench.report.tuning import budget
+
+UNTUNED = "No settings were searched for: the variants share one untuned setting."
+RULES = {
+    "last": "the last one",
+    "held-out": "that of the lowest loss on held-out pairs",
+    "test-column": "the best on the reported test column, as in the released code: optimistic",
+}
+
+
+def added(analysis: Analysis, tables: list[Table]) -> list[Table]:
+    """Return the tables with a note on how settings and checkpoints were chosen, and which images are mixed."""
+    parts = [_settings(analysis), *_checkpoints(analysis), *filter(None, [analysis.store.images_note])]
+    return [replace(table, notes=[*table.notes, " ".join(parts)]) for table in tables]
+
+
+def _settings(analysis: Analysis) -> str:
+    tuning = analysis.store.tuning
+    if not tuning:
+        return UNTUNED
+    untuned = [name for name in analysis.store.experiment.variants if name not in tuning.variants]
+    left = f" Not searched: {', '.join(untuned)}." if untuned else ""
+    return f"Settings were searched for on held-out data. {budget(analysis)}{left}"
+
+
+def _checkpoints(analysis: Analysis) -> list[str]:
+    """Return by which rule the scored checkpoints were chosen, one phrase a rule."""
+    seen = list(dict.fromkeys(result.selection for result in analysis.store.results))
+    return [f"Checkpoint scored: {' or '.join(RULES.get(rule, rule) for rule in seen)}."] if seen else []

@@ -10,6 +10,7 @@ export KBENCH_HOST_RESULTS=${KBENCH_HOST_RESULTS:-$PWD/results}
 export PATH="$PWD/.venv/bin:$PATH:/usr/sbin"
 
 cleanup() {
+  [ -z "${base:-}" ] || wait "$base" || true
   [ -z "${engine:-}" ] || { kill "$engine" && wait "$engine" || true; }
   rm -rf "$work" || true
 }
@@ -41,8 +42,9 @@ install_packages() {
 # An engine of its own, without a network: the build needs none. It ends with this script, however that ends.
 start_engine() {
   export DOCKER_HOST=unix://$work/docker.sock
-  setpriv --pdeathsig TERM dockerd --iptables=false --ip6tables=false --bridge=none --ip-forward=false --data-root "$work/docker" \
-    --exec-root "$work/exec" --pidfile "$work/docker.pid" --host "$DOCKER_HOST" >"$work/dockerd.log" 2>&1 &
+  setpriv --pdeathsig TERM dockerd --iptables=false --ip6tables=false --bridge=none --ip-forward=false \
+    --data-root "$work/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" --host "$DOCKER_HOST" \
+    >"$work/dockerd.log" 2>&1 &
   engine=$!
   for _ in $(seq 60); do
     docker version >/dev/null 2>&1 && return
@@ -52,8 +54,9 @@ start_engine() {
 }
 
 make_base() {
+  step "base image"
   debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip bookworm "$work/base" \
-    >"$work/debootstrap.log" 2>&1 || skip "debootstrap fails: $(tail -n 1 "$work/debootstrap.log")"
+    >"$work/debootstrap.log" 2>&1
   tar -C "$work/base" --exclude='./dev/*' --exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*' -c . |
     docker import - kbench-base:bookworm
 }
@@ -67,8 +70,11 @@ apptainer_found || install_apptainer || true
 apptainer_found || skip "no Apptainer here, and no APPTAINER_INSTALLER that installs one"
 start_engine
 
-step "base image"
-make_base
+make_base &
+base=$!
+step "wheels"
+kbench container wheels
+wait "$base" || skip "no base image: $(tail -n 1 "$work/debootstrap.log")"
 
 step "image and SIF"
 kbench container build --base kbench-base:bookworm | grep --line-buffered -E '^(Step|wrote)|INFO'

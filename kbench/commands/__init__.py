@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "compare": "gather every result of an experiment into one tidy table",
     "report": "render the comparison as HTML, Markdown and LaTeX",
     "container build": "build the image that jobs run in, and its SIF",
+    "container wheels": "gather the packages of the image, for a build on a machine without an index",
     "container verify": "check an image: run kbench doctor inside it",
     "run": "run one kbench command in a container",
     "doctor": "what kbench sees of this machine: versions, GPU, folders, free disk, datasets",

@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from kbench.commands.container_wheels import add_source
 from kbench.container import image
-from kbench.container.wheelhouse import CHOICES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="IMAGE", help="base image (default: the Dockerfile's, pinned by digest)")
     parser.add_argument("--sif", type=Path, help=f"SIF to write (default: {image.DEFAULT} if Apptainer is present)")
     parser.add_argument("--engine", choices=("docker", "apptainer"), default="docker", help="what builds the image")
-    parser.add_argument("--wheels", choices=tuple(CHOICES), help="build of torch (default: the host's, or CUDA's)")
-    parser.add_argument("--index", metavar="URL", help="further package index for pip, for builds of torch")
+    add_source(parser)
 
 
 def end_tidily() -> None:
@@ -43,12 +42,13 @@ def run(arguments: argparse.Namespace) -> None:
     end_tidily()
     if arguments.sif or arguments.engine == "apptainer":
         apptainer.required()
-    if arguments.engine == "docker":
-        engine.require()
     started = time.monotonic()
     checkout = Checkout(Path.cwd())
+    base = arguments.base or checkout.base()
+    if arguments.engine == "docker":
+        engine.require(base)
     choice = arguments.wheels or wheelhouse.default(arguments.target)
-    given = context.prepare(checkout, choice, arguments.base, arguments.index)
+    given = context.prepare(checkout, choice, base, arguments.index)
     sif = arguments.sif or image.DEFAULT
     record = build(checkout, given, arguments.target, arguments.engine, sif, started)
     print(f"wrote {record}")

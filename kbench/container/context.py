@@ -1,6 +1,8 @@
 """What a build is given: the wheels, the Dockerfile, and the facts that become the image's labels."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +33,29 @@ class Context:
         }
 
 
-def prepare(checkout: Checkout, choice: str, base: str | None, index: str | None = None) -> Context:
-    """Return the context for `choice` ('cpu' or 'cuda' wheels), below the checkout's build folder.
+def gather(checkout: Checkout, choice: str, index: str | None = None) -> tuple[Path, dict[str, str]]:
+    """Return a folder below the checkout with the wheels of all dependencies, and {wheel file: SHA-256}.
 
-    UserError if a package cannot be had or the folder cannot be written.
+    `choice` is 'cpu' or 'cuda', the build of torch. UserError if a package cannot be had or the folder not be written.
     """
-    folder = checkout.root / "build" / f"container-{choice}"
-    base = base or checkout.base()
-    try:
-        wheels = wheelhouse.resolve(checkout, choice, folder / "dependencies", index)
-        package = wheelhouse.build_package(checkout, folder / "dependencies", folder / "package")
+    folder = checkout.root / "build" / f"container-{choice}" / "dependencies"
+    with _writing(folder):
+        return folder, wheelhouse.resolve(checkout, choice, folder, index)
+
+
+def prepare(checkout: Checkout, choice: str, base: str, index: str | None = None) -> Context:
+    """Return the context for a build of torch, 'cpu' or 'cuda'; UserError as gather()."""
+    dependencies, wheels = gather(checkout, choice, index)
+    folder = dependencies.parent
+    with _writing(folder):
+        package = wheelhouse.build_package(checkout, dependencies, folder / "package")
         shutil.copy(checkout.dockerfile, folder / "Dockerfile")
+    return Context(folder, base, checkout.revision(), wheels | package)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
-    return Context(folder, base, checkout.revision(), wheels | package)

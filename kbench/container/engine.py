@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import docker
 import urllib3
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 
 from kbench.container.context import Context
 from kbench.errors import UserError
@@ -37,10 +37,24 @@ def session() -> Iterator[docker.DockerClient]:
         client.close()
 
 
-def require() -> None:
-    """Raise UserError if no engine answers, before any work is done."""
-    with session():
-        pass
+def require(base: str) -> None:
+    """Raise UserError if no engine answers, or it has no image `base` and cannot pull it, before any work is done."""
+    with session() as client:
+        try:
+            client.images.get(base)
+        except ImageNotFound:
+            print(f"pulling {base}", flush=True)
+            _pull(client, base)
+
+
+def _pull(client: docker.DockerClient, image: str) -> None:
+    try:
+        client.images.pull(image)
+    except APIError as error:
+        raise UserError(
+            f"the base image {image} is not here and cannot be pulled: {error.explanation}. Load one here "
+            "(docker load, docker import) and name it with --base IMAGE"
+        ) from error
 
 
 def build(client: docker.DockerClient, context: Context, target: str, tag: str) -> str:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Answers _ping and version; to `build` it streams the given events and closes the connection, ended or not."""
+    """Answers _ping and version; to `build` it streams the given events and closes the connection, ended or not.
+
+    It holds no image and cannot pull one.
+    """
 
     daemon_threads = True
 
@@ -22,13 +25,21 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        body = b"OK" if self.path.endswith("_ping") else json.dumps({"ApiVersion": "1.41"}).encode()
-        self.send_response(200)
+        if self.path.endswith("/json"):
+            self.answer(404, {"message": "No such image"})
+        else:
+            self.answer(200, {"ApiVersion": "1.41"})
+
+    def answer(self, status: int, document: dict):
+        body = json.dumps(document).encode()
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def do_POST(self):
+        if "/images/create" in self.path:
+            return self.answer(500, {"message": "lookup: no such host"})
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")

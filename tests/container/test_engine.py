@@ -13,19 +13,26 @@ STEP = {"stream": "Step 1/9 : FROM base\n"}
 
 
 @pytest.fixture
-def build(tmp_path, monkeypatch):
+def answering(tmp_path, monkeypatch):
+    """A function that starts an engine on the socket that DOCKER_HOST names; it ends with the test."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
+    started = []
+    yield lambda events=(), complete=True: started.append(Engine(tmp_path / "socket", list(events), complete))
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def build(tmp_path, answering):
     """Build against an engine that streams `events`; returns the image's id."""
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "Dockerfile").write_text("FROM scratch\n")
 
     def run(events, complete=True):
-        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
-        server = Engine(tmp_path / "socket", events, complete)
-        try:
-            with engine.session() as client:
-                return engine.build(client, Context(tmp_path / "context", "base", "r", {}), "cpu", "kbench:test")
-        finally:
-            server.shutdown()
+        answering(events, complete)
+        with engine.session() as client:
+            return engine.build(client, Context(tmp_path / "context", "base", "r", {}), "cpu", "kbench:test")
 
     return run
 
@@ -33,7 +40,18 @@ def build(tmp_path, monkeypatch):
 def test_no_engine_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
     with pytest.raises(UserError, match=r"no Docker engine answers.*dockerd.*DOCKER_HOST.*--engine apptainer"):
-        engine.require()
+        engine.require("base")
+
+
+def test_a_base_that_is_not_here_and_cannot_be_pulled_is_named(answering):
+    answering()
+    with pytest.raises(UserError, match=r"base image no/such:1 is not here.*no such host.*--base IMAGE"):
+        engine.require("no/such:1")
+
+
+def test_the_command_asks_for_the_base_before_it_makes_wheels(answering, kbench, refused):
+    answering()
+    refused(kbench("container", "build", "--base", "no/such:1"), "base image no/such:1", "--base")
 
 
 def test_the_log_is_printed_and_the_engines_error_passed_on(build, capsys):

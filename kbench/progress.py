@@ -9,7 +9,7 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 
 
-def bar(description: str, total: int | None, initial: int = 0, unit: str = "step") -> tqdm:
+def bar(description: str, total: int | None, initial: int = 0, unit: str = "step", shown: bool = True) -> tqdm:
     """Return a bar to update by hand. In a log file it prints a line every half minute at most."""
     terminal = sys.stderr.isatty()
     return tqdm(
@@ -21,6 +21,7 @@ def bar(description: str, total: int | None, initial: int = 0, unit: str = "step
         maxinterval=10 if terminal else 30,
         dynamic_ncols=terminal,
         ascii=not terminal,
+        disable=not shown,
     )
 
 

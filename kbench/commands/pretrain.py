@@ -1,8 +1,11 @@
 """Train one run from its frozen configuration into its folder, going on from its last checkpoint.
 
 A finished run (model.json is there and matches) is left alone. SIGTERM, SIGINT and SIGUSR1 write a checkpoint first.
+Started by torchrun or srun as several processes, each takes its part of every batch.
 
-Example: kbench pretrain --run results/demo/runs/RUN --manifest results/demo/corpus.json --world results/demo/world
+Examples:
+  kbench pretrain --run results/demo/runs/RUN --manifest results/demo/corpus.json --world results/demo/world
+  torchrun --nproc-per-node 4 --no-python kbench pretrain --run RUN --manifest corpus.json
 """
 
 import argparse
@@ -23,10 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; returns 1 if interrupted."""
+    """Train; returns 1 if interrupted or if another process of the run is lost."""
     from kbench.corpus import manifest
     from kbench.errors import UserError
     from kbench.evaluate.run import TrainedRun
+    from kbench.pretrain import distributed
     from kbench.pretrain.interrupt import Interrupted
     from kbench.pretrain.loop import pretrain
 
@@ -36,17 +40,19 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.run / "model.json").exists() and trained.weights:
         print(f"{trained.config.run}: finished already")
         return 0
+    chosen = device(arguments)
     try:
-        card = pretrain(
-            trained.config,
-            arguments.run,
-            manifest.read(arguments.manifest),
-            locations.from_arguments(arguments),
-            device(arguments),
-            arguments.workers,
-        )
-    except Interrupted as interrupted:
-        print(f"kbench: {interrupted}", file=sys.stderr)
+        with distributed.session(chosen) as processes:
+            pretrain(
+                trained.config,
+                arguments.run,
+                manifest.read(arguments.manifest),
+                locations.from_arguments(arguments),
+                chosen,
+                arguments.workers,
+                processes,
+            )
+    except (Interrupted, distributed.ProcessLost) as ended:
+        print(f"kbench: {ended}", file=sys.stderr)
         return 1
-    print(f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f}, {card.samples_per_second:.0f} samples/s")
     return 0

@@ -35,6 +35,15 @@ class Training(Section):
     eps: float = Field(default=1e-8, gt=0, description="AdamW's epsilon")
     weight_decay: float = Field(default=0.5, ge=0, description="AdamW's decoupled decay, on matrices only")
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="autocast type")
+    micro_batch_size: int | None = Field(
+        default=None, gt=0, description="pairs of a process that are in memory at once, same gradient; null: all"
+    )
+    clip_norm: float | None = Field(default=None, gt=0, description="largest gradient norm; null: not clipped")
+    max_skipped_steps: int = Field(
+        default=10, ge=0, description="steps in a row skipped for a loss or gradient not finite; one more stops the run"
+    )
+    activation_checkpointing: bool = Field(default=False, description="recompute blocks in backward: less memory")
+    compile: bool = Field(default=False, description="compile the towers' blocks with torch.compile")
     crop: Crop | None = Field(default=None, description="random resized crop; null: resize and centre crop")
     selection: Literal["last", "held-out"] = Field(
         default="last", description="which epoch's weights are kept: the last, or those of the lowest held-out loss"

@@ -1,6 +1,7 @@
 """The training loop of one run."""
 
 import resource
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ from kbench import files, provenance
 from kbench.corpus import stream
 from kbench.corpus.crop import Cropper
 from kbench.corpus.manifest import Manifest
+from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
 from kbench.locations import Locations
 from kbench.pretrain import checkpoint, metrics, optimizer
+from kbench.pretrain.batch import BatchLoss
+from kbench.pretrain.distributed import Processes
 from kbench.pretrain.interrupt import Interrupted, StopRequest, stop_requests
 from kbench.pretrain.metrics import MetricsLog
 from kbench.pretrain.model import ContrastiveModel, save
@@ -52,12 +56,13 @@ class Trainer:
     state: a resumed run repeats what an uninterrupted one does.
     """
 
-    def __init__(self, config: RunConfig, manifest: Manifest, device: str) -> None:
+    def __init__(self, config: RunConfig, manifest: Manifest, device: str, processes: Processes) -> None:
         torch.manual_seed(derive("initial weights", config.seed))
-        self.config, self.device = config, device
+        self.config, self.device, self.processes = config, device, processes
         self.steps = max(1, round(config.training.epochs * manifest.pairs / config.training.batch_size))
         self.identity = {"configuration": config.hash, "corpus": manifest.sha256}
         self.model = ContrastiveModel(config).to(device).train()
+        self.loss = processes.parallel(BatchLoss(self.model, processes, config.training.micro_batch_size))
         self.optimizer = optimizer.create(self.model, config.training)
         self.scaler = torch.amp.GradScaler(device, enabled=config.training.precision == "fp16")
         self.progress = Progress()
@@ -80,15 +85,20 @@ class Trainer:
         self.progress = Progress(**state["progress"])
 
     def step(self, images: torch.Tensor, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Take one optimiser step on a batch; returns loss and gradient norm as scalars on the device."""
+        """Take one optimiser step on this process's part of a batch.
+
+        Returns loss and gradient norm, of the whole batch, as scalars on the device.
+        """
         rate = optimizer.learning_rate(self.config.training, self.progress.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         precision = AUTOCAST[self.config.training.precision]
+        # Of what the towers draw themselves, such as dropout, each process has its own.
+        torch.manual_seed(derive("towers", self.config.seed, self.progress.step, self.processes.rank))
         seed = derive("random features", self.config.seed, self.progress.step)
         generator = torch.Generator().manual_seed(seed)
         with torch.autocast(self.device, precision, enabled=precision != torch.float32):
-            loss = self.model(images.to(self.device), tokens.to(self.device), generator)
+            loss = self.loss(images.to(self.device), tokens.to(self.device), generator)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -103,18 +113,27 @@ class Trainer:
 
 
 def pretrain(
-    config: RunConfig, run: Path, manifest: Manifest, locations: Locations, device: str, workers: int
-) -> ModelCard:
-    """Train a run into its folder, going on from its last checkpoint, and return its card.
+    config: RunConfig,
+    run: Path,
+    manifest: Manifest,
+    locations: Locations,
+    device: str,
+    workers: int,
+    processes: Processes | None = None,
+) -> None:
+    """Train a run into its folder, going on from its last checkpoint.
 
-    Writes metrics.jsonl, checkpoints/ and at the end model.safetensors and, last of all, model.json.
-    Raises Interrupted after SIGTERM, SIGINT or SIGUSR1, with a checkpoint written.
+    Writes metrics.jsonl, checkpoints/ and at the end model.safetensors and, last of all, model.json; of several
+    processes the first one does. Raises Interrupted after SIGTERM, SIGINT or SIGUSR1, with a checkpoint written.
     """
-    training = config.training
-    trainer = Trainer(config, manifest, device)
+    training, processes = config.training, processes or Processes()
+    trainer = Trainer(config, manifest, device, processes)
     state = checkpoint.latest(run, trainer.identity)
     if state is not None:
         trainer.load_state(state)
+    if processes.most(trainer.progress.step) != -processes.most(-trainer.progress.step):
+        raise UserError(f"not all processes see the same checkpoint in {run}: it must lie on a shared file system")
+    if state is not None and processes.writes:
         print(f"{config.run}: going on from step {trainer.progress.step} of {trainer.steps}")
     batches = stream.PairStream(
         config.corpus,
@@ -122,25 +141,29 @@ def pretrain(
         manifest,
         tokenizer.create(config.towers),
         Cropper(config.towers.image_size, training.crop),
-        batch_size=training.batch_size,
+        batch_size=processes.share(training.batch_size),
         seed=config.seed,
+        rank=processes.rank,
+        world_size=processes.size,
         skip=trainer.progress.step,
     )
     selection = Selection(config, run, manifest, locations)
-    log = MetricsLog(run / "metrics.jsonl", trainer.progress.step)
+    log = MetricsLog(run / "metrics.jsonl", trainer.progress.step) if processes.writes else None
     with stop_requests() as request:
         _train(trainer, stream.load(batches, workers), run, log, selection, request)
-    selection.restore(trainer.model)
-    return _finish(trainer, run)
+    peak_memory = processes.most(_peak_memory(device))
+    if processes.writes:
+        selection.restore(trainer.model)
+        _finish(trainer, run, peak_memory)
 
 
 def _train(
-    trainer: Trainer, loader: Any, run: Path, log: MetricsLog, selection: Selection, request: StopRequest
+    trainer: Trainer, loader: Any, run: Path, log: MetricsLog | None, selection: Selection, request: StopRequest
 ) -> None:
-    """Take the remaining steps, logging and checkpointing on the way."""
-    progress, batches = trainer.progress, iter(loader)
+    """Take the remaining steps; the process that has a log writes it and checkpoints on the way."""
+    progress, processes, batches = trainer.progress, trainer.processes, iter(loader)
     clock, saved = Clock(progress), time.monotonic()
-    with bar(trainer.config.run, trainer.steps, progress.step) as shown:
+    with bar(trainer.config.run, trainer.steps, progress.step, shown=log is not None) as shown:
         while progress.step < trainer.steps:
             started = time.monotonic()
             images, tokens = next(batches)
@@ -152,19 +175,21 @@ def _train(
             scored = selection.due(progress.step, trainer.steps)
             if scored or progress.step % LOG_EVERY == 0 or progress.step == trainer.steps:
                 entry = _log_entry(trainer, measured, clock)
-                if scored:
+                if scored and log is not None:
                     found, progress.best_score = selection.consider(trainer.model, trainer.device, progress.best_score)
                     entry |= found
-                log.append(entry)
+                if log is not None:
+                    log.append(entry)
                 clock = Clock(progress)
                 shown.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
-            if request.signal or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            stop = processes.most(request.signal or 0)
+            if log is not None and (stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
                 checkpoint.save(run, progress.step, trainer.state())
                 saved = time.monotonic()
-            if request.signal:
-                raise Interrupted(
-                    f"{trainer.config.run}: {request.signal.name} at step {progress.step}; run again to go on"
-                )
+            if stop:
+                processes.wait()  # whoever starts the processes may end all of them once one has left
+                name = signal.Signals(stop).name
+                raise Interrupted(f"{trainer.config.run}: {name} at step {progress.step}; run again to go on")
 
 
 class Clock:
@@ -192,11 +217,14 @@ def _log_entry(trainer: Trainer, measured: dict[str, torch.Tensor], clock: Clock
         "learning_rate": trainer.optimizer.param_groups[0]["lr"],
         "logit_scale": float(trainer.model.similarity.logit_scale().detach()),
         "gradient_norm": float(measured["gradient_norm"]),
-        **clock.read(trainer.config.training.batch_size),
+        **{
+            name: trainer.processes.mean(value)
+            for name, value in clock.read(trainer.config.training.batch_size).items()
+        },
     }
 
 
-def _finish(trainer: Trainer, run: Path) -> ModelCard:
+def _finish(trainer: Trainer, run: Path, peak_memory: int) -> None:
     """Write the final weights and the card, whose presence says that the run is finished."""
     config, progress = trainer.config, trainer.progress
     last = metrics.read(run / "metrics.jsonl")[-1]
@@ -213,20 +241,21 @@ def _finish(trainer: Trainer, run: Path) -> ModelCard:
         image_digest=provenance.image_digest(),
         device=provenance.device_name(trainer.device),
         machine=provenance.machine(),
+        processes=trainer.processes.size,
         parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         steps=progress.step,
         samples=samples,
         seconds=progress.seconds,
         samples_per_second=samples / progress.seconds,
         data_wait_fraction=progress.data_seconds / progress.seconds,
-        peak_memory_bytes=_peak_memory(trainer.device),
+        peak_memory_bytes=peak_memory,
         final_loss=last["loss"],
         selection=config.training.selection,
         held_out_loss=_selected_loss(run, config.training.selection),
         logit_scale=last["logit_scale"],
     )
     files.write_json(run / "model.json", card.model_dump(mode="json"))
-    return card
+    print(f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f}, {card.samples_per_second:.0f} samples/s")
 
 
 def _selected_loss(run: Path, rule: str) -> float | None:

@@ -10,6 +10,8 @@ from torch import nn
 from kbench import files, objective, similarity
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
+from kbench.similarity.base import Representation
+from kbench.similarity.features import RandomFeatures
 from kbench.towers.model import Towers
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -31,19 +33,31 @@ class ContrastiveModel(nn.Module):
         """Turn uint8 images (B, 3, S, S) into float32 with ImageNet's mean and standard deviation removed."""
         return (images.float() - self.mean) / self.std
 
+    def draw(self, generator: torch.Generator) -> RandomFeatures | None:
+        """Return random features for the embedding dimension, or None where the similarity uses none."""
+        return self.similarity.draw(self.towers.embed_dim, generator, device=self.mean.device)
+
+    def represent_images(self, images: torch.Tensor, draw: RandomFeatures | None) -> Representation:
+        """Return what scores of images (B, 3, S, S) uint8 are computed from."""
+        sets = self.similarity.embed(self.towers.encode_image(self.normalise(images)), "image")
+        return self.similarity.represent(sets, "image", draw)
+
+    def represent_texts(self, tokens: torch.Tensor, draw: RandomFeatures | None) -> Representation:
+        """Return what scores of captions (B, T) are computed from."""
+        sets = self.similarity.embed(self.towers.encode_text(tokens), "text")
+        return self.similarity.represent(sets, "text", draw)
+
+    def compare(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return scaled scores (B, C) of every image with every caption."""
+        return self.similarity.logit_scale() * self.similarity.compare(images, texts)
+
     def logits(self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return scaled scores (B, B) of every image (B, 3, S, S) uint8 with every caption (B, T).
 
         Random features, where the similarity uses them, are drawn anew from the generator.
         """
-        image_sets = self.similarity.embed(self.towers.encode_image(self.normalise(images)), "image")
-        text_sets = self.similarity.embed(self.towers.encode_text(tokens), "text")
-        draw = self.similarity.draw(self.towers.embed_dim, generator, device=images.device)
-        scores = self.similarity.compare(
-            self.similarity.represent(image_sets, "image", draw),
-            self.similarity.represent(text_sets, "text", draw),
-        )
-        return self.similarity.logit_scale() * scores
+        draw = self.draw(generator)
+        return self.compare(self.represent_images(images, draw), self.represent_texts(tokens, draw))
 
     def forward(self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return the objective's loss on a batch, a scalar in nats."""

@@ -79,13 +79,14 @@ class ModelCard(Record):
     image_digest: str | None
     device: str
     machine: str
+    processes: int = Field(default=1, description="training processes, each with its part of every batch")
     parameters: int = Field(description="number of learned parameters")
     steps: int = Field(description="optimiser steps taken")
     samples: int = Field(description="image-text pairs seen")
     seconds: float = Field(description="wall time spent in training steps, over all resumptions")
     samples_per_second: float = Field(description="samples / seconds")
     data_wait_fraction: float = Field(description="share of the wall time spent waiting for data")
-    peak_memory_bytes: int = Field(description="peak memory of the process, or of the accelerator")
+    peak_memory_bytes: int = Field(description="peak memory of the largest process, or of its accelerator")
     final_loss: float = Field(description="mean loss over the last logged interval, nats")
     logit_scale: float = Field(description="learned logit scale at the end")
     selection: str = Field(default="last", description="rule by which the weights were chosen")

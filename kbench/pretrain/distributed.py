@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import torch
 from torch import distributed, nn
-from torch.distributed.nn.functional import all_gather
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kbench.errors import UserError
@@ -136,7 +136,7 @@ class Group(Processes):
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the rows of all processes."""
-        return torch.cat(all_gather(tensor))
+        return _Gather.apply(tensor, self.size)
 
     def mean(self, value: float) -> float:
         """Return the mean of the processes' values."""
@@ -162,6 +162,28 @@ class Group(Processes):
         tensor = torch.tensor(value, dtype=dtype)
         distributed.all_reduce(tensor, operation, group=self.control)
         return tensor.item()
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes; backward sums what all of them send back to a process's rows.
+
+    torch.distributed.nn.functional.all_gather is the same, but in torch 2.13 with gloo it puts gradients that are not
+    contiguous, such as those of transposed logits, in the wrong places.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, tensor: torch.Tensor, size: int) -> torch.Tensor:
+        ctx.shape = tensor.shape
+        gathered = tensor.new_empty(size * len(tensor), *tensor.shape[1:])
+        distributed.all_gather_single(gathered, tensor.contiguous())
+        return gathered
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, of_gathered: torch.Tensor) -> tuple[torch.Tensor, None]:
+        of_tensor = of_gathered.new_empty(ctx.shape)
+        distributed.reduce_scatter_single(of_tensor, of_gathered.contiguous())
+        return of_tensor, None
 
 
 class WholeBatchNorm(_BatchNorm):

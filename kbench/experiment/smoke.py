@@ -19,7 +19,7 @@ def shrink(experiment: Experiment) -> Experiment:
     """Return the smoke form: variants, datasets and tasks stay, everything that costs time shrinks."""
     epochs = STEPS * BATCH_SIZE / PAIRS
     training = experiment.training.model_copy(
-        update={"batch_size": BATCH_SIZE, "epochs": epochs, "warmup_epochs": epochs / 4}
+        update={"batch_size": BATCH_SIZE, "epochs": epochs, "warmup_epochs": epochs / 4, "micro_batch_size": None}
     )
     random_features = experiment.evaluation.random_features.model_copy(update={"number": 64})
     probe = experiment.evaluation.linear_probe.model_copy(update={"strides": (48,), "random_features": 32})
@@ -37,6 +37,8 @@ def shrink(experiment: Experiment) -> Experiment:
     tuning = experiment.tuning and experiment.tuning.model_copy(
         update={"trials": min(most, experiment.tuning.trials), "epochs": None}
     )
+    # The corpus is one shard, which processes cannot divide; and the tiny towers normalise over the batch.
+    resources = experiment.resources.model_copy(update={"processes": 1})
     return experiment.model_copy(
         update={
             "name": f"{experiment.name}-smoke",
@@ -46,5 +48,6 @@ def shrink(experiment: Experiment) -> Experiment:
             "training": training,
             "tuning": tuning,
             "evaluation": evaluation,
+            "resources": resources,
         }
     )

@@ -156,7 +156,7 @@ class Group(Processes):
             for name, child in part.named_children():
                 if isinstance(child, _BatchNorm):
                     setattr(part, name, WholeBatchNorm(child, self))
-        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(module, forward_sync_buffers=False)
 
     def _reduce(self, value: float, operation: distributed.ReduceOp, dtype: torch.dtype) -> float:
         tensor = torch.tensor(value, dtype=dtype)

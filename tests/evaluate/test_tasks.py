@@ -88,25 +88,35 @@ def test_retrieval_recalls_as_clip_benchmark_does(trained, number):
     kept = np.load(run.folder / "evaluation" / "world-retrieval" / "retrieval.npz")
     for direction in ("image", "text"):
         for k in (1, 5, 10):
-            ours = retrieval.recall(torch.from_numpy(kept[f"{direction}_rank"]), k)
+            ours = retrieval.recall(kept[{"image": "text_to_image_ranks", "text": "image_to_text_ranks"}[direction]], k)
             assert ours == pytest.approx(theirs[f"{direction}_retrieval_recall@{k}"], abs=1e-6)
 
 
 def test_ranks_against_a_full_sort(trained, monkeypatch):
     run = trained[1]
     features = store.Reader(run.features("world-retrieval"))
-    owners = torch.from_numpy(np.array(features.array("test/caption_images")))
-    scores = run.similarity.compare(
-        features.representation("test/images", 1), features.representation("test/captions", 1)
-    )
-    monkeypatch.setattr(retrieval, "CHUNK", 7)
-    ranks = retrieval._ranks(run, features, owners, 1)
-    for caption in range(len(owners)):
+    owners = np.asarray(features.array("test/caption_images"))
+    sides = (features.representation(f"test/{side}", 1)["features"].double() for side in ("images", "captions"))
+    scores = run.similarity.compare(*({"features": side} for side in sides)).float()
+    monkeypatch.setattr(retrieval, "ROWS", 7)
+    monkeypatch.setattr(retrieval, "COLUMNS", 33)
+    image_to_text, text_to_image = retrieval.retrieval_ranks(run, features, 1)
+    for caption, owner in enumerate(owners):
         order = scores[:, caption].argsort(descending=True).tolist()
-        assert order.index(owners[caption]) == ranks["image"][caption]
+        assert order.index(owner) == text_to_image[caption]
     for image in range(len(scores)):
-        order = [int(owners[c]) for c in scores[image].argsort(descending=True)]
-        assert order.index(image) == ranks["text"][image]
+        best = max(scores[image, caption] for caption in np.flatnonzero(owners == image))
+        better = [caption for caption in np.flatnonzero(owners != image) if scores[image, caption] >= best]
+        assert len(better) == image_to_text[image]
+
+
+def test_ranks_of_all_draws_are_kept(trained):
+    for run, draws in zip(trained, (1, 2), strict=True):
+        kept = np.load(run.folder / "evaluation" / "world-retrieval" / "retrieval.npz")
+        for name, queries in (("image_to_text_ranks", 32), ("text_to_image_ranks", 160)):
+            assert kept[name].shape == (queries,) and kept[f"{name}_by_draw"].shape == (draws, queries)
+            assert (kept[name] == kept[f"{name}_by_draw"][0]).all()
+        assert kept["caption_images"].tolist() == np.repeat(np.arange(32), 5).tolist()
 
 
 def test_results_are_complete_and_undefined_metrics_are_null(trained):

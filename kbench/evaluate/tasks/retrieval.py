@@ -1,16 +1,22 @@
 """Image-to-text and text-to-image retrieval through the run's own similarity."""
 
+import copy
+
 import numpy as np
 import torch
 
+from kbench.evaluate.ranks import ranks
 from kbench.evaluate.run import TrainedRun
 from kbench.evaluate.store import Reader
 from kbench.evaluate.tasks.outcome import Outcome, over_draws, random_feature_settings
 from kbench.experiment.schema import Evaluation
 
 RANKS = (1, 5, 10)
-CHUNK = 256
-"""Images scored against all captions at once."""
+ROWS, COLUMNS = 1024, 4096
+"""Most images and captions that are scored at once."""
+
+BLOCK_BYTES = 1 << 26
+"""Most bytes of stored features that a block of images or of captions has: 64 MiB."""
 
 
 @torch.inference_mode()
@@ -18,50 +24,74 @@ def score(run: TrainedRun, features: Reader, evaluation: Evaluation, main_metric
     """Return recall@k in both directions; an image counts as found by any of its captions, and conversely.
 
     Directions are named by what is retrieved, as CLIP_benchmark does: image_retrieval_recall@k asks with a caption.
+    Kept for each query: image_to_text_ranks (images,) and text_to_image_ranks (captions,) at the first random-feature
+    draw, the same with '_by_draw' (draws, ...), and the image of each caption, caption_images (captions,).
     """
-    owners = torch.from_numpy(np.asarray(features.array("test/caption_images")))
-    shape = next(shape for name, shape in features.shapes.items() if name.startswith("test/captions/"))
-    ranks = [_ranks(run, features, owners, draw) for draw in range(shape[1])]
+    owners = np.asarray(features.array("test/caption_images"))
+    draws = features.shapes[_arrays(features, "captions")[0]][1]
+    by_draw = [retrieval_ranks(run, features, draw) for draw in range(draws)]
+    image_to_text, text_to_image = (np.stack(each) for each in zip(*by_draw, strict=True))
     metrics = [
-        over_draws(f"{direction}_retrieval_recall@{k}", [recall(rank[direction], k) for rank in ranks], main_metric)
-        for direction in ("image", "text")
+        over_draws(f"{retrieved}_retrieval_recall@{k}", [recall(found, k) for found in of_draws], main_metric)
+        for retrieved, of_draws in (("image", text_to_image), ("text", image_to_text))
         for k in RANKS
     ]
-    images = len(ranks[0]["text"])
     return Outcome(
-        n_test=images,
+        n_test=image_to_text.shape[1],
         metrics=metrics,
         settings={"captions": len(owners), **random_feature_settings(run, evaluation)},
-        arrays={f"{direction}_rank": rank.numpy() for direction, rank in ranks[0].items()},
+        arrays={
+            "image_to_text_ranks": image_to_text[0],
+            "text_to_image_ranks": text_to_image[0],
+            "image_to_text_ranks_by_draw": image_to_text,
+            "text_to_image_ranks_by_draw": text_to_image,
+            "caption_images": owners.astype(np.int32),
+        },
     )
 
 
-def recall(ranks: torch.Tensor, k: int) -> float:
-    """Return the share of queries whose first right answer has fewer than k answers scored as high or higher."""
-    return float((ranks < k).double().mean())
+def recall(found: np.ndarray, k: int) -> float:
+    """Return the share of ranks below k."""
+    return float(np.mean(found < k))
 
 
-def _ranks(run: TrainedRun, features: Reader, owners: torch.Tensor, draw: int) -> dict[str, torch.Tensor]:
-    images, captions = (
-        features.representation("test/images", draw),
-        features.representation("test/captions", draw),
-    )
-    size = len(next(iter(images.values())))
+def retrieval_ranks(run: TrainedRun, features: Reader, draw: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (image to text, text to image) ranks, int32, at one random-feature draw.
 
-    def scores(start: int) -> torch.Tensor:
-        return run.similarity.compare({key: rows[start : start + CHUNK] for key, rows in images.items()}, captions)
+    Scores are computed in float64 and rounded to float32, so that captions or images with the same features tie
+    exactly, wherever they stand and whatever the size of the blocks.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    similarity = copy.deepcopy(run.similarity).to(device)
+    owners = torch.from_numpy(np.array(features.array("test/caption_images"))).long().to(device)
+    images, rows = _size(features, "images", ROWS)
+    _, columns = _size(features, "captions", COLUMNS)
 
-    own = torch.empty(len(owners))
-    text_ranks = torch.empty(size, dtype=torch.long)
-    for start in range(0, size, CHUNK):
-        block = scores(start)
-        mine = owners[None] == torch.arange(start, start + len(block))[:, None]
-        best = block.masked_fill(~mine, -torch.inf).amax(dim=1)
-        text_ranks[start : start + len(block)] = (block.masked_fill(mine, -torch.inf) >= best[:, None]).sum(dim=1)
-        own[mine.any(dim=0)] = block.T[mine.T]
-    image_ranks = torch.zeros(len(owners), dtype=torch.long)
-    for start in range(0, size, CHUNK):
-        block = scores(start)
-        mine = owners[None] == torch.arange(start, start + len(block))[:, None]
-        image_ranks += ((block >= own[None]) & ~mine).sum(dim=0)
-    return {"image": image_ranks, "text": text_ranks}
+    def block(i: slice, c: slice) -> torch.Tensor:
+        sides = (_block(features, name, part, draw, device) for name, part in (("images", i), ("captions", c)))
+        return similarity.compare(*sides).float()
+
+    found = ranks(block, owners, images, rows, columns)
+    image_to_text, text_to_image = (each.cpu().numpy().astype(np.int32) for each in found)
+    return image_to_text, text_to_image
+
+
+def _arrays(features: Reader, side: str) -> list[str]:
+    return [name for name in features.shapes if name.startswith(f"test/{side}/")]
+
+
+def _size(features: Reader, side: str, most: int) -> tuple[int, int]:
+    """Return how many images or captions there are, and how many of them fit a block."""
+    first = [features.array(name)[:, 0] for name in _arrays(features, side)]
+    return len(first[0]), max(1, min(most, BLOCK_BYTES * len(first[0]) // sum(array.nbytes for array in first)))
+
+
+def _block(features: Reader, side: str, part: slice, draw: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """Return a few rows of what the similarity compares, in float64.
+
+    Each call maps the files anew and copies: pages of a mapping that stays count as this process's memory.
+    """
+    return {
+        name.rpartition("/")[2]: torch.from_numpy(features.array(name)[part, draw].astype(np.float64)).to(device)
+        for name in _arrays(features, side)
+    }

@@ -24,8 +24,8 @@ def score(run: TrainedRun, features: Reader, evaluation: Evaluation, main_metric
     """Return recall@k in both directions; an image counts as found by any of its captions, and conversely.
 
     Directions are named by what is retrieved, as CLIP_benchmark does: image_retrieval_recall@k asks with a caption.
-    Kept for each query: image_to_text_ranks (images,) and text_to_image_ranks (captions,) at the first random-feature
-    draw, the same with '_by_draw' (draws, ...), and the image of each caption, caption_images (captions,).
+    Kept for each query: image_to_text_ranks (draws, images), text_to_image_ranks (draws, captions), and the image of
+    each caption, caption_images (captions,).
     """
     owners = np.asarray(features.array("test/caption_images"))
     draws = features.shapes[_arrays(features, "captions")[0]][1]
@@ -41,10 +41,8 @@ def score(run: TrainedRun, features: Reader, evaluation: Evaluation, main_metric
         metrics=metrics,
         settings={"captions": len(owners), **random_feature_settings(run, evaluation)},
         arrays={
-            "image_to_text_ranks": image_to_text[0],
-            "text_to_image_ranks": text_to_image[0],
-            "image_to_text_ranks_by_draw": image_to_text,
-            "text_to_image_ranks_by_draw": text_to_image,
+            "image_to_text_ranks": image_to_text,
+            "text_to_image_ranks": text_to_image,
             "caption_images": owners.astype(np.int32),
         },
     )

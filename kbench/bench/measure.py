@@ -57,6 +57,12 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
+def anonymous_bytes() -> int:
+    """Return the memory that this process holds now, pages of mapped files not counted (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+
+
 def peak_resident_bytes() -> int:
     """Return the most memory that this process ever held (Linux)."""
     # Not getrusage's ru_maxrss, which a new process inherits from the one that started it.

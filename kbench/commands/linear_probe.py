@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from kbench import files
+from kbench.commands.options import add_device, device
 from kbench.errors import UserError
 
 
@@ -23,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="acc1",
         help="criterion of the search; mean_per_class_recall also balances the classes",
     )
+    add_device(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -31,14 +33,19 @@ def run(arguments: argparse.Namespace) -> None:
     from kbench.experiment.schema import LinearProbe
 
     train, val, test = _read(arguments.features)
-    result = probe(train, val, test, LinearProbe(), arguments.metric)
+    result = probe(train, val, test, LinearProbe(), arguments.metric, device=device(arguments))
     document = {
         "C": result.C,
         "acc1": result.acc1,
         "mean_per_class_recall": result.mean_per_class_recall,
         "converged": result.converged,
+        "iterations": result.iterations,
+        "objective": result.objective,
         "metric": arguments.metric,
-        "path": [{"C": c, arguments.metric: value} for c, value in result.path],
+        "path": [
+            {"C": tried.C, arguments.metric: tried.value, "iterations": tried.iterations, "converged": tried.converged}
+            for tried in result.path
+        ],
     }
     files.write_json(arguments.output, document)
     print(f"C {result.C:.3g}, acc1 {result.acc1:.4f}, mean per-class recall {result.mean_per_class_recall:.4f}")
@@ -49,7 +56,7 @@ def _read(path: Path):
 
     import numpy as np
 
-    from kbench.evaluate.logistic import Features
+    from kbench.evaluate.samples import Features
 
     try:
         arrays = dict(np.load(path, allow_pickle=False))

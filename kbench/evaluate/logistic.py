@@ -1,12 +1,14 @@
-"""Multinomial logistic regression with the published search over its regularisation."""
+"""The published linear probe: a search over the regularisation of logistic regression, then one test."""
 
-import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from kbench.errors import UserError
 from kbench.evaluate.accuracy import mean_per_class_recall, top1
+from kbench.evaluate.regression import Regression
+from kbench.evaluate.samples import Features
 from kbench.experiment.schema import LinearProbe
 
 GRID = np.logspace(-6, 6, 97)
@@ -19,30 +21,26 @@ STRATIFIED_SEED = 42
 METRICS = {"acc1": top1, "mean_per_class_recall": mean_per_class_recall}
 
 
-@dataclass(frozen=True)
-class Features:
-    """Features (N, F) and class indices (N,) of one split."""
+class Tried(NamedTuple):
+    """One C of the search: its metric on the validation split, and how its fit ended."""
 
-    x: np.ndarray
-    y: np.ndarray
-
-    def __post_init__(self) -> None:
-        if self.x.ndim != 2 or self.y.shape != self.x.shape[:1] or not len(self.y):
-            raise UserError(f"features {self.x.shape} and labels {self.y.shape} do not fit: expected (N, F) and (N,)")
-        if not np.isfinite(self.x).all():
-            raise UserError("features hold values that are not finite")
-
-    def rows(self, index: np.ndarray) -> "Features":
-        """Return some of the samples."""
-        return Features(self.x[index], self.y[index])
+    C: float
+    value: float
+    iterations: int
+    converged: bool
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Outcome of the search: C, its place on the grid, every C that was tried, and the final test."""
+    """Outcome: the chosen C, every C that was tried, the final fit's objective and convergence, and the test.
+
+    The objective is scikit-learn's, C times the sum of the losses plus half the squared norm of the weights.
+    """
 
     C: float
-    path: list[tuple[float, float]]
+    path: list[Tried]
+    objective: float
+    iterations: int
     converged: bool
     predictions: np.ndarray
     acc1: float
@@ -56,6 +54,7 @@ def probe(
     settings: LinearProbe,
     metric: str,
     split: str = "random",
+    device: str = "cpu",
 ) -> ProbeResult:
     """Choose C on the validation split, refit on train and validation, test once.
 
@@ -63,28 +62,32 @@ def probe(
     with the latter, classes are weighted as scikit-learn's 'balanced'. Without `val`, a tenth of train is held out, by
     `split` at random or stratified. Protocol: released code of arXiv 2404.19228.
     """
-    if len(np.unique(train.y)) < 2:
-        raise UserError("the linear probe needs at least two classes in the train split")
-    together = train if val is None else Features(np.concatenate([train.x, val.x]), np.concatenate([train.y, val.y]))
+    if len({part.width for part in (train, val, test) if part is not None}) > 1:
+        raise UserError("the splits have different numbers of features")
     fitted_on, judged_on = held_out(train, split) if val is None else (train, val)
-    solver = _Solver(settings, balanced=metric == "mean_per_class_recall")
-    tried: dict[int, float] = {}
+    options = {"balanced": metric == "mean_per_class_recall", "max_iterations": settings.max_iterations}
+    regression = Regression([fitted_on], **options, device=device)
+    tried: dict[int, Tried] = {}
     best = None
     for stride in settings.strides:
-        for index in candidates(stride, best):
-            if index not in tried:
-                tried[index] = METRICS[metric](solver.fit(fitted_on, GRID[index]).predict(judged_on.x), judged_on.y)
+        new = [index for index in candidates(stride, best) if index not in tried]
+        for index, fit in zip(new, regression.fit(GRID[new]), strict=True):
+            value = METRICS[metric](fit.predict(judged_on), judged_on.labels)
+            tried[index] = Tried(fit.C, value, fit.iterations, fit.converged)
         # max() keeps the first of equals, which is the smallest C.
-        best = max(sorted(tried), key=tried.__getitem__)
-    final = solver.fit(together, GRID[best])
-    predictions = final.predict(test.x)
+        best = max(sorted(tried), key=lambda index: tried[index].value)
+    together = Regression([train] if val is None else [train, val], **options, device=device)
+    (final,) = together.fit([tried[best].C], start=regression.fits[tried[best].C])
+    predictions = final.predict(test)
     return ProbeResult(
-        C=float(GRID[best]),
-        path=[(float(GRID[index]), tried[index]) for index in sorted(tried)],
-        converged=solver.converged,
+        C=final.C,
+        path=[tried[index] for index in sorted(tried)],
+        objective=final.objective,
+        iterations=final.iterations,
+        converged=final.converged,
         predictions=predictions,
-        acc1=top1(predictions, test.y),
-        mean_per_class_recall=mean_per_class_recall(predictions, test.y),
+        acc1=top1(predictions, test.labels),
+        mean_per_class_recall=mean_per_class_recall(predictions, test.labels),
     )
 
 
@@ -103,36 +106,11 @@ def held_out(train: Features, split: str = "random") -> tuple[Features, Features
     be so exactly, even the smallest C classifies it well, wins the tie, and fails when refitted on the whole.
     """
     if split == "stratified":
-        order = np.random.default_rng(STRATIFIED_SEED).permutation(len(train.y))
-        order = order[np.argsort(train.y[order], kind="stable")]
+        order = np.random.default_rng(STRATIFIED_SEED).permutation(len(train))
+        order = order[np.argsort(train.labels[order], kind="stable")]
         chosen = np.arange(len(order)) % 10 == min(5, len(order) - 1)
-        return train.rows(order[~chosen]), train.rows(order[chosen])
-    order = np.random.default_rng(VALIDATION_SEED).permutation(len(train.y))
-    size = max(1, round(VALIDATION_SHARE * len(order)))
-    return train.rows(order[size:]), train.rows(order[:size])
-
-
-class _Solver:
-    """scikit-learn's L-BFGS in float64; remembers whether the last fit converged.
-
-    In float32 it stops before the bias is right where the regularisation is strong, and says that it converged: a
-    useless C then looks as good as the best and, being the smallest, wins.
-    """
-
-    def __init__(self, settings: LinearProbe, balanced: bool) -> None:
-        self.settings, self.balanced, self.converged = settings, balanced, False
-
-    def fit(self, data: Features, inverse_strength: float):
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-
-        model = LogisticRegression(
-            C=inverse_strength,
-            max_iter=self.settings.max_iterations,
-            class_weight="balanced" if self.balanced else None,
-        )
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model.fit(data.x.astype(np.float64), data.y)
-        self.converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
-        return model
+    else:
+        order = np.random.default_rng(VALIDATION_SEED).permutation(len(train))
+        chosen = np.arange(len(order)) < max(1, round(VALIDATION_SHARE * len(order)))
+    # In their own order, so that a memory map is read from its beginning to its end.
+    return train.rows(np.sort(order[~chosen])), train.rows(np.sort(order[chosen]))

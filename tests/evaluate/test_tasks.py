@@ -9,12 +9,13 @@ from clip_benchmark.metrics import zeroshot_classification as peer_zeroshot
 from clip_benchmark.metrics import zeroshot_retrieval as peer_retrieval
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
+from reference import reference
 
 from kbench.benchmark.dataset import get
 from kbench.errors import UserError
 from kbench.evaluate import accuracy, logistic, store
-from kbench.evaluate.logistic import GRID, Features
+from kbench.evaluate.logistic import GRID
+from kbench.evaluate.samples import Features
 from kbench.evaluate.tasks import pmi_gap, retrieval, zeroshot
 from kbench.experiment.schema import LinearProbe
 from kbench.results.schema import TaskResult
@@ -194,15 +195,15 @@ class TestProbe:
         train, val, test = splits
         result = logistic.probe(train, val, test, LinearProbe(), "acc1")
         x, y = np.concatenate([train.x, val.x]), np.concatenate([train.y, val.y])
-        model = LogisticRegression(C=result.C, max_iter=1000).fit(x.astype(np.float64), y)
+        model = reference(x, y, result.C)
         assert (model.predict(test.x) == result.predictions).all() and result.converged
         assert result.acc1 == pytest.approx(model.score(test.x, test.y))
 
     def test_the_search_finds_what_the_whole_grid_has_and_ties_go_to_the_smallest(self, splits):
         train, val, test = splits
         result = logistic.probe(train, val, test, LinearProbe(), "acc1")
-        scores = [LogisticRegression(C=c, max_iter=1000).fit(train.x, train.y).score(val.x, val.y) for c in GRID]
-        tried = dict(result.path)
+        scores = [reference(train.x, train.y, c).score(val.x, val.y) for c in GRID]
+        tried = {one.C: one.value for one in result.path}
         assert all(tried[c] == pytest.approx(scores[np.argmin(abs(GRID - c))]) for c in tried)
         assert tried[result.C] == max(tried.values())
         assert min(c for c, value in tried.items() if value == max(tried.values())) == result.C
@@ -214,27 +215,19 @@ class TestProbe:
 
     def test_without_validation_a_tenth_of_train_is_held_out(self, splits):
         fitted, held = logistic.held_out(splits[0])
-        assert len(fitted.y) == 180 and len(held.y) == 20
-        rows = {tuple(row) for row in np.concatenate([fitted.x, held.x])}
-        assert rows == {tuple(row) for row in splits[0].x}
-
-    def test_a_useless_c_is_not_taken_for_a_good_one_in_single_precision(self):
-        generator = np.random.default_rng(1)
-        labels = np.repeat([0, 1], [508, 492])
-        x = generator.normal(size=(1000, 64)) + labels[:, None]
-        x = (3.8 * x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-        solver = logistic._Solver(LinearProbe(), balanced=False)
-        bias = solver.fit(Features(x, labels), 1e-6).intercept_[0]
-        assert bias == pytest.approx(np.log(492 / 508), abs=2e-3)
+        assert len(fitted) == 180 and len(held) == 20
+        assert sorted(np.concatenate([fitted.index, held.index])) == list(range(200))
+        (rows,) = held.chunks(100)
+        assert (rows == splits[0].x[held.index]).all() and (held.labels == splits[0].y[held.index]).all()
 
     def test_a_stratified_tenth_keeps_the_shares_of_the_classes(self):
         labels = np.repeat([0, 1, 2], [508, 392, 100])
         train = Features(np.arange(1000.0)[:, None], labels)
         fitted, held = logistic.held_out(train, "stratified")
-        assert sorted(np.concatenate([fitted.x, held.x])[:, 0]) == list(range(1000))
-        assert np.abs(np.bincount(held.y) - np.array([50.8, 39.2, 10.0])).max() < 1
+        assert sorted(np.concatenate([fitted.index, held.index])) == list(range(1000))
+        assert np.abs(np.bincount(held.labels) - np.array([50.8, 39.2, 10.0])).max() < 1
         few = Features(np.zeros((3, 1)), np.array([0, 1, 1]))
-        assert [len(part.y) for part in logistic.held_out(few, "stratified")] == [2, 1]
+        assert [len(part) for part in logistic.held_out(few, "stratified")] == [2, 1]
 
     def test_command_writes_the_documented_json(self, kbench, splits, tmp_path):
         names = ("train", "val", "test")
@@ -264,4 +257,4 @@ class TestProbe:
 
     def test_features_of_different_lengths_are_refused(self):
         with pytest.raises(UserError, match="do not fit"):
-            Features(np.zeros((3, 2)), np.zeros(2))
+            Features(np.zeros((3, 2)), np.zeros(2, dtype=int))

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from kbench.evaluate.logistic import Features, ProbeResult, probe
+from kbench.evaluate.logistic import ProbeResult, probe
 from kbench.evaluate.run import TrainedRun
+from kbench.evaluate.samples import Features
 from kbench.evaluate.store import Reader
 from kbench.evaluate.tasks.outcome import Outcome
 from kbench.experiment.schema import Evaluation
@@ -46,9 +47,7 @@ def score(run: TrainedRun, features: Reader, evaluation: Evaluation, main_metric
 
 def _probe(features: Reader, evaluation: Evaluation, metric: str, embedding: str) -> ProbeResult:
     def split(name: str) -> Features:
-        return Features(
-            np.asarray(features.array(f"{name}/{embedding}")), np.asarray(features.array(f"{name}/targets"))
-        )
+        return Features(features.array(f"{name}/{embedding}"), np.asarray(features.array(f"{name}/targets")))
 
     val = split("val") if f"val/{embedding}" in features.shapes else None
     held_out = features.key["dataset"]["held_out"]

@@ -5,6 +5,7 @@ import sys
 
 from snakemake.utils import min_version
 
+from kbench import devices
 from kbench.errors import UserError
 from kbench.experiment.workflow import Workflow
 
@@ -15,6 +16,10 @@ try:
 except UserError as error:
     print(f"kbench: {error}", file=sys.stderr)
     sys.exit(2)
+
+
+if workflow.is_main_process and "devices" not in workflow.global_resources and devices.visible():
+    workflow.register_resource("devices", len(devices.visible()))
 
 
 include: "workflow/rules/container.smk"

@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "corpus verify": "read every shard of a corpus and write its manifest",
     "tune": "choose settings from the trials of a search, and freeze the runs that use them",
     "pretrain": "train one run from its frozen configuration, resuming where it stopped",
+    "launch": "start a command as several processes, under srun or torchrun",
     "features": "encode every image, prompt and caption of a run's evaluation sets once",
     "evaluate": "score every evaluation set of one run from its features",
     "zeroshot": "zero-shot classification from a feature folder",

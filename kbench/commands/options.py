@@ -22,10 +22,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def device(arguments: argparse.Namespace) -> str:
-    """Return the device to use; UserError if CUDA is asked for and absent."""
+    """Return the device to use, a GPU of its own if any; UserError if CUDA is asked for and absent."""
     import torch
 
+    from kbench import devices
     from kbench.errors import UserError
+
+    if arguments.device != "cpu":
+        devices.claim(1)
 
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device here; legal: auto, cpu")

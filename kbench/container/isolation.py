@@ -13,8 +13,8 @@ from kbench.provenance import IMAGE_VARIABLE
 GPU = Path("/dev/nvidiactl")
 """There when NVIDIA's driver is loaded."""
 
-PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
-"""Variables of the host that a job's numbers or devices depend on."""
+PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
+"""Variables of the host that a job's numbers depend on, or that say which devices are its own and who chose them."""
 
 
 def folders(paths: Iterable[Path]) -> list[Path]:

@@ -10,14 +10,15 @@ PATIENCE = 20
 """Seconds to wait for an answer."""
 
 
-def ask(*command: str) -> subprocess.CompletedProcess:
+def ask(*command: str, patience: float | None = None) -> subprocess.CompletedProcess:
     """Run a command of Slurm and return it, finished; UserError if it is not installed or gives no answer."""
+    seconds = patience or PATIENCE
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except FileNotFoundError as error:
         raise UserError(f"no {command[0]} here: the slurm profile is for a login node of a Slurm cluster") from error
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"Slurm gives no answer to `{' '.join(command)}` within {PATIENCE} s") from error
+        raise UserError(f"Slurm gives no answer to `{' '.join(command)}` within {seconds:g} s") from error
 
 
 def words(process: subprocess.CompletedProcess) -> str:

@@ -84,8 +84,10 @@ class Request:
         return {"mpi": "srun", "tasks": self.tasks, "nodes": self.nodes} if self.tasks > 1 else {}
 
     def _signal(self) -> str | None:
+        # Longer than the limit, the warning would stop every attempt as soon as it starts.
         warn = self.site.warn_seconds
-        return f"--signal=TERM@{warn}" if warn and self.rule == "pretrain" else None
+        useful = self.rule == "pretrain" and 0 < warn < self.minutes * 60 / 2
+        return f"--signal=TERM@{warn}" if useful else None
 
     def _gpus(self) -> str:
         return f"{self.site.gpu_type}:{self.gpus}" if self.site.gpu_type else str(self.gpus)

@@ -18,10 +18,12 @@ rule pretrain:
         **experiment.request("pretrain").resources(),
     params:
         folder=subpath(output.card, parent=True),
+        processes=experiment.experiment.resources.processes,
         workers=experiment.experiment.resources.workers,
         locations=experiment.locations,
     shell:
-        "kbench pretrain --run '{params.folder}' --manifest '{input.manifest}' --workers {params.workers}"
+        "exec kbench launch --processes {params.processes} --cpus {threads}"
+        " pretrain --run '{params.folder}' --manifest '{input.manifest}' --workers {params.workers}"
         " {params.locations} > '{log}' 2>&1"
 
 

@@ -1,0 +1,151 @@
+"""Time and memory that Snakemake takes to plan an experiment, and to see that a finished one is finished.
+
+The experiments are as large as asked for and nothing in them is run; the baseline is a bare Snakefile with as many jobs
+of the same shape, three in a row for each model.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+
+from kbench.bench.measure import Row, say
+from kbench.errors import UserError
+
+BARE = """\
+runs = range({runs})
+rule all:
+    input: expand("bare/evaluation-{{run}}", run=runs)
+rule pretrain:
+    output: "bare/model-{{run}}"
+    shell: "touch {{output}}"
+rule features:
+    input: "bare/model-{{run}}"
+    output: "bare/features-{{run}}"
+    shell: "touch {{output}}"
+rule evaluate:
+    input: "bare/features-{{run}}"
+    output: "bare/evaluation-{{run}}"
+    shell: "touch {{output}}"
+"""
+
+OUTPUTS = ("model.safetensors", "model.json", "features.json", "evaluation.json")
+"""What the jobs of one run write, in order."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the size of the experiments."""
+    parser.add_argument("--corpora", type=int, default=2, help="experiment files, one a corpus; default %(default)s")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds of each variant; default %(default)s")
+    parser.add_argument("--datasets", type=int, default=15, help="evaluation sets; default %(default)s")
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these; default: all")
+
+
+def rows(arguments: argparse.Namespace) -> list[Row]:
+    """Measure, print the table, return the rows."""
+    from kbench import similarity
+
+    checkout = Path(__file__).parents[2]
+    if not (checkout / "Snakefile").exists():
+        raise UserError(
+            f"no Snakefile in {checkout}: this bench needs kbench installed from a checkout (pip install -e)"
+        )
+    variants = arguments.variants or similarity.names()
+    runs = arguments.corpora * len(variants) * arguments.seeds
+    found = []
+    say(f"\n{'snakemake -n':<12}{'jobs':>8}{'s':>9}{'bare s':>9}{'MB':>9}{'bare MB':>9}")
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for part in ("Snakefile", "workflow", "profiles"):
+            (folder / part).symlink_to(checkout / part)
+        (folder / "Bare").write_text(BARE.format(runs=runs))
+        (folder / "bare").mkdir()
+        names = list(_experiments(folder, variants, arguments))
+        for state, jobs in (("plan", 3 * runs + 3 * len(names)), ("finished", 0)):
+            ours = [_dry_run(folder, jobs, "--config", f"experiment={name}.yaml") for name in names]
+            bare = _dry_run(folder, 3 * runs if jobs else 0, "--snakefile", "Bare")
+            seconds, peak = sum(o[0] for o in ours), max(o[1] for o in ours)
+            found.append(Row.of(f"dag/{state}/time", seconds, "seconds", bare[0]))
+            found.append(Row.of(f"dag/{state}/memory", peak, "bytes", bare[1]))
+            say(f"{state:<12}{jobs:>8}{seconds:>9.1f}{bare[0]:>9.1f}{peak / 1e6:>9.0f}{bare[1] / 1e6:>9.0f}")
+            _finish(folder)
+    return found
+
+
+def _experiments(folder: Path, variants: list[str], arguments: argparse.Namespace) -> Iterator[str]:
+    """Write the experiment files; return their names."""
+    from kbench.benchmark import dataset as benchmark
+
+    datasets = sorted(benchmark.names(), key=lambda name: benchmark.get(name).location == "world")
+    if arguments.datasets > len(datasets):
+        raise UserError(f"--datasets {arguments.datasets}: kbench knows {len(datasets)}")
+    for number in range(arguments.corpora):
+        experiment = {
+            "name": f"large-{number}",
+            "description": "As many jobs as asked for.",
+            "corpus": {"kind": "world", "seed": number, "pairs": 20000, "evaluation_images": 1000},
+            "towers": "demo",
+            "variants": list(variants),
+            "seeds": list(range(arguments.seeds)),
+            "training": {"batch_size": 64, "epochs": 5, "warmup_epochs": 1},
+            "evaluation": {"datasets": datasets[: arguments.datasets]},
+        }
+        (folder / f"large-{number}.yaml").write_text(yaml.safe_dump(experiment))
+        yield f"large-{number}"
+
+
+def _dry_run(folder: Path, jobs: int, *options: str) -> tuple[float, int]:
+    """Return seconds and peak bytes of one `snakemake -n`; it must plan something if and only if `jobs` is not 0."""
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "2", "--quiet", "rules", *options]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = process.stdout.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode or ("Nothing to be done" in output) != (jobs == 0):
+        raise UserError(f"snakemake -n says: {output[-2000:]}")
+    return seconds, usage.ru_maxrss * 1024
+
+
+def _finish(folder: Path) -> None:
+    """Write every file that the experiments' jobs would write, empty, in the order of jobs."""
+    now = time.time() - 3600
+
+    def write(path: Path, order: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (now + order, now + order))
+
+    for results in folder.glob("results/*"):
+        for path in [results / "experiment.json", results / "evaluation.json", *results.glob("runs/*/config.json")]:
+            os.utime(path, (now, now))
+        write(results / "corpus.json", 2)
+        for run in results.glob("runs/*"):
+            for order, name in enumerate(OUTPUTS):
+                write(run / name, 3 + order)
+        for order, name in enumerate(
+            ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex")
+        ):
+            write(results / name, 10 + order)
+        write(_world_ready(results), 1)
+    for stem, order in (("model", 0), ("features", 1), ("evaluation", 2)):
+        runs = int((folder / "Bare").read_text().split("range(")[1].split(")")[0])
+        for run in range(runs):
+            write(folder / "bare" / f"{stem}-{run}", order)
+
+
+def _world_ready(results: Path) -> Path:
+    """Return the file that says that an experiment's world is complete."""
+    from kbench.experiment.workflow import Workflow
+
+    with contextlib.chdir(results.parents[1]):
+        return results.parents[1] / Workflow({"experiment": f"{results.name}.yaml"}).world_ready[0]

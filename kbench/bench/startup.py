@@ -1,0 +1,59 @@
+"""Time from the start of a job to its first useful work; the baseline is a Python that imports torch and does no more.
+
+The jobs are those of a finished run, stopped before they compute.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from kbench.bench.measure import Row, alternate, say
+from kbench.errors import UserError
+
+STOP = "import os, {module} as m; m.{name} = lambda *a, **k: os._exit(0); from kbench.cli import main; main({words!r})"
+"""Python that runs a command up to its first call of a function."""
+
+BARE = "import torch"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the run to look at."""
+    parser.add_argument("--run", type=Path, help="folder of a run with features; default: one below results/")
+    parser.add_argument("--repeats", type=int, default=5, help="default %(default)s")
+
+
+def rows(arguments: argparse.Namespace) -> list[Row]:
+    """Measure, print the table, return the rows."""
+    run = arguments.run or _any_run()
+    evaluation = run.parents[1] / "evaluation.json"
+    jobs = {
+        "evaluate": ("kbench.evaluate.tasks.registry", "evaluate"),
+        "features": ("kbench.evaluate.features", "Encoder.extract"),
+    }
+    worlds = [path.with_suffix("") for path in run.parents[1].glob("world-*.done")]
+    where = ["--world", str(worlds[0])] if worlds else []
+    found = []
+    say(f"\n{'job':<12}{'s':>8}{'torch s':>9}")
+    for job, (module, name) in jobs.items():
+        words = [job, "--run", str(run), "--evaluation", str(evaluation), *(where if job == "features" else [])]
+        code = STOP.format(module=module, name=name, words=words)
+        seconds = alternate(lambda code=code: _python(code), lambda: _python(BARE), arguments.repeats)
+        found.append(Row.of(f"startup/{job}", seconds[0], "seconds", seconds[1]))
+        say(f"{job:<12}{seconds[0]:>8.2f}{seconds[1]:>9.2f}")
+    return found
+
+
+def _python(code: str) -> None:
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+    if process.returncode:
+        raise UserError(f"the job fails: {process.stderr[-1000:]}")
+
+
+def _any_run() -> Path:
+    runs = sorted(path.parent for path in Path("results").glob("*/runs/*/features.json"))
+    if not runs:
+        raise UserError("no run with features below results/: `snakemake --cores all --config smoke=true` makes some")
+    return runs[0]

@@ -22,6 +22,8 @@ RELEASED_TRAINING = {
 def deviations(experiment: Experiment) -> list[str]:
     """Return one sentence for each setting that differs from the released one or that the release does not state."""
     training, found = experiment.training, []
+    if training.selection != "test-column":
+        found.append(f"checkpoint selection {training.selection}: released best on a reported test column, ImageNet's")
     if experiment.tuning is None:
         found.append("tuning: the variants share one setting, which was tuned for none of them")
     else:

@@ -142,6 +142,8 @@ def _check_names(experiment: Experiment) -> None:
             raise unknown("objective", variant.objective or experiment.objective, objective.names())
     for name in experiment.evaluation.datasets:
         benchmark.get(name)
+    if experiment.training.test_column is not None:
+        benchmark.get(experiment.training.test_column)
 
 
 def _settings(variant: Variant) -> dict[str, Any]:

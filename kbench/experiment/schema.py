@@ -45,14 +45,23 @@ class Training(Section):
     activation_checkpointing: bool = Field(default=False, description="recompute blocks in backward: less memory")
     compile: bool = Field(default=False, description="compile the towers' blocks with torch.compile")
     crop: Crop | None = Field(default=None, description="random resized crop; null: resize and centre crop")
-    selection: Literal["last", "held-out"] = Field(
-        default="last", description="which epoch's weights are kept: the last, or those of the lowest held-out loss"
+    selection: Literal["last", "held-out", "test-column"] = Field(
+        default="last",
+        description="which epoch's weights are kept: the last, those of the lowest held-out loss, or, as the released "
+        "code does, those of the best zero-shot accuracy on a reported test set",
     )
+    test_column: str | None = Field(default=None, description="the dataset of selection 'test-column'")
 
     @model_validator(mode="after")
     def _warm_up_fits(self) -> "Training":
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} must be less than epochs {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _test_column_is_named(self) -> "Training":
+        if (self.selection == "test-column") != (self.test_column is not None):
+            raise ValueError("selection 'test-column' and test_column, the dataset it looks at, go together")
         return self
 
 

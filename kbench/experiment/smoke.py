@@ -1,5 +1,6 @@
 """Shrink any experiment to the same graph of jobs with tiny towers, few steps and synthetic data."""
 
+from kbench.benchmark import dataset as benchmark
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.experiment.schema import Experiment
 
@@ -21,6 +22,8 @@ def shrink(experiment: Experiment) -> Experiment:
     training = experiment.training.model_copy(
         update={"batch_size": BATCH_SIZE, "epochs": epochs, "warmup_epochs": epochs / 4, "micro_batch_size": None}
     )
+    if training.test_column is not None:
+        training = training.model_copy(update={"test_column": benchmark.get(training.test_column).stand_in})
     random_features = experiment.evaluation.random_features.model_copy(update={"number": 64})
     probe = experiment.evaluation.linear_probe.model_copy(update={"strides": (48,), "random_features": 32})
     evaluation = experiment.evaluation.model_copy(

@@ -22,7 +22,7 @@ from kbench.pretrain.distributed import Processes
 from kbench.pretrain.interrupt import Interrupted, StopRequest, stop_requests
 from kbench.pretrain.metrics import MetricsLog
 from kbench.pretrain.model import ContrastiveModel, save
-from kbench.pretrain.selection import Selection
+from kbench.pretrain.selection import Selection, kept
 from kbench.progress import bar
 from kbench.results.schema import ModelCard
 from kbench.seeds import derive
@@ -227,7 +227,8 @@ def _log_entry(trainer: Trainer, measured: dict[str, torch.Tensor], clock: Clock
 def _finish(trainer: Trainer, run: Path, peak_memory: int) -> None:
     """Write the final weights and the card, whose presence says that the run is finished."""
     config, progress = trainer.config, trainer.progress
-    last = metrics.read(run / "metrics.jsonl")[-1]
+    entries = metrics.read(run / "metrics.jsonl")
+    last, chosen = entries[-1], kept(entries, config.training.selection)
     samples = progress.step * config.training.batch_size
     card = ModelCard(
         run=config.run,
@@ -251,19 +252,12 @@ def _finish(trainer: Trainer, run: Path, peak_memory: int) -> None:
         peak_memory_bytes=peak_memory,
         final_loss=last["loss"],
         selection=config.training.selection,
-        held_out_loss=_selected_loss(run, config.training.selection),
+        selected_step=chosen["step"],
+        held_out_loss=chosen.get("held_out_loss"),
         logit_scale=last["logit_scale"],
     )
     files.write_json(run / "model.json", card.model_dump(mode="json"))
     print(f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f}, {card.samples_per_second:.0f} samples/s")
-
-
-def _selected_loss(run: Path, rule: str) -> float | None:
-    """Return the held-out loss of the weights that were kept, or None without held-out pairs."""
-    losses = [entry["held_out_loss"] for entry in metrics.read(run / "metrics.jsonl") if "held_out_loss" in entry]
-    if not losses:
-        return None
-    return min(losses) if rule == "held-out" else losses[-1]
 
 
 def _peak_memory(device: str) -> int:

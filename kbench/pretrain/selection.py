@@ -9,8 +9,16 @@ from kbench.experiment.schema import RunConfig
 from kbench.locations import Locations
 from kbench.pretrain.held_out import HeldOut
 from kbench.pretrain.model import ContrastiveModel, read_weights, save
+from kbench.pretrain.test_column import TestColumn
 
 Measure = Callable[[ContrastiveModel, str], float]
+
+
+SCORES: dict[str, Callable[[dict[str, float]], float]] = {
+    "held-out": lambda measured: -measured["held_out_loss"],
+    "test-column": lambda measured: measured["test_column_acc1"],
+}
+"""What each rule prefers, higher is better; without an entry the last weights stay."""
 
 
 class Selection:
@@ -33,19 +41,21 @@ class Selection:
             raise UserError(
                 f"selection 'held-out' needs held-out pairs, of which corpus '{config.corpus.name}' has none"
             )
+        if self.rule == "test-column":
+            self.measures["test_column_acc1"] = TestColumn(config, locations).accuracy
 
     def due(self, step: int, steps: int) -> bool:
         """Return whether the weights after this step are scored."""
         if step == steps:
             return bool(self.measures)
-        return self.rule != "last" and int(step / self.steps_per_epoch) > int((step - 1) / self.steps_per_epoch)
+        return self.rule in SCORES and int(step / self.steps_per_epoch) > int((step - 1) / self.steps_per_epoch)
 
     def consider(
         self, model: ContrastiveModel, device: str, best: float | None
     ) -> tuple[dict[str, float], float | None]:
         """Return (what was measured, the best score so far, higher is better); the weights are kept if they are it."""
         measured = {name: measure(model, device) for name, measure in self.measures.items()}
-        score = self._score(measured)
+        score = SCORES[self.rule](measured) if self.rule in SCORES else None
         if score is None or (best is not None and score <= best):
             return measured, best
         save(model, self.path)
@@ -53,8 +63,13 @@ class Selection:
 
     def restore(self, model: ContrastiveModel) -> None:
         """Put the best weights into the model; the last ones stay where that is the rule."""
-        if self.rule != "last":
+        if self.rule in SCORES:
             model.load_state_dict(read_weights(self.path))
 
-    def _score(self, measured: dict[str, float]) -> float | None:
-        return -measured["held_out_loss"] if self.rule == "held-out" else None
+
+def kept(entries: list[dict[str, float]], rule: str) -> dict[str, float]:
+    """Return the entry of a run's log that was made of the weights which its rule kept."""
+    if rule not in SCORES:
+        return entries[-1]
+    scored = [entry for entry in entries if "held_out_loss" in entry or "test_column_acc1" in entry]
+    return max(scored, key=SCORES[rule])  # the first one of equals, as in training

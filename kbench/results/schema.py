@@ -90,6 +90,7 @@ class ModelCard(Record):
     final_loss: float = Field(description="mean loss over the last logged interval, nats")
     logit_scale: float = Field(description="learned logit scale at the end")
     selection: str = Field(default="last", description="rule by which the weights were chosen")
+    selected_step: int | None = Field(default=None, description="optimiser step after which the weights were kept")
     held_out_loss: float | None = Field(
         default=None, description="loss of the chosen weights on held-out pairs, nats; null without any"
     )

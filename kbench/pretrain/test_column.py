@@ -1,0 +1,75 @@
+"""The released rule of choosing a checkpoint: by the zero-shot accuracy on a test set that is then reported.
+
+Offered so that published tables can be compared like with like; every result chosen by it says so.
+"""
+
+import numpy as np
+import torch
+
+from kbench.benchmark import dataset as benchmark
+from kbench.benchmark.reader import Split
+from kbench.benchmark.texts import class_names, templates
+from kbench.errors import UserError
+from kbench.evaluate.accuracy import top1
+from kbench.experiment.schema import RunConfig
+from kbench.locations import Locations
+from kbench.pretrain.model import ContrastiveModel
+from kbench.seeds import derive
+from kbench.similarity.base import Representation
+from kbench.similarity.features import RandomFeatures
+from kbench.similarity.sets import Side
+from kbench.towers import tokenizer
+from kbench.towers.output import TowerOutput
+
+BATCH_SIZE = 256
+"""Images or prompts encoded at once; does not change results."""
+
+
+class TestColumn:
+    """Zero-shot top-1 accuracy on the test split of a dataset, of the same random features whenever it is measured.
+
+    Raises UserError if the dataset is absent or is no classification.
+    """
+
+    __test__ = False  # not a test of pytest's, whatever its name
+
+    def __init__(self, config: RunConfig, locations: Locations) -> None:
+        dataset = benchmark.get(config.training.test_column)
+        if dataset.kind != "classification":
+            raise UserError(f"training.test_column '{dataset.name}' is no classification: it has no zero-shot accuracy")
+        root = dataset.root(locations)
+        self.size = config.towers.image_size
+        self.split = Split(dataset, root, dataset.test_split)
+        names, prompts = class_names(dataset, root), templates(dataset, root)
+        texts = [prompt.replace("{c}", name) for name in names for prompt in prompts]
+        self.tokens = torch.from_numpy(tokenizer.create(config.towers)(texts))
+        self.classes = torch.arange(len(names)).repeat_interleave(len(prompts))
+
+    @torch.inference_mode()
+    def accuracy(self, model: ContrastiveModel, device: str) -> float:
+        """Return the accuracy as a fraction."""
+        was_training = model.training
+        model.eval()
+        generator = torch.Generator().manual_seed(derive("test column random features"))
+        draw = model.similarity.draw(model.towers.embed_dim, generator, device=device)
+        outputs = (model.towers.encode_text(part.to(device)) for part in self.tokens.split(BATCH_SIZE))
+        prompts = _joined([_represented(model, output, "text", draw) for output in outputs])
+        predictions = []
+        for batch in self.split.batches(BATCH_SIZE, self.size):
+            images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)
+            output = model.towers.encode_image(model.normalise(images))
+            represented = _represented(model, output, "image", draw)
+            scores = model.similarity.class_scores(represented, prompts, self.classes.to(device))
+            predictions.append(scores.argmax(dim=1).cpu().numpy())
+        model.train(was_training)
+        return top1(np.concatenate(predictions), np.asarray(self.split.labels.targets))
+
+
+def _represented(
+    model: ContrastiveModel, output: TowerOutput, side: Side, draw: RandomFeatures | None
+) -> Representation:
+    return model.similarity.represent(model.similarity.embed(output, side), side, draw)
+
+
+def _joined(parts: list[Representation]) -> Representation:
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}

@@ -15,6 +15,9 @@ from kbench.results import store
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     options.add_results(parser)
+    parser.add_argument(
+        "--crate", action="store_true", help="also describe the finished experiment as an RO-Crate, in its folder"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -24,9 +27,14 @@ def run(arguments: argparse.Namespace) -> None:
     from kbench.report.analysis import Analysis
     from kbench.results import table
 
-    report = content.build(Analysis(loaded, table.frame(loaded)))
+    analysis = Analysis(loaded, table.frame(loaded))
+    report = content.build(analysis)
     page, *others = render.write(report, arguments.results / "report")
     print("\n".join(report.warnings + report.answer))
     for path in others:
         print(f"wrote {path}")
+    if arguments.crate:
+        from kbench.report import crate
+
+        print(f"wrote {crate.write(analysis)}")
     print(f"report: {page} ({page.resolve().as_uri()})")

@@ -12,9 +12,10 @@ import numpy as np
 from kbench import files
 from kbench.benchmark.dataset import Dataset
 from kbench.benchmark.texts import lines
-from kbench.corpus.base import caption_lines
-from kbench.corpus.crop import centred_square, resize
-from kbench.corpus.shards import Sample, decode_image, read_samples
+from kbench.corpus.base import Sample, caption_lines
+from kbench.corpus.crop import centred_square
+from kbench.corpus.picture import decode_image, resize
+from kbench.corpus.shards import read_samples
 from kbench.errors import UserError, unknown
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from kbench.benchmark import texts
 from kbench.benchmark.dataset import Dataset
 from kbench.benchmark.reader import Split
-from kbench.corpus.base import IMAGE_SUFFIXES
-from kbench.corpus.shards import Sample, decode_image
+from kbench.corpus.base import IMAGE_SUFFIXES, Sample
+from kbench.corpus.picture import decode_image
 from kbench.errors import UserError
 from kbench.progress import track
 

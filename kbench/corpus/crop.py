@@ -1,15 +1,15 @@
-"""From a decoded image of any size to the towers' square input, as uint8."""
+"""From an image of any size to the towers' square input, as uint8."""
 
 import math
 
 import numpy as np
-from PIL import Image
 
+from kbench.corpus.picture import Box, Picture
 from kbench.experiment.schema import Crop
 
 
 class Cropper:
-    """Cut a box out of an image and resize it to (size, size, 3) uint8 with PIL's bicubic filter.
+    """Cut a box out of a picture and resize it to (3, size, size) uint8, bicubic.
 
     Without a `crop` the box is the largest centred square, which is a resize of the short side and a centre crop.
     With one, it is torchvision's RandomResizedCrop: area uniform in `scale`, log aspect ratio uniform in 3/4 to 4/3.
@@ -18,36 +18,26 @@ class Cropper:
     def __init__(self, size: int, crop: Crop | None) -> None:
         self.size, self.crop = size, crop
 
-    def __call__(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        height, width, _ = image.shape
+    def __call__(self, picture: Picture, generator: np.random.Generator) -> np.ndarray:
+        height, width = picture.shape
         if self.crop is None:
             box = centred_square(height, width)
         else:
             box = random_box(height, width, self.crop.scale, generator)
-        resized = resize(image, box, self.size)
+        resized = picture.cut(box, self.size)
         if self.crop is not None and self.crop.flip and generator.random() < 0.5:
-            resized = resized[:, ::-1]
+            resized = resized[:, :, ::-1]
         return resized
 
 
-def resize(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:
-    """Return the (left, top, right, bottom) box of an image as (size, size, 3) uint8."""
-    height, width, _ = image.shape
-    if box == (0, 0, size, size) and (height, width) == (size, size):
-        return image
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=box))
-
-
-def centred_square(height: int, width: int) -> tuple[int, int, int, int]:
+def centred_square(height: int, width: int) -> Box:
     """Return the largest centred square as (left, top, right, bottom)."""
     side = min(height, width)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
 
 
-def random_box(
-    height: int, width: int, scale: tuple[float, float], generator: np.random.Generator
-) -> tuple[int, int, int, int]:
+def random_box(height: int, width: int, scale: tuple[float, float], generator: np.random.Generator) -> Box:
     """Draw a box as torchvision's RandomResizedCrop.get_params does: ten tries, then a centred box of legal ratio."""
     ratio = (3 / 4, 4 / 3)
     for _ in range(10):

@@ -1,25 +1,47 @@
 """What a corpus was found to hold when every shard was read once."""
 
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kbench import files
-from kbench.corpus.base import Corpus
-from kbench.corpus.shards import decode_image, read_samples
+from kbench.corpus import picture
+from kbench.corpus.base import Corpus, Damaged, Unusable
+from kbench.corpus.base import Shard as Source
 from kbench.errors import UserError
 from kbench.locations import Locations
-from kbench.progress import track
+from kbench.progress import bar
 
 
 class Shard(BaseModel):
-    """One shard file."""
+    """One shard."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="file name")
-    pairs: int = Field(description="image-text pairs it holds")
-    sha256: str = Field(description="SHA-256 of the file")
+    name: str = Field(description="name of the file, below the data folder or as a URL; of a table, with its rows")
+    pairs: int = Field(description="image-text pairs in it that can be trained on")
+    sha256: str = Field(description="SHA-256 of its content")
+    unusable: dict[str, list[int]] = Field(
+        default={}, description="places of the samples that streams pass over, counted from 0, by what is wrong"
+    )
+    damaged: str | None = Field(default=None, description="what ended the shard early, if anything did")
+    unusual: dict[str, int] = Field(default={}, description="images used although they are unusual, by how they are")
+    example: str | None = Field(default=None, description="the first thing wrong with it, in words")
+
+    @property
+    def passed_over(self) -> set[int]:
+        """Places of the samples that are not used."""
+        return {place for places in self.unusable.values() for place in places}
+
+    @property
+    def samples(self) -> int:
+        """Number of samples read, used or not."""
+        return self.pairs + len(self.passed_over)
 
 
 class Manifest(BaseModel):
@@ -27,9 +49,9 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = 1
+    schema_version: int = 2
     corpus: str = Field(description="the corpus's name")
-    pairs: int = Field(description="image-text pairs in all shards")
+    pairs: int = Field(description="image-text pairs in an epoch: as declared, or all usable ones, sources weighted")
     shards: list[Shard] = Field(description="the shards that are trained on")
     held_out: list[Shard] = Field(default=[], description="the shards of the held-out loss")
 
@@ -38,33 +60,113 @@ class Manifest(BaseModel):
         """Identity of the corpus's content, held-out pairs included."""
         return files.canonical_hash([shard.sha256 for shard in self.shards + self.held_out], digits=64)
 
+    @property
+    def problems(self) -> dict[str, int]:
+        """Number of samples passed over and of damaged shards, by kind; held-out ones included."""
+        found: Counter[str] = Counter()
+        for shard in self.shards + self.held_out:
+            found.update({kind: len(places) for kind, places in shard.unusable.items()})
+            found.update([shard.damaged] if shard.damaged else [])
+        return dict(found.most_common())
 
-def verify(corpus: Corpus, locations: Locations) -> Manifest:
+    @property
+    def unusual(self) -> dict[str, int]:
+        """Number of images used although they are unusual, by kind; an unusual one may count twice."""
+        found: Counter[str] = Counter()
+        for shard in self.shards + self.held_out:
+            found.update(shard.unusual)
+        return dict(found.most_common())
+
+    def summary(self) -> list[str]:
+        """Return one line on what there is, and one for each kind of what was passed over or is unusual."""
+        shards = self.shards + self.held_out
+        usable = sum(shard.pairs for shard in shards)
+        lines = [f"{self.corpus}: {usable} usable pairs in {len(shards)} shards; {self.pairs} make an epoch"]
+        lines += [f"  passed over: {kind} {number}" for kind, number in self.problems.items()]
+        return lines + [f"  used as it is: {kind} {number}" for kind, number in self.unusual.items()]
+
+
+def verify(corpus: Corpus, locations: Locations, processes: int = 1) -> Manifest:
     """Read every shard, decode every image and caption, and return the manifest.
 
-    Raises UserError naming the shard and the sample for anything that cannot be used.
+    Raises UserError naming the first bad sample if more are bad than the corpus's `max_unusable` allows.
     """
     training, held_out = corpus.shards(locations), corpus.held_out(locations)
-    shards = [_verify_shard(corpus, path) for path in track(training + held_out, "verify", unit="shard")]
-    shards, held_out = shards[: len(training)], shards[len(training) :]
-    pairs = sum(shard.pairs for shard in shards)
-    return Manifest(corpus=corpus.name, pairs=pairs, shards=shards, held_out=held_out)
+    found = []
+    with bar("verify", len(training + held_out), unit="shard") as shown:
+        for shard in _inspect_all(corpus, training + held_out, processes):
+            found.append(shard)
+            shown.update()
+    shards = found[: len(training)]
+    weighted = sum(shard.pairs * source.weight for shard, source in zip(shards, training, strict=True))
+    manifest = Manifest(
+        corpus=corpus.name,
+        pairs=corpus.samples or round(weighted),
+        shards=shards,
+        held_out=found[len(training) :],
+    )
+    _refuse_too_many(corpus, manifest)
+    return manifest
 
 
-def _verify_shard(corpus: Corpus, path: Path) -> Shard:
-    keys: set[str] = set()
-    for key, sample in read_samples(path):
-        try:
-            if key in keys:
-                raise UserError("its key occurs twice")
-            decode_image(sample)
-            corpus.captions(sample)
-        except UserError as error:
-            raise UserError(f"shard {path}, sample '{key}': {error}") from error
-        keys.add(key)
-    if not keys:
-        raise UserError(f"shard {path} holds no samples")
-    return Shard(name=path.name, pairs=len(keys), sha256=files.sha256(path))
+def _inspect_all(corpus: Corpus, sources: list[Source], processes: int) -> Iterator[Shard]:
+    if processes == 1:
+        yield from map(partial(_inspect, corpus), sources)
+    else:
+        with ProcessPoolExecutor(processes) as pool:
+            yield from pool.map(partial(_inspect, corpus), sources)
+
+
+def _inspect(corpus: Corpus, source: Source) -> Shard:
+    """Read a shard to its end."""
+    digest, keys, pairs, damaged, examples = hashlib.sha256(), set(), 0, None, []
+    unusable: dict[str, list[int]] = {}
+    unusual: Counter[str] = Counter()
+    try:
+        for place, (key, sample) in enumerate(source.read(digest)):
+            try:
+                if key in keys:
+                    raise Unusable("duplicate key", "its key occurs twice")
+                keys.add(key)
+                corpus.captions(sample)
+                unusual.update(picture.check(picture.encoded_image(sample)))
+                pairs += 1
+            except Unusable as error:
+                unusable.setdefault(error.kind, []).append(place)
+                examples.append(f"shard {source.name}, sample '{key}': {error}")
+    except Damaged as error:
+        damaged = error.kind
+        examples.append(str(error))
+    if not keys and damaged is None:
+        damaged = "empty shard"
+        examples.append(f"shard {source.name} holds no samples")
+    return Shard(
+        name=source.name,
+        pairs=pairs,
+        sha256=digest.hexdigest(),
+        unusable=unusable,
+        damaged=damaged,
+        unusual=dict(unusual),
+        example=examples[0] if examples else None,
+    )
+
+
+def _refuse_too_many(corpus: Corpus, manifest: Manifest) -> None:
+    shards = manifest.shards + manifest.held_out
+    parts = {
+        "shards": (sum(shard.damaged is not None for shard in shards), len(shards)),
+        "samples": (sum(len(shard.passed_over) for shard in shards), sum(shard.samples for shard in shards)),
+    }
+    for what, (bad, number) in parts.items():
+        if bad > corpus.max_unusable * number:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in manifest.problems.items())
+            example = next(shard.example for shard in shards if shard.example)
+            raise UserError(
+                f"corpus '{corpus.name}': {bad} of {number} {what} cannot be used, more than max_unusable = "
+                f"{corpus.max_unusable:g} allows ({kinds}); the first: {example}"
+            )
+    if manifest.pairs == 0 or not any(shard.pairs for shard in manifest.shards):
+        raise UserError(f"corpus '{corpus.name}' has no usable pairs")
 
 
 def read(path: Path) -> Manifest:

@@ -1,45 +1,155 @@
-"""Read one webdataset shard, from a file that may come from a stranger."""
+"""Read webdataset shards, local or remote, from files that may come from a stranger."""
 
-import io
+import contextlib
+import hashlib
 import os
+import re
 import tarfile
+import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
+import braceexpand
+import fsspec
 import webdataset
-from PIL import Image
+from fsspec.core import url_to_fs
 
-from kbench.corpus.base import IMAGE_SUFFIXES
+from kbench.corpus.base import Damaged, Hash, Sample, Shard, sorted_files
 from kbench.errors import UserError
 
-MAX_PIXELS = 64_000_000
-"""Larger images are refused before they are decoded: a small file can claim to be a huge picture."""
+MAX_MEMBER_BYTES = 64 * 2**20
+"""Larger members are taken for empty ones: an archive's header can claim any size."""
 
-Sample = dict[str, bytes]
+META = re.compile(r"__[^/]*__(/|$)")
+"""Members that webdataset keeps for itself."""
+
+DOWNLOAD_ATTEMPTS = 4
 
 
-def read_samples(shard: Path) -> Iterator[tuple[str, Sample]]:
+@dataclass(frozen=True)
+class TarShard(Shard):
+    """A tar file whose members share a key, KEY.jpg, KEY.txt ...; at a path, or at a URL that fsspec understands."""
+
+    url: str
+    name: str
+    weight: float = 1.0
+
+    @classmethod
+    def at(cls, path: Path) -> "TarShard":
+        """Return the shard at a path, named by its file name."""
+        return cls(str(path), path.name)
+
+    def read(self, hashed: Hash | None = None) -> Iterator[tuple[str, Sample]]:
+        """Yield (key, members by suffix) of every sample."""
+        with _local_copy(self.url) as path:
+            yield from read_samples(path, hashed)
+
+
+def expand(pattern: str, folder: Path, weight: float = 1.0) -> list[TarShard]:
+    """Return the shards of a brace pattern, in order; * and ? match files as well.
+
+    A pattern with '://' is a URL for fsspec, another is relative to the folder. UserError if a pattern matches nothing.
+    """
+    return [shard for part in braceexpand.braceexpand(pattern) for shard in _matches(part, folder, weight)]
+
+
+def _matches(pattern: str, folder: Path, weight: float) -> list[TarShard]:
+    if "://" not in pattern:
+        parent, _, name = pattern.rpartition("/")
+        paths = sorted_files(folder / parent, name)
+        return [TarShard(str(path), path.relative_to(folder).as_posix(), weight) for path in paths]
+    if not any(character in pattern for character in "*?"):
+        return [TarShard(pattern, pattern, weight)]
+    system, path = _file_system(pattern)
+    try:
+        found = sorted(system.unstrip_protocol(match) for match in system.glob(path))
+    except OSError as error:
+        raise UserError(f"cannot list {pattern}: {error}") from error
+    if not found:
+        raise UserError(f"no corpus at {pattern}: nothing matches")
+    return [TarShard(url, url, weight) for url in found]
+
+
+def _file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    try:
+        return url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"cannot read {url}: {error}") from error
+
+
+@contextlib.contextmanager
+def _local_copy(url: str) -> Iterator[Path]:
+    """Yield a path to read; a remote file is fetched whole and forgotten afterwards.
+
+    Reading on from a broken connection would make the stream depend on the network.
+    """
+    if "://" not in url:
+        yield Path(url)
+        return
+    with tempfile.TemporaryDirectory(prefix="kbench-shard-") as folder:
+        path = Path(folder) / "shard.tar"
+        _download(url, path)
+        yield path
+
+
+def _download(url: str, path: Path) -> None:
+    system, source = _file_system(url)
+    for attempt in range(DOWNLOAD_ATTEMPTS):
+        try:
+            system.get_file(source, str(path))
+            return
+        except FileNotFoundError as error:
+            raise UserError(f"no such shard: {url}") from error
+        except Exception as error:  # each protocol has exceptions of its own
+            if attempt == DOWNLOAD_ATTEMPTS - 1:
+                raise UserError(f"cannot fetch {url}: {error}") from error
+            time.sleep(2**attempt)
+
+
+def read_samples(shard: Path, hashed: Hash | None = None) -> Iterator[tuple[str, Sample]]:
     """Yield (key, members by suffix) of every sample of a tar file, in order.
 
     Members are only ever read into memory: their names never become paths and nothing is unpickled.
-    Raises UserError naming the shard if it is absent, truncated or not a tar file.
+    Raises UserError if the file is absent; Damaged, after the samples before the damage, if it is cut off or no tar.
     """
     try:
         with shard.open("rb") as stream:
+            if hashed is not None:
+                hashlib.file_digest(stream, lambda: hashed)
+                stream.seek(0)
+            yield from _samples(_members(stream))
             _check_end(stream)
-            source = [{"url": str(shard), "stream": stream}]
-            members = webdataset.tariterators.tar_file_expander(source, eof_value=None)
-            for group in webdataset.tariterators.group_by_keys(members):
-                yield (
-                    group.pop("__key__"),
-                    {name: data for name, data in group.items() if isinstance(data, bytes)},
-                )
     except FileNotFoundError as error:
         raise UserError(f"no such shard: {shard}") from error
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"shard {shard} is truncated or not a tar file: {error}") from error
+        raise Damaged("truncated shard", f"shard {shard} is truncated or not a tar file: {error}") from error
+
+
+def _members(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of the regular files of an archive; a compressed archive is refused."""
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
+        for member in archive:
+            if member.isreg() and not META.match(member.name):
+                yield member.name, archive.extractfile(member).read() if member.size <= MAX_MEMBER_BYTES else b""
+
+
+def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Sample]]:
+    """Group consecutive members by key; a suffix that comes again begins another sample of the same key."""
+    current, sample = None, {}
+    for name, data in members:
+        key, suffix = webdataset.tariterators.base_plus_ext(name)
+        if key is None:
+            continue
+        if key != current or suffix.lower() in sample:
+            if sample:
+                yield current, sample
+            current, sample = key, {}
+        sample[suffix.lower()] = data
+    if sample:
+        yield current, sample
 
 
 def _check_end(stream: BinaryIO) -> None:
@@ -48,21 +158,3 @@ def _check_end(stream: BinaryIO) -> None:
     stream.seek(max(0, stream.tell() - tarfile.BLOCKSIZE))
     if stream.read() != tarfile.NUL * tarfile.BLOCKSIZE:
         raise ValueError("it has no end-of-archive block")
-    stream.seek(0)
-
-
-def decode_image(sample: Sample) -> np.ndarray:
-    """Return the sample's image as (height, width, 3) uint8.
-
-    Raises UserError if there is none, it cannot be decoded, or it has more than MAX_PIXELS pixels.
-    """
-    encoded = next((sample[suffix] for suffix in IMAGE_SUFFIXES if suffix in sample), None)
-    if encoded is None:
-        raise UserError(f"it has no image (.{', .'.join(IMAGE_SUFFIXES)})")
-    try:
-        image = Image.open(io.BytesIO(encoded))
-        if image.width * image.height > MAX_PIXELS:
-            raise UserError(f"its image claims {image.width} x {image.height} pixels, more than {MAX_PIXELS}")
-        return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"its image cannot be decoded: {error}") from error

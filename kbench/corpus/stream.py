@@ -3,8 +3,7 @@
 import itertools
 import signal
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from kbench.corpus.base import Corpus
 from kbench.corpus.crop import Cropper
 from kbench.corpus.manifest import Manifest
-from kbench.corpus.shards import decode_image, read_samples
+from kbench.corpus.usable import Pair, UsableShard, changed, usable_shards
 from kbench.errors import UserError
 from kbench.locations import Locations
 from kbench.seeds import derive
@@ -23,22 +22,19 @@ SHUFFLE_BUFFER = 4096
 """Samples among which the next one is drawn; shards are shuffled as well."""
 
 CACHE_BYTES = 512 * 2**20
-"""A process keeps decoded shards up to this size, so that a small corpus is read and decoded once."""
+"""A process keeps what it has read if all of it fits, so that a small corpus is read and decoded once."""
 
-
-class Pair(NamedTuple):
-    """A decoded sample: image (height, width, 3) uint8 and the captions one of which is drawn at each use."""
-
-    image: np.ndarray
-    captions: list[str]
+Item = TypeVar("Item")
 
 
 class PairStream(IterableDataset):
     """An endless stream of batches (images (B, 3, S, S) uint8, token ids (B, T) int64).
 
     Epoch after epoch, shards are shuffled and dealt to the ranks' loader processes; each process shuffles its samples
-    through a buffer. `skip` batches of this rank are passed over without being assembled, which is how a resumed run
-    enters the stream exactly where it left it.
+    through a buffer. `skip` batches of this rank are passed over without being assembled, and without reading what only
+    they hold, which is how a resumed run enters the stream exactly where it left it.
+
+    Raises UserError if the corpus is not the one of the manifest, or has fewer shards than there are loader processes.
     """
 
     def __init__(
@@ -58,8 +54,8 @@ class PairStream(IterableDataset):
         self.corpus, self.tokenize, self.cropper = corpus, tokenize, cropper
         self.batch_size, self.seed, self.skip = batch_size, seed, skip
         self.rank, self.world_size = rank, world_size
-        self.shards = _manifest_shards(corpus, locations, manifest)
-        self.cache = _ShardCache(corpus)
+        self.shards = usable_shards(corpus, corpus.shards(locations), manifest.shards)
+        self.cache = _Cache(cropper.size)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         worker = get_worker_info()
@@ -68,61 +64,94 @@ class PairStream(IterableDataset):
         # part of the one whose turn it would be, and has made that one's share of the batches already used.
         number = (number + self.skip) % workers
         consumer, consumers = self.rank * workers + number, self.world_size * workers
-        if len(self.shards) < consumers:
+        if len(self._deck(0)) < consumers:
             raise UserError(
-                f"corpus '{self.corpus.name}' has {len(self.shards)} shards, too few for {consumers} loaders"
+                f"corpus '{self.corpus.name}' has {len(self._deck(0))} shards, too few for {consumers} loaders"
             )
         skip = len(range(number, self.skip, workers))
-        samples = itertools.islice(self._samples(consumer, consumers), skip * self.batch_size, None)
+        samples = self._samples(consumer, consumers, skip * self.batch_size)
         for index in itertools.count(skip):
             generator = np.random.default_rng(derive("batch", self.seed, consumer, consumers, index))
             yield self._batch(list(itertools.islice(samples, self.batch_size)), generator)
 
-    def _samples(self, consumer: int, consumers: int) -> Iterator[Pair]:
-        """Yield this process's samples, epoch after epoch."""
+    def _deck(self, epoch: int) -> list[UsableShard]:
+        """Return the shards of an epoch, each as often as its weight says; of a fraction, others in every epoch."""
+        deck = []
+        for weight, group in itertools.groupby(self.shards, lambda shard: shard.source.weight):
+            shards = list(group)
+            part = round(weight % 1 * len(shards))
+            drawn = np.random.default_rng(derive("part of a source", self.seed, epoch, len(deck)))
+            deck += shards * int(weight) + [shards[i] for i in drawn.permutation(len(shards))[:part]]
+        return deck
+
+    def _samples(self, consumer: int, consumers: int, skip: int) -> Iterator[Pair]:
+        """Yield this process's samples, epoch after epoch, from the one numbered `skip` on."""
         for epoch in itertools.count():
-            order = np.random.default_rng(derive("shards", self.seed, epoch)).permutation(len(self.shards))
-            mine = (self.shards[i] for i in order[consumer::consumers])
-            generator = np.random.default_rng(derive("shuffle", self.seed, epoch, consumer))
-            yield from _shuffled(itertools.chain.from_iterable(map(self.cache.read, mine)), generator)
+            deck = self._deck(epoch)
+            order = np.random.default_rng(derive("shards", self.seed, epoch)).permutation(len(deck))
+            mine = [deck[i] for i in order[consumer::consumers]]
+            pairs = sum(shard.pairs for shard in mine)
+            if skip >= pairs:
+                skip -= pairs
+                continue
+            seed = derive("shuffle", self.seed, epoch, consumer)
+            unread = _places_before(skip, pairs, seed)
+            read = itertools.chain.from_iterable(self._read(mine, unread))
+            yield from itertools.islice(_shuffled(read, np.random.default_rng(seed)), skip, None)
+            skip = 0
+
+    def _read(self, shards: list[UsableShard], unread: set[int]) -> Iterator[Iterator[Pair | None]]:
+        """Yield the shards' pairs; in place of a shard of which none is wanted, as many times None."""
+        first = 0
+        for shard in shards:
+            places = range(first, first + shard.pairs)
+            yield itertools.repeat(None, shard.pairs) if unread.issuperset(places) else self.cache.read(shard)
+            first += shard.pairs
 
     def _batch(self, pairs: list[Pair], generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         choices = generator.random(len(pairs))
         captions = [pair.captions[int(u * len(pair.captions))] for pair, u in zip(pairs, choices, strict=True)]
-        images = np.stack([self.cropper(pair.image, generator) for pair in pairs])
-        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(self.tokenize(captions))
+        images = np.stack([self._cut(pair, generator) for pair in pairs])
+        return torch.from_numpy(images).contiguous(), torch.from_numpy(self.tokenize(captions))
+
+    def _cut(self, pair: Pair, generator: np.random.Generator) -> np.ndarray:
+        try:
+            return self.cropper(pair.picture, generator)
+        except UserError as error:
+            raise changed(pair.origin, error) from error
 
 
-class _ShardCache:
-    """Reads and decodes shards; keeps what fits into CACHE_BYTES."""
+class _Cache:
+    """Reads the usable pairs of shards; keeps them as long as all that was read fits into CACHE_BYTES."""
 
-    def __init__(self, corpus: Corpus) -> None:
-        self.corpus = corpus
-        self.kept: dict[Path, list[Pair]] = {}
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.kept: dict[str, list[Pair]] | None = {}
         self.bytes = 0
 
-    def read(self, shard: Path) -> Iterator[Pair]:
-        if shard in self.kept:
-            yield from self.kept[shard]
+    def read(self, shard: UsableShard) -> Iterator[Pair]:
+        name = shard.source.name
+        if self.kept is not None and name in self.kept:
+            yield from self.kept[name]
             return
-        pairs: list[Pair] | None = []
-        for key, sample in read_samples(shard):
-            try:
-                pair = Pair(decode_image(sample), self.corpus.captions(sample))
-            except UserError as error:
-                raise UserError(f"shard {shard}, sample '{key}': {error}") from error
-            if pairs is not None:
-                self.bytes += pair.image.nbytes
+        pairs = []
+        for pair in shard.read(self.size):
+            if self.kept is not None:
                 pairs.append(pair)
+                self.bytes += pair.picture.nbytes
                 if self.bytes > CACHE_BYTES:
-                    self.bytes -= sum(pair.image.nbytes for pair in pairs)
-                    pairs = None
+                    self.kept, pairs = None, []
             yield pair
-        if pairs is not None:
-            self.kept[shard] = pairs
+        if self.kept is not None:
+            self.kept[name] = pairs
 
 
-def _shuffled(samples: Iterator[Pair], generator: np.random.Generator) -> Iterator[Pair]:
+def _places_before(skip: int, pairs: int, seed: int) -> set[int]:
+    """Return the places, in reading order, of the samples that `_shuffled` yields among its first `skip`."""
+    return set(itertools.islice(_shuffled(iter(range(pairs)), np.random.default_rng(seed)), skip)) if skip else set()
+
+
+def _shuffled(samples: Iterator[Item], generator: np.random.Generator) -> Iterator[Item]:
     """Yield the samples in random order, drawing each from a buffer that the next sample then refills."""
     buffer = list(itertools.islice(samples, SHUFFLE_BUFFER))
     for sample in samples:
@@ -131,17 +160,6 @@ def _shuffled(samples: Iterator[Pair], generator: np.random.Generator) -> Iterat
         yield chosen
     for place in generator.permutation(len(buffer)):
         yield buffer[place]
-
-
-def _manifest_shards(corpus: Corpus, locations: Locations, manifest: Manifest) -> list[Path]:
-    shards = corpus.shards(locations)
-    found, expected = [shard.name for shard in shards], [shard.name for shard in manifest.shards]
-    if found != expected:
-        raise UserError(
-            f"corpus '{corpus.name}' has changed since it was verified: {len(found)} shards found, "
-            f"{len(expected)} in the manifest; run `kbench corpus verify` again"
-        )
-    return shards
 
 
 def _ignore_stop_signals(worker: int) -> None:

@@ -1,13 +1,12 @@
 """The loss on pairs that are never trained on, by which settings and checkpoints may be chosen."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from kbench.corpus.crop import Cropper
-from kbench.corpus.shards import decode_image, read_samples
+from kbench.corpus.usable import UsableShard
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
 from kbench.pretrain.model import ContrastiveModel
@@ -21,9 +20,10 @@ class HeldOut:
     Raises UserError if there are too few pairs for one batch of the training batch size.
     """
 
-    def __init__(self, config: RunConfig, shards: list[Path], pairs: int) -> None:
+    def __init__(self, config: RunConfig, shards: list[UsableShard]) -> None:
         self.config, self.shards = config, shards
         self.batch_size = config.training.batch_size
+        pairs = sum(shard.pairs for shard in shards)
         if pairs < self.batch_size:
             raise UserError(
                 f"{pairs} held-out pairs in corpus '{config.corpus.name}' make no batch of {self.batch_size}"
@@ -51,16 +51,13 @@ class HeldOut:
             images.append(image)
             captions.append(caption)
             if len(images) == self.batch_size:
-                pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+                pixels = torch.from_numpy(np.stack(images)).contiguous()
                 yield pixels, torch.from_numpy(self.tokenize(captions))
                 images, captions = [], []
 
     def _pairs(self) -> Iterator[tuple[np.ndarray, str]]:
         generator = np.random.default_rng(derive("held-out captions"))
         for shard in self.shards:
-            for _, sample in read_samples(shard):
-                choices = self.config.corpus.captions(sample)
-                yield (
-                    self.cropper(decode_image(sample), generator),
-                    choices[int(generator.random() * len(choices))],
-                )
+            for pair in shard.read(self.cropper.size):
+                choice = pair.captions[int(generator.random() * len(pair.captions))]
+                yield self.cropper(pair.picture, generator), choice

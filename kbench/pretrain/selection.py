@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kbench.corpus.manifest import Manifest
+from kbench.corpus.usable import usable_shards
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
 from kbench.locations import Locations
@@ -35,8 +36,8 @@ class Selection:
         self.steps_per_epoch = manifest.pairs / config.training.batch_size
         self.measures: dict[str, Measure] = {}
         if manifest.held_out:
-            pairs = sum(shard.pairs for shard in manifest.held_out)
-            self.measures["held_out_loss"] = HeldOut(config, config.corpus.held_out(locations), pairs).loss
+            shards = usable_shards(config.corpus, config.corpus.held_out(locations), manifest.held_out)
+            self.measures["held_out_loss"] = HeldOut(config, shards).loss
         elif self.rule == "held-out":
             raise UserError(
                 f"selection 'held-out' needs held-out pairs, of which corpus '{config.corpus.name}' has none"

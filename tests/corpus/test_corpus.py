@@ -16,7 +16,7 @@ from kbench.corpus import crop, stream
 from kbench.corpus.kinds.labelled import LabelledCorpus
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.corpus.manifest import verify
-from kbench.corpus.shards import decode_image, read_samples
+from kbench.corpus.picture import Pixels, decode_image
 from kbench.errors import UserError
 from kbench.experiment.schema import Crop
 from kbench.locations import Locations
@@ -126,7 +126,7 @@ def test_a_corpus_larger_than_the_cache_is_streamed_alike(shards, monkeypatch):
 def test_world_captions_are_several_a_scene(tiny_world):
     where = Locations(world=tiny_world)
     assert verify(WORLD, where).pairs == 512
-    _, sample = next(read_samples(WORLD.shards(where)[0]))
+    _, sample = next(WORLD.shards(where)[0].read())
     assert len(WORLD.captions(sample)) == 10
 
 
@@ -175,7 +175,7 @@ class TestRefusals:
             stream.PairStream(TOY, where, manifest, None, None, 4, 0)
 
     def test_an_image_that_claims_to_be_huge(self, monkeypatch):
-        monkeypatch.setattr("kbench.corpus.shards.MAX_PIXELS", 63)
+        monkeypatch.setattr("kbench.corpus.picture.MAX_PIXELS", 63)
         with pytest.raises(UserError, match="8 x 8 pixels, more than 63"):
             decode_image({"png": png((0, 0, 0))})
 
@@ -183,7 +183,7 @@ class TestRefusals:
 class TestCrop:
     def test_without_augmentation_it_is_resize_and_centre_crop(self):
         image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-        ours = crop.Cropper(20, None)(image, np.random.default_rng(0))
+        ours = crop.Cropper(20, None)(Pixels(image), np.random.default_rng(0)).transpose(1, 2, 0)
         resize = torchvision.transforms.Compose([Resize(20, InterpolationMode.BICUBIC), CenterCrop(20)])
         theirs = np.asarray(resize(Image.fromarray(image)))
         assert np.abs(ours.astype(int) - theirs).mean() < 2
@@ -205,5 +205,5 @@ class TestCrop:
         image[:, :4] = 255
         generator = np.random.default_rng(0)
         cropper = crop.Cropper(8, Crop(scale=(1.0, 1.0), flip=True))
-        left = np.mean([cropper(image, generator)[4, 0, 0] > 128 for _ in range(400)])
+        left = np.mean([cropper(Pixels(image), generator)[0, 4, 0] > 128 for _ in range(400)])
         assert 0.4 < left < 0.6

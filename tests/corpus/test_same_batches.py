@@ -28,6 +28,7 @@ def digest(corpus, where, towers, crop, workers):
     )
     found = hashlib.sha256()
     for images, tokens in itertools.islice(iter(stream.load(batches, workers)), BATCHES):
+        assert images.is_contiguous() and images.shape == (32, 3, 32, 32)
         found.update(images.numpy().tobytes() + tokens.numpy().tobytes())
     return found.hexdigest()[:16]
 

@@ -5,6 +5,7 @@ import torch
 
 from kbench import files
 from kbench.corpus.manifest import verify
+from kbench.corpus.usable import usable_shards
 from kbench.errors import UserError
 from kbench.evaluate.run import TrainedRun
 from kbench.experiment.load import read_run
@@ -83,7 +84,8 @@ def test_the_epoch_of_the_lowest_loss_is_kept(train, monkeypatch):
 def test_scoring_twice_is_the_same_and_leaves_the_mode_alone(train, held_out_world):
     folder, _ = train("last")
     config = read_run(folder / "config.json")
-    measure = HeldOut(config, config.corpus.held_out(held_out_world), 100)
+    found = verify(config.corpus, held_out_world).held_out
+    measure = HeldOut(config, usable_shards(config.corpus, config.corpus.held_out(held_out_world), found))
     model = pretrained.load(config, folder / "model.safetensors").train()
     torch.manual_seed(0)
     first = measure.loss(model, "cpu")
@@ -98,8 +100,8 @@ def test_a_rule_without_held_out_pairs_is_refused(train):
 
 def test_too_few_pairs_are_refused(tiny_experiment, held_out_world):
     config = read_run(tiny_experiment[2][0] / "config.json")
-    with pytest.raises(UserError, match="10 held-out pairs in corpus 'world' make no batch of 32"):
-        HeldOut(config, [], 10)
+    with pytest.raises(UserError, match="0 held-out pairs in corpus 'world' make no batch of 32"):
+        HeldOut(config, [])
 
 
 def test_the_released_rule_looks_at_the_test_column_and_says_so(train, held_out_world):

@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from kbench.corpus.base import Corpus, sorted_shards, split_held_out
-from kbench.errors import UserError
+from kbench.corpus.base import Corpus, Shard, Unusable, sorted_files, split_held_out
+from kbench.corpus.shards import TarShard
 from kbench.locations import Locations
 
 
@@ -28,20 +27,22 @@ class LabelledCorpus(Corpus):
 
     held_out_shards: int = Field(default=0, ge=0, description="last shards, kept from training for the held-out loss")
 
-    def shards(self, locations: Locations) -> list[Path]:
+    def shards(self, locations: Locations) -> list[Shard]:
         """Return the shards of the split that are trained on."""
         return split_held_out(self._all(locations), self.held_out_shards)[0]
 
-    def held_out(self, locations: Locations) -> list[Path]:
+    def held_out(self, locations: Locations) -> list[Shard]:
         """Return the last shards, which are kept from training."""
         return split_held_out(self._all(locations), self.held_out_shards)[1]
 
-    def _all(self, locations: Locations) -> list[Path]:
-        return sorted_shards(locations.folder("data") / self.folder / self.split)
+    def _all(self, locations: Locations) -> list[Shard]:
+        return [TarShard.at(path) for path in sorted_files(locations.folder("data") / self.folder / self.split)]
 
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:
         """Return every template with every word of the sample's class."""
         label = int(sample["cls"]) if sample.get("cls", b"").strip().isdigit() else -1
         if not 0 <= label < len(self.words):
-            raise UserError(f"its label {sample.get('cls')!r} is not a class index from 0 to {len(self.words) - 1}")
+            raise Unusable(
+                "bad label", f"its label {sample.get('cls')!r} is not a class index from 0 to {len(self.words) - 1}"
+            )
         return [t.format(c=word) for t, word in itertools.product(self.templates, self.words[label])]

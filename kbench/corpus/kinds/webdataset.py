@@ -2,34 +2,56 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kbench.corpus.base import Corpus, caption_lines, sorted_shards, split_held_out
+from kbench.corpus.base import Corpus, Shard, caption_lines
+from kbench.corpus.shards import TarShard, expand
 from kbench.locations import Locations
 
 
+class Source(BaseModel):
+    """Shards, and how often an epoch passes over them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shards: str = Field(
+        description="pattern of the shards below the data folder, or a URL: cc3m/{00000..00331}.tar, hf://..., s3://..."
+    )
+    weight: float = Field(
+        default=1.0, gt=0, description="passes over these shards in an epoch; 0.5: a half of them, drawn anew each time"
+    )
+
+
+def _plain(source: Any) -> Any:
+    return {"shards": source} if isinstance(source, str) else source
+
+
 class WebdatasetCorpus(Corpus):
-    """KEY.jpg and KEY.txt in tar files of one folder."""
+    """KEY.jpg and KEY.txt in tar files, local or remote, of one source or several."""
 
     kind: Literal["webdataset"]
-    folder: str = Field(description="folder below the data folder")
-    pattern: str = Field(default="*.tar", description="shell pattern of the shards' names")
+    sources: tuple[Annotated[Source, BeforeValidator(_plain)], ...] = Field(
+        min_length=1, description="patterns of shards, braces and * expanded, or {shards: pattern, weight: number}"
+    )
+    held_out_sources: tuple[str, ...] = Field(
+        default=(), description="patterns of shards kept from training for the held-out loss"
+    )
 
-    held_out_shards: int = Field(default=0, ge=0, description="last shards, kept from training for the held-out loss")
+    def shards(self, locations: Locations) -> list[Shard]:
+        """Return the shards of all sources."""
+        return [shard for source in self.sources for shard in _expand(source.shards, locations, source.weight)]
 
-    def shards(self, locations: Locations) -> list[Path]:
-        """Return the folder's shards that are trained on."""
-        return split_held_out(self._all(locations), self.held_out_shards)[0]
-
-    def held_out(self, locations: Locations) -> list[Path]:
-        """Return the last shards, which are kept from training."""
-        return split_held_out(self._all(locations), self.held_out_shards)[1]
-
-    def _all(self, locations: Locations) -> list[Path]:
-        return sorted_shards(locations.folder("data") / self.folder, self.pattern)
+    def held_out(self, locations: Locations) -> list[Shard]:
+        """Return the shards that are kept from training."""
+        return [shard for pattern in self.held_out_sources for shard in _expand(pattern, locations)]
 
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:
         """Return the lines of the caption file."""
         return caption_lines(sample)
+
+
+def _expand(pattern: str, locations: Locations, weight: float = 1.0) -> list[TarShard]:
+    # Remote shards need no data folder.
+    return expand(pattern, Path() if "://" in pattern else locations.folder("data"), weight)

@@ -1,12 +1,12 @@
 """The embedded world as a corpus: generated scenes with captions whose probabilities are known."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from kbench.corpus.base import Corpus, caption_lines, sorted_shards
+from kbench.corpus.base import Corpus, Shard, caption_lines, sorted_files
+from kbench.corpus.shards import TarShard
 from kbench.locations import Locations
 
 
@@ -21,14 +21,18 @@ class WorldCorpus(Corpus):
 
     held_out_pairs: int = Field(default=0, ge=0, description="pairs for the held-out loss, drawn with their own seed")
 
-    def shards(self, locations: Locations) -> list[Path]:
+    def shards(self, locations: Locations) -> list[Shard]:
         """Return the shards that `kbench world make` wrote."""
-        return sorted_shards(locations.folder("world") / "corpus")
+        return _shards(locations, "corpus")
 
-    def held_out(self, locations: Locations) -> list[Path]:
+    def held_out(self, locations: Locations) -> list[Shard]:
         """Return the shards of the separately seeded pairs."""
-        return sorted_shards(locations.folder("world") / "held-out") if self.held_out_pairs else []
+        return _shards(locations, "held-out") if self.held_out_pairs else []
 
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:
         """Return the independently drawn captions of the scene."""
         return caption_lines(sample)
+
+
+def _shards(locations: Locations, part: str) -> list[Shard]:
+    return [TarShard.at(path) for path in sorted_files(locations.folder("world") / part)]

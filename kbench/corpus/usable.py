@@ -1,0 +1,71 @@
+"""The pairs of a shard that its manifest calls usable."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kbench.corpus import picture
+from kbench.corpus.base import Corpus, Shard
+from kbench.corpus.manifest import Shard as Verified
+from kbench.errors import UserError
+
+
+class Pair(NamedTuple):
+    """A sample: its image and the captions one of which is drawn at each use. `origin` says where it is from."""
+
+    picture: picture.Picture
+    captions: list[str]
+    origin: str
+
+
+@dataclass(frozen=True)
+class UsableShard:
+    """A shard and what was found in it."""
+
+    corpus: Corpus
+    source: Shard
+    verified: Verified
+
+    @property
+    def pairs(self) -> int:
+        """Number of usable pairs."""
+        return self.verified.pairs
+
+    def read(self, size: int) -> Iterator[Pair]:
+        """Yield the usable pairs, in order, their pictures held for crops of `size`.
+
+        What is unusable is known by its place and passed over before it is decoded, so that which pairs there are never
+        depends on what a decoder does. Raises UserError if the shard is not as it was when it was verified.
+        """
+        passed_over, count = self.verified.passed_over, 0
+        # Not one sample further than was verified: what follows may be damaged.
+        samples = itertools.islice(self.source.read(), self.verified.samples)
+        for place, (key, sample) in enumerate(samples):
+            if place in passed_over:
+                continue
+            origin = f"shard {self.source.name}, sample '{key}'"
+            try:
+                yield Pair(picture.hold(picture.encoded_image(sample), size), self.corpus.captions(sample), origin)
+            except UserError as error:
+                raise changed(origin, error) from error
+            count += 1
+        if count < self.pairs:
+            raise changed(f"shard {self.source.name}", f"it holds {count} usable pairs, not {self.pairs}")
+
+
+def usable_shards(corpus: Corpus, sources: list[Shard], verified: list[Verified]) -> list[UsableShard]:
+    """Put a corpus's shards and their manifest together; UserError if they are not the same shards."""
+    found, expected = [source.name for source in sources], [shard.name for shard in verified]
+    if found != expected:
+        raise UserError(
+            f"corpus '{corpus.name}' has changed since it was verified: {len(found)} shards found, "
+            f"{len(expected)} in the manifest; run `kbench corpus verify` again"
+        )
+    pairs = zip(sources, verified, strict=True)
+    return [UsableShard(corpus, source, shard) for source, shard in pairs if shard.pairs]
+
+
+def changed(origin: str, problem: object) -> UserError:
+    """Return the error for content that differs from the manifest."""
+    return UserError(f"{origin} has changed since it was verified: {problem}; run `kbench corpus verify` again")

@@ -41,12 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{trained.config.run}: finished already")
         return 0
     chosen = device(arguments)
+    corpus = manifest.read(arguments.manifest)
+    print("\n".join(corpus.summary()))
     try:
         with distributed.session(chosen) as processes:
             pretrain(
                 trained.config,
                 arguments.run,
-                manifest.read(arguments.manifest),
+                corpus,
                 locations.from_arguments(arguments),
                 chosen,
                 arguments.workers,

@@ -37,4 +37,5 @@ rule corpus:
     params:
         locations=experiment.locations,
     shell:
-        "kbench corpus verify --config '{input.config}' --output '{output}' {params.locations} > '{log}' 2>&1"
+        "kbench corpus verify --config '{input.config}' --output '{output}' --processes {threads} {params.locations}"
+        " > '{log}' 2>&1"

@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import braceexpand
-import fsspec
-import webdataset
-from fsspec.core import url_to_fs
 
 from kbench.corpus.base import Damaged, Hash, Sample, Shard, sorted_files
 from kbench.errors import UserError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 MAX_MEMBER_BYTES = 64 * 2**20
 """Larger members are taken for empty ones: an archive's header can claim any size."""
@@ -73,7 +73,9 @@ def _matches(pattern: str, folder: Path, weight: float) -> list[TarShard]:
     return [TarShard(url, url, weight) for url in found]
 
 
-def _file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def _file_system(url: str) -> tuple["AbstractFileSystem", str]:
+    from fsspec.core import url_to_fs
+
     try:
         return url_to_fs(url)
     except (ValueError, ImportError) as error:
@@ -138,9 +140,12 @@ def _members(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
 
 def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Sample]]:
     """Group consecutive members by key; a suffix that comes again begins another sample of the same key."""
+    # webdataset imports torch, which listing and planning do without.
+    from webdataset.tariterators import base_plus_ext
+
     current, sample = None, {}
     for name, data in members:
-        key, suffix = webdataset.tariterators.base_plus_ext(name)
+        key, suffix = base_plus_ext(name)
         if key is None:
             continue
         if key != current or suffix.lower() in sample:

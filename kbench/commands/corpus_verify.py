@@ -1,8 +1,8 @@
 """Read every shard of a run's corpus, decode every image, and write the manifest that pretraining relies on.
 
-What cannot be used (an image that does not decode, a missing, empty or huge caption or one that is not UTF-8, a key that
-occurs twice, a shard that is cut off) is counted by kind and passed over by training; above the corpus's `max_unusable`
-it is an error.
+What cannot be used (an image that does not decode, a missing, empty or huge caption or one that is not UTF-8, a key
+that occurs twice, a shard that is cut off) is counted by kind and passed over by training; above the corpus's
+`max_unusable` it is an error.
 
 Example: kbench corpus verify --config results/demo/runs/RUN/config.json --world results/demo/world --output corpus.json
 """

@@ -41,7 +41,8 @@ def find(path: Path) -> Image:
     path = Path(path).resolve()
     try:
         if not path.exists():
-            raise UserError(f"no image at {path}: build it with `kbench container build --sif '{path}'`")
+            option = "" if path == DEFAULT.resolve() else f" --sif '{path}'"
+            raise UserError(f"no image at {path}: build it with `kbench container build{option}`")
         if path.is_file():
             sif.check(path)
         return _examined(path)

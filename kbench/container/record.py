@@ -51,6 +51,10 @@ def write(folder: Path, container: Container) -> Path:
 
 def read(folder: Path) -> Container:
     """Read a folder's container.json; UserError if there is none or it is not one."""
+    if not (folder / NAME).exists():
+        raise UserError(
+            f"no image was built here (no {folder / NAME}): build one with `kbench container build`, or give --image"
+        )
     try:
         return Container.model_validate(files.read_json(folder / NAME))
     except ValidationError as error:

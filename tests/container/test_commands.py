@@ -43,6 +43,13 @@ def test_containers_without_an_image_say_how_to_build_one(tmp_path):
     assert "kbench: no image at" in process.stderr and "kbench container build" in process.stderr
 
 
+@pytest.mark.parametrize("kind", ["docker", "apptainer"])
+def test_a_single_job_without_an_image_says_how_to_build_one(kbench, refused, tmp_path, labelled, kind):
+    labelled(None)
+    process = kbench("run", "--container", kind, "doctor", cwd=tmp_path)
+    refused(process, "no image", "`kbench container build`")
+
+
 @pytest.mark.slow
 def test_verify_runs_the_doctor_inside(sif, kbench, tmp_path):
     process = kbench("container", "verify", "--sif", sif.path, "--data", tmp_path, cwd=tmp_path)

@@ -58,13 +58,14 @@ def read_mapping(name: str) -> Mapping:
         raise UserError(f"cannot read the mapping {name}: {error}. Prepared mappings: {known}") from error
 
 
-def import_rows(document: Path, mapping: Mapping) -> list[PublishedRow]:
-    """Return the rows of a document's mapped tables; each row's note holds the document's SHA-256.
+def import_rows(document: Path, mapping: Mapping, origin: str | None = None) -> list[PublishedRow]:
+    """Return the rows of a document's mapped tables; each row's note holds its origin and SHA-256.
 
+    origin: the address that the document was fetched from; default: the name of the file.
     Raises UserError if a table, row or column is not where the mapping says, or a cell is no percentage.
     """
     grids = read(document)
-    note = f"imported from {document.name}, SHA-256 {sha256(document)}"
+    note = f"imported from {origin or document.name}, SHA-256 {sha256(document)}"
     return [
         row for table in mapping.tables for row in _rows(document, _find(document, grids, table), table, mapping, note)
     ]

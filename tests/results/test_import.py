@@ -1,10 +1,16 @@
 """Import of published tables from pages written for these tests; all numbers are made up."""
 
+import functools
+import http.server
+import socket
+import threading
+
 import pytest
 import yaml
 
 from kbench.cli import main
 from kbench.errors import UserError
+from kbench.files import sha256
 from kbench.results import grids, importing, published
 
 PAGE = r"""<!DOCTYPE html><html><head><title>x</title><meta charset="utf-8"></head><body>
@@ -60,6 +66,12 @@ def mapping(tmp_path, **changes):
     path = tmp_path / "map.yaml"
     path.write_text(yaml.safe_dump(MAPPING | {"tables": [table]}))
     return path
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    return caught.value.code
 
 
 def test_grids_of_a_latexml_page(page):
@@ -175,3 +187,67 @@ def test_mappings_that_cannot_be_read(tmp_path):
         importing.read_mapping(str(tmp_path / "absent.yaml"))
     with pytest.raises(UserError, match=r"map\.yaml: tables"):
         importing.read_mapping(str(mapping(tmp_path, surprise=1)))
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Serve a folder on this machine; yields the folder and its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_document_is_fetched_from_its_address(page, served, tmp_path, capsys):
+    folder, address = served
+    (folder / "paper.html").write_bytes(page.read_bytes())
+    name = mapping(tmp_path)
+    assert run("published", "import", f"{address}/paper.html", "--mapping", name) == 0
+    rows = published.read_rows(tmp_path / "published" / "made-up-paper.csv")
+    assert [row.value for row in rows] == [11.5, 12.25, 21.5, 22.5]
+    assert {row.note for row in rows} == {f"imported from {address}/paper.html, SHA-256 {sha256(page)}"}
+    assert (tmp_path / "published" / "documents" / "made-up-paper.html").read_bytes() == page.read_bytes()
+    (folder / "paper.csv").write_text("not the table\n")
+    assert run("published", "import", f"{address}/paper.csv", "--mapping", name) == 2
+    assert "0 tables match" in capsys.readouterr().err
+    assert len(published.read_rows(tmp_path / "published" / "made-up-paper.csv")) == 4
+
+
+@pytest.mark.parametrize("name, reason", [("absent.html", "File not found"), ("paper.pdf", "is application/pdf")])
+def test_an_address_without_a_document(served, tmp_path, monkeypatch, capsys, name, reason):
+    monkeypatch.chdir(tmp_path)
+    (served[0] / "paper.pdf").write_bytes(b"%PDF")
+    assert run("published", "import", f"{served[1]}/{name}", "--mapping", mapping(tmp_path)) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "published").exists()
+
+
+def test_an_address_that_does_not_answer(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/paper.html"
+    assert run("published", "import", address, "--mapping", mapping(tmp_path)) == 2
+    assert "save the page elsewhere" in capsys.readouterr().err
+
+
+def test_a_document_that_is_cut_short_is_not_kept(tmp_path, monkeypatch, capsys):
+    class Short(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+    monkeypatch.chdir(tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/paper.html"
+        assert run("published", "import", address, "--mapping", mapping(tmp_path)) == 2
+        server.shutdown()
+    assert "cannot fetch" in capsys.readouterr().err
+    assert not list((tmp_path / "published").rglob("*.*"))

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "pmi-gap": "the gap between a run's scores and the pointwise mutual information",
     "score": "the similarity of arbitrary weighted point sets",
     "bench": "measure kbench beside its baseline: time, memory, variance",
+    "costs": "time and disk of every job of an experiment that has run, as a table",
     "compare": "gather every result of an experiment into one tidy table",
     "report": "render the comparison as HTML, Markdown and LaTeX",
     "container build": "build the image that jobs run in, and its SIF",

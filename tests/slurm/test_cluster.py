@@ -16,7 +16,11 @@ pytestmark = pytest.mark.skipif(
     "KBENCH_SLURM" not in os.environ, reason="needs a Slurm of its own: tests/slurm/ci.sh starts one"
 )
 
-SLOW = EXPERIMENT.replace("[cosine,", "[{similarity: cosine, label: plain},").replace("epochs: 1,", "epochs: 20,")
+SLOW = (
+    EXPERIMENT.replace("variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]", "variants: [cosine]")
+    .replace("seeds: [0]", "seeds: [0, 1, 2]")
+    .replace("epochs: 1,", "epochs: 20,")
+)
 SITE = "{first_check_seconds: 3, retries: 2, rules: {pretrain: {memory_gb: 2}}}"
 
 
@@ -83,12 +87,16 @@ class Checkout:
         subprocess.run([sys.executable, "-m", "kbench", *words], env=self.variables, check=True, timeout=300)
         return outcome(copy)
 
-    def training(self, run):
-        """Wait until a run has trained some steps; return the process that trains it."""
+    def training_log(self, run):
+        return (self.folder / self.results / "logs" / "pretrain" / "runs" / f"{run.name}.log").read_text()
+
+    def trainer(self, run):
+        """Return the process that trains a run, once it has trained some steps."""
         path = self.folder / run / "metrics.jsonl"
-        until(lambda: self.workflow.poll() is not None or (path.exists() and path.read_text().count("\n") >= 1))
-        assert self.workflow.poll() is None, self.log()
-        return next(pid for pid, words in processes() if "pretrain" in words and str(run) in words)
+        if not path.exists() or not path.read_text():
+            return None
+        found = (pid for pid, words in processes() if "pretrain" in words and str(run) in words and "srun" not in words)
+        return next(found, None)
 
 
 def processes():
@@ -111,37 +119,146 @@ def until(condition, seconds=240):
 
 def job(run):
     """Return the id of the job that trains a run."""
+    return next(job for job, comment in jobs().items() if comment.endswith(run.name))
+
+
+def jobs():
+    """Return the comment of every job that waits or runs, by job id."""
     lines = subprocess.check_output(["squeue", "--noheader", "--format=%i %k"], text=True).splitlines()
-    return next(line.split()[0] for line in lines if line.endswith(run.name))
+    return dict(line.split(maxsplit=1) for line in lines)
 
 
 def outcome(folder):
     """Return everything about a trained run that must not depend on how often it was stopped."""
+    return (folder / "model.safetensors").read_bytes(), timeless(folder)
+
+
+def timeless(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    timeless = [
-        {k: v for k, v in line.items() if k in ("step", "loss", "gradient_norm", "logit_scale")} for line in lines
-    ]
-    return (folder / "model.safetensors").read_bytes(), timeless
+    return [{key: line[key] for key in ("step", "loss", "gradient_norm", "logit_scale")} for line in lines]
 
 
 def test_preempted_requeued_and_timed_out_runs_end_as_if_nothing_had_been(tmp_path):
-    site = SITE.replace("memory_gb: 2", "memory_gb: 2, hours: 0.0167")
-    here = Checkout(tmp_path, SLOW.replace("seeds: [0]", "seeds: [0, 1]"), site)
-    terminated, requeued, late, _ = runs = here.prepare()
-    workflow = here.start(*(run / "model.json" for run in runs[:3]))
-    subprocess.run(["scancel", "--signal=TERM", job_when_training(here, terminated)], check=True)
-    subprocess.run(["scontrol", "requeue", job_when_training(here, requeued)], check=True)
-    # Stopped in its tracks, this one cannot be done within its minute.
-    os.kill(here.training(late), signal.SIGSTOP)
+    here = Checkout(tmp_path, SLOW)
+    runs = here.prepare()
+    workflow = here.start(*(run / "model.json" for run in runs))
+    left, ways = set(runs), [terminate, requeue, outlast]
+    while ways:
+        for run in sorted(left):
+            process = here.trainer(run)
+            if process:
+                left.remove(run)
+                ways.pop()(job(run), process)
+        assert workflow.poll() is None, here.log()
+        time.sleep(0.1)
     assert workflow.wait(400) == 0, here.log()
-    log = here.log()
-    assert log.count("Trying to restart job") == 2, log
-    for run in runs[:3]:
-        text = (here.folder / here.results / "logs" / "pretrain" / "runs" / f"{run.name}.log").read_text()
-        assert "going on from step" in text, (run, text)
+    assert here.log().count("Trying to restart job") == 2, here.log()
+    for run in runs:
+        assert "going on from step" in here.training_log(run)
         assert outcome(here.folder / run) == here.undisturbed(run)
 
 
-def job_when_training(here, run):
-    here.training(run)
-    return job(run)
+def terminate(job, process):
+    subprocess.run(["scancel", "--signal=TERM", job], check=True)
+
+
+def requeue(job, process):
+    subprocess.run(["scontrol", "requeue", job], check=True)
+
+
+def outlast(job, process):
+    # Stopped in its tracks, it cannot be done within its time, of which a minute is the least.
+    os.kill(process, signal.SIGSTOP)
+    subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=1"], check=True)
+
+
+def test_an_interrupted_or_lost_snakemake_loses_nothing_that_is_done(tmp_path):
+    here = Checkout(tmp_path, SLOW.replace("seeds: [0, 1, 2]", "seeds: [0]"))
+    (run,) = here.prepare()
+    target = run / "model.json"
+
+    # Ctrl-C: the job is cancelled, and leaves a checkpoint.
+    workflow = here.start(target)
+    until(lambda: here.trainer(run))
+    workflow.send_signal(signal.SIGINT)
+    assert workflow.wait(120) != 0
+    until(lambda: not jobs())
+    assert list((here.folder / run / "checkpoints").glob("step-*.pt"))
+
+    # The login node is lost: the job goes on alone, and must not write beside its successor.
+    steps = (here.folder / run / "metrics.jsonl").read_text()
+    workflow = here.start(target)
+    until(lambda: here.trainer(run) and (here.folder / run / "metrics.jsonl").read_text() != steps)
+    os.killpg(workflow.pid, signal.SIGKILL)
+    workflow.wait(60)
+    first = jobs()
+    assert len(first) == 1
+
+    assert here.snakemake("--unlock").returncode == 0
+    again = here.snakemake(target)
+    assert again.returncode == 0, again.stderr
+    assert "1 jobs of an earlier snakemake in this folder" in again.stderr
+    assert here.training_log(run).count("going on from step") == 1
+    assert outcome(here.folder / run) == here.undisturbed(run)
+
+    # What finished while nobody looked is known to be finished.
+    assert "Nothing to be done" in here.snakemake(target).stderr
+
+
+def test_two_tasks_train_the_same_model_as_one_process(tmp_path):
+    one_line = SLOW.replace("seeds: [0, 1, 2]", "seeds: [0]").replace("epochs: 20,", "epochs: 1,")
+    here = Checkout(tmp_path, one_line + "resources: {processes: 2}\n")
+    (run,) = here.prepare()
+    process = here.snakemake(run / "model.json")
+    assert process.returncode == 0, process.stderr + here.training_log(run)
+    assert "tasks=2" in process.stderr
+    from safetensors.torch import load_file
+
+    _, alone = here.undisturbed(run)
+    lines = timeless(here.folder / run)
+    assert [line["loss"] for line in lines] == pytest.approx([line["loss"] for line in alone], rel=1e-4)
+    ours, theirs = (
+        load_file(f / "model.safetensors") for f in (here.folder / run, here.folder / "undisturbed" / run.name)
+    )
+    assert all((ours[name] - theirs[name]).abs().max() < 1e-3 for name in theirs)
+
+
+@pytest.mark.parametrize(
+    ("site", "words"),
+    [
+        ("{partition: gup}", ["Invalid partition name specified", "change partition", "partitions: main, paper"]),
+        ("{rules: {world: {memory_gb: 9000}}}", ["rule 'world'", "rules.world.memory_gb", "partition main has 1 x"]),
+        ("{gpu_request: gpus, gpu: {partition: paper}}", ["rule 'features'", "gpu_request", "8000 MB, no GPU"]),
+        ("{gpu_request: gres, gpu_type: h100}", ["Invalid generic resource", "change gpu_request or gpu_type"]),
+        ("{constraint: fast}", ["Invalid feature specification", "change constraint"]),
+    ],
+)
+def test_what_slurm_refuses_is_said_before_anything_is_submitted(tmp_path, site, words):
+    here = Checkout(tmp_path, EXPERIMENT, site)
+    process = here.snakemake()
+    assert process.returncode == 2, process.stderr
+    message = next(line for line in process.stderr.splitlines() if line.startswith("kbench: Slurm refuses"))
+    assert all(word in message for word in words), message
+    assert "Traceback" not in process.stderr and not jobs()
+
+
+@pytest.mark.skipif("KBENCH_SLURM_ACCOUNTS" not in os.environ, reason="needs a Slurm with accounting")
+def test_an_account_that_slurm_refuses_is_said_too(tmp_path):
+    process = Checkout(tmp_path, EXPERIMENT, "{account: nobodys}").snakemake()
+    assert process.returncode == 2 and "change account or qos" in process.stderr
+    assert "no accounting here" not in process.stderr
+
+
+def test_the_doctor_looks_from_a_compute_node(tmp_path):
+    here = Checkout(tmp_path, EXPERIMENT, "{gpu_request: gres}")
+    command = [sys.executable, "-m", "kbench", "doctor", "--slurm"]
+    process = subprocess.run(
+        command, cwd=here.folder, env=here.variables, capture_output=True, text=True, timeout=200, check=False
+    )
+    lines = process.stdout[process.stdout.index("slurm ") :].splitlines()
+    text = "\n".join(lines)
+    assert "partition main" in text and "gpu:2" in text and "TMPDIR" in text
+    assert len([line for line in lines if "read and written" in line]) == 2
+    # This node claims GPUs that are not there, which is what a doctor is for.
+    assert [line for line in lines if line.startswith("BAD")] == [line for line in lines if "GPU  " in line]
+    assert "CUDA_VISIBLE_DEVICES=0; no device of NVIDIA" in text

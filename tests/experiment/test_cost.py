@@ -1,0 +1,87 @@
+"""What an experiment will take, against what the demo's committed run took."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from tiny import EXPERIMENT, ROOT
+
+from kbench.experiment import cost
+from kbench.experiment.load import load, resolve
+
+DEMO = ROOT / "results" / "demo"
+MEASURED_WALL = 8 * 60 + 34
+"""Seconds of the whole workflow on two cores, as results/demo/summary/README.md says."""
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    return cost.measured(DEMO)
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    experiment = load("demo")
+    return experiment, resolve(experiment)
+
+
+def estimate(demo, jobs):
+    return cost.estimate(*demo, [], demo[0].corpus.pairs, jobs)
+
+
+def test_half_of_the_demo_foretells_all_of_it_within_a_third(demo, jobs):
+    known = [job for job in jobs if "-s0-" in job.run or not job.run]
+    parts = estimate(demo, known)
+    assert sum(part.jobs for part in parts) == len(jobs) == 34
+    assert cost.wall_seconds(parts, 2) == pytest.approx(MEASURED_WALL, rel=0.3)
+    took = sum(job.seconds for job in jobs if job.rule in ("pretrain", "features"))
+    assert cost.lane_hours(parts) * 3600 == pytest.approx(took, rel=0.3)
+    assert cost.total_bytes(parts) == pytest.approx(sum(job.bytes for job in jobs), rel=0.3)
+
+
+def test_rates_of_runs_of_another_size_are_scaled(demo, jobs):
+    # As if the demo had been trained for half the steps only.
+    halves = [
+        dataclasses.replace(job, units=job.units // 2, seconds=job.seconds / 2) if job.rule == "pretrain" else job
+        for job in jobs
+    ]
+    assert cost.wall_seconds(estimate(demo, halves), 2) == pytest.approx(cost.wall_seconds(estimate(demo, jobs), 2))
+    assert cost.wall_seconds(estimate(demo, jobs), 10) < cost.wall_seconds(estimate(demo, jobs), 2) / 2.5
+
+
+def test_another_similaritys_rate_is_named_and_unknown_towers_are_not_guessed(demo, jobs):
+    known = [job for job in jobs if job.similarity in ("cosine", "")]
+    part = next(part for part in estimate(demo, known) if part.rule == "pretrain wpse-imq")
+    assert part.seconds == pytest.approx(72.5, abs=1) and "cosine in 2 jobs of demo" in part.source
+    parts = estimate(demo, [dataclasses.replace(job, towers="ViT-B-16") for job in jobs])
+    assert cost.wall_seconds(parts, 1) is cost.lane_hours(parts) is cost.total_bytes(parts) is None
+    assert any(part.source == "no run with towers demo has been measured" for part in parts)
+
+
+def test_jobs_are_collected_from_a_folder_and_read_back(trained, tmp_path):
+    run = trained[0]
+    results = run.folder.parents[1]
+    for rule in ("pretrain/runs", "features", "evaluate"):
+        path = results / "benchmarks" / rule / f"{run.folder.name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("s\th:m:s\n500.25\t0:08:20\n")
+    found = {job.rule: job for job in cost.measured(results)}
+    assert found["pretrain"].units == run.card.samples and found["pretrain"].seconds == 500.25
+    assert found["features"].units == 4 * 3 * 64 and found["features"].bytes > 1000
+    assert found["evaluate"].units == 2 + 2 + 1 + 1
+    cost.write(found.values(), tmp_path / "summary" / "jobs.csv")
+    assert cost.measured(tmp_path) == list(found.values())
+
+
+def test_check_prints_the_cost_with_the_source_of_each_rate(kbench, refused, tmp_path):
+    process = kbench("check", "demo", "--gpus", 2, "--measured", DEMO)
+    assert process.returncode == 0, process.stderr
+    assert "jobs        34" in process.stdout and "2 jobs of demo on AMD EPYC, 2 cores" in process.stdout
+    assert "wall time" in process.stdout and "min with 2 at once" in process.stdout
+    path = Path(tmp_path / "mine.yaml")
+    path.write_text(EXPERIMENT.replace("towers: demo", "towers: cifar"))
+    process = kbench("check", path, "--measured", DEMO)
+    assert "no run with towers cifar has been measured" in process.stdout
+    assert "wall time   not known: a rate above is missing" in process.stdout
+    refused(kbench("costs", tmp_path, "--output", tmp_path / "jobs.csv"), "holds no record of jobs")

@@ -3,18 +3,23 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
-from kbench import files, similarity
+from kbench import files, objective, similarity
 from kbench.benchmark import dataset as benchmark
 from kbench.benchmark.dataset import Dataset
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Evaluation, RunConfig
+from kbench.objective.base import Objective
 from kbench.results.schema import ModelCard
 from kbench.similarity.base import Similarity
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,23 @@ class TrainedRun:
     @functools.cached_property
     def similarity(self) -> Similarity:
         """The similarity with its learned scale; point sets were embedded when features were made."""
-        created = similarity.create(self.config.similarity, self.config.similarity_settings, None)
+        return self._learned(
+            "similarity", similarity.create(self.config.similarity, self.config.similarity_settings, None)
+        )
+
+    @functools.cached_property
+    def objective(self) -> Objective:
+        """The objective with what it learned, such as the bias of the sigmoid loss."""
+        return self._learned("objective", objective.create(self.config.objective))
+
+    def _learned(self, part: str, created: Part) -> Part:
+        """Return a part of the model with its weights; UserError if they are of another one."""
         wanted = created.state_dict().keys()
         try:
             with safe_open(self.weights, "pt") as tensors:
-                created.load_state_dict({name: tensors.get_tensor(f"similarity.{name}") for name in wanted})
+                created.load_state_dict({name: tensors.get_tensor(f"{part}.{name}") for name in wanted})
         except (SafetensorError, RuntimeError) as error:
-            raise UserError(f"{self.weights} does not hold this similarity: {error}") from error
+            raise UserError(f"{self.weights} does not hold this {part}: {error}") from error
         return created.eval()
 
 

@@ -23,8 +23,12 @@ class Spectral(Objective):
         return -2 * logits.diagonal().mean() + strangers / max(batch * (batch - 1), 1)
 
     def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:
-        """Return the logarithm of the logits; logits up to 0 count as the least positive number."""
-        return logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
+        """Return the logarithm of the logits; what is below 1 / B^2 counts as that.
+
+        A batch has B^2 combinations, so that it cannot tell a rarer one from one that never occurs; and nothing keeps
+        a fitted ratio from being negative.
+        """
+        return logits.clamp(min=float(max(batch, 1)) ** -2).log()
 
     def refuse(self, similarity: Similarity | type[Similarity]) -> str | None:
         """Return why, if all scores are negative."""

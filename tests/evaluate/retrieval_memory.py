@@ -73,7 +73,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from kbench import similarity
 
-    name, images, width, *tokens = sys.argv[1], *map(int, sys.argv[2:])
+    name, images, width, *tokens = sys.argv[1], *map(int, sys.argv[2:] + ["1", "1"] * (len(sys.argv) < 5))
     with tempfile.TemporaryDirectory() as scratch:
         stored = write(Path(scratch) / "features", similarity.get(name).has_features(), images, width, tuple(tokens))
         print(json.dumps({"stored": stored, **measured(Path(scratch) / "features", name)}))

@@ -1,0 +1,132 @@
+"""The gap to PMI: zero for PMI itself whatever the objective, and defined for every variant and objective."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from kbench import files, objective, similarity
+from kbench.evaluate import store
+from kbench.evaluate.run import TrainedRun
+from kbench.evaluate.tasks import pmi_gap
+from kbench.results.schema import ModelCard
+from kbench.similarity.base import Similarity
+from kbench.world import World
+
+BATCH = 128
+
+# Logits that are best for the objective, from PMI: the inverse of its to_pmi, from the objective's own optimum.
+OPTIMAL = {
+    "infonce": lambda pmi, trained: pmi + 2.5,
+    "sigmoid": lambda pmi, trained: pmi - math.log(BATCH - 1) - trained.bias.item(),
+    "spectral": lambda pmi, trained: pmi.exp(),
+}
+every_objective = pytest.mark.parametrize("name", objective.names())
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World()
+
+
+class Table(Similarity):
+    """The inner product of what is stored."""
+
+    name = "table"
+
+    def __init__(self):
+        torch.nn.Module.__init__(self)
+
+    def logit_scale(self):
+        return torch.tensor(1.0)
+
+
+def scored(folder, world, name, logits):
+    """Score a run whose logits are a given table (scenes, captions), for an objective."""
+    generator = np.random.default_rng(0)
+    scenes = world.sample_scenes(generator, 300)
+    captions = world.sample_captions(generator, scenes)
+    used, columns = np.unique(captions, return_inverse=True)
+    writer = store.Writer(folder / "features")
+    writer.whole("test/scenes", scenes)
+    writer.whole("test/caption_indices", captions)
+    writer.whole("test/images/features", logits[scenes][:, used].unsqueeze(1))
+    writer.whole("test/captions/features", torch.eye(len(used), dtype=torch.float64)[columns].unsqueeze(1))
+    writer.finish({})
+    training = SimpleNamespace(batch_size=BATCH)
+    run = SimpleNamespace(similarity=Table(), objective=name, config=SimpleNamespace(training=training))
+    return pmi_gap.score(run, store.Reader(folder / "features"), None, "excess_loss")
+
+
+def values(outcome):
+    return {metric.name: metric.value for metric in outcome.metrics}
+
+
+@every_objective
+def test_exact_pmi_has_no_gap(tmp_path, world, name):
+    trained = objective.create(name)
+    outcome = scored(tmp_path, world, trained, OPTIMAL[name](torch.from_numpy(world.pmi), trained))
+    found = values(outcome)
+    assert found["excess_loss"] == pytest.approx(0, abs=1e-6) and found["rmse"] == pytest.approx(0, abs=1e-6)
+    assert found["pearson"] == pytest.approx(1) and found["spearman"] == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(outcome.arrays["logits"], outcome.arrays["pmi"], atol=1e-6)
+
+
+@every_objective
+def test_only_what_the_objective_cannot_see_is_forgiven(tmp_path, world, name):
+    trained = objective.create(name)
+    outcome = scored(tmp_path, world, trained, OPTIMAL[name](torch.from_numpy(world.pmi) + 0.7, trained))
+    assert values(outcome)["rmse"] == pytest.approx(0 if trained.blind_to_shift else 0.7, abs=1e-6)
+    assert outcome.settings["constant_removed"] == trained.blind_to_shift
+
+
+@every_objective
+def test_other_scores_have_a_gap(tmp_path, world, name):
+    trained, pmi = objective.create(name), torch.from_numpy(world.pmi)
+    for index, wrong in enumerate((0.8 * pmi, pmi.clamp(min=0), torch.zeros_like(pmi))):
+        found = values(scored(tmp_path / str(index), world, trained, OPTIMAL[name](wrong, trained)))
+        assert found["excess_loss"] > 0.01 and found["rmse"] > 0.01
+    # The last is constant: a correlation has no value, and the gap is that of knowing nothing.
+    assert found["pearson"] is None and found["spearman"] is None and found["excess_loss"] > 2
+
+
+def test_ratios_that_are_not_positive_count_as_the_rarest_that_a_batch_shows():
+    estimate = objective.create("spectral").to_pmi(torch.tensor([-3.0, 0.0, 1e-9, 1.0]), BATCH)
+    assert estimate.tolist() == pytest.approx([-2 * math.log(BATCH)] * 3 + [0])
+
+
+def test_the_learned_bias_of_the_sigmoid_loss_is_used(random_runs, tmp_path):
+    run = random_runs[1]("cosine")
+    tensors = load_file(run.weights) | {"objective.bias": torch.tensor(-4.25)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    other = TrainedRun(tmp_path)
+
+    card = ModelCard.model_construct(checkpoint_sha256=files.sha256(tmp_path / "model.safetensors"))
+    vars(other).update(config=run.config.model_copy(update={"objective": "sigmoid"}), card=card)
+    assert other.objective.bias.item() == -4.25
+
+
+@pytest.mark.parametrize("variant", similarity.names())
+def test_every_variant_and_objective_has_a_gap(random_runs, variant, monkeypatch):
+    monkeypatch.setattr(pmi_gap, "BATCH_SIZE", 64)
+    monkeypatch.setattr(pmi_gap, "SPECTRUM_PAIRS", 64)
+    evaluation, run_of = random_runs
+    run = run_of(variant)
+    features = store.Reader(run.features("world-pairs"))
+    for name in objective.names():
+        if objective.create(name).refuse(run.similarity):
+            continue
+        stub = SimpleNamespace(similarity=run.similarity, objective=objective.create(name), config=run.config)
+        outcome = pmi_gap.score(stub, features, evaluation, "excess_loss")
+        found = values(outcome)
+        assert found["excess_loss"] > 0 and math.isfinite(found["excess_loss"]) and math.isfinite(found["rmse"])
+        draws = 2 if run.similarity.uses_random_features else 1
+        assert outcome.arrays["excess_losses"].shape == (draws, 8)
+        assert outcome.arrays["excess_losses"].mean() == pytest.approx(found["excess_loss"])
+
+
+def test_every_objective_is_covered():
+    assert set(OPTIMAL) == set(objective.names())

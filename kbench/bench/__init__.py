@@ -2,6 +2,7 @@
 
 BENCHES = {
     "similarity": "time and memory of every similarity's loss, and of whole training steps",
+    "loader": "images per second and core from shards to batches, against open_clip's pipeline",
     "step": "time of a whole training step with every similarity",
     "dag": "time and memory of planning a large experiment, and of seeing that it is finished",
     "startup": "time from starting a job to its first useful work",

@@ -122,3 +122,12 @@ def test_rows_of_the_step_bench(tmp_path):
 def test_an_unknown_bench():
     done = subprocess.run([sys.executable, "-m", "kbench", "bench", "similarly"], capture_output=True, text=True)
     assert done.returncode == 2 and "similarity" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_loader_bench_reads_every_image_of_both_pipelines(tmp_path, capsys):
+    main_arguments = ["bench", "loader", "--sides", "96", "--images", "8", "--loader-batch", "4"]
+    with pytest.raises(SystemExit) as ended:
+        main([*main_arguments, "--loader-repeats", "1", "--json", str(tmp_path / "loader.json")])
+    assert not ended.value.code
+    row = json.loads((tmp_path / "loader.json").read_text())["rows"][0]
+    assert row["name"] == "loader/96px" and row["ratio"] == pytest.approx(row["value"] / row["baseline"])

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     print("\n".join(corpus.summary()))
     try:
         with distributed.session(chosen) as processes:
-            pretrain(
+            card = pretrain(
                 trained.config,
                 arguments.run,
                 corpus,
@@ -57,4 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
     except (Interrupted, distributed.ProcessLost) as ended:
         print(f"kbench: {ended}", file=sys.stderr)
         return 1
+    if card is not None:
+        print(f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f}, {card.samples_per_second:.0f} samples/s")
     return 0

@@ -120,11 +120,11 @@ def pretrain(
     device: str,
     workers: int,
     processes: Processes | None = None,
-) -> None:
-    """Train a run into its folder, going on from its last checkpoint.
+) -> ModelCard | None:
+    """Train a run into its folder, going on from its last checkpoint, and return its card.
 
     Writes metrics.jsonl, checkpoints/ and at the end model.safetensors and, last of all, model.json; of several
-    processes the first one does. Raises Interrupted after SIGTERM, SIGINT or SIGUSR1, with a checkpoint written.
+    processes the first one does, and the others return None. Raises Interrupted after SIGTERM, SIGINT or SIGUSR1, with a checkpoint written.
     """
     training, processes = config.training, processes or Processes()
     trainer = Trainer(config, manifest, device, processes)
@@ -152,9 +152,10 @@ def pretrain(
     with stop_requests() as request:
         _train(trainer, stream.load(batches, workers), run, log, selection, request)
     peak_memory = processes.most(_peak_memory(device))
-    if processes.writes:
-        selection.restore(trainer.model)
-        _finish(trainer, run, peak_memory)
+    if not processes.writes:
+        return None
+    selection.restore(trainer.model)
+    return _finish(trainer, run, peak_memory)
 
 
 def _train(
@@ -224,7 +225,7 @@ def _log_entry(trainer: Trainer, measured: dict[str, torch.Tensor], clock: Clock
     }
 
 
-def _finish(trainer: Trainer, run: Path, peak_memory: int) -> None:
+def _finish(trainer: Trainer, run: Path, peak_memory: int) -> ModelCard:
     """Write the final weights and the card, whose presence says that the run is finished."""
     config, progress = trainer.config, trainer.progress
     entries = metrics.read(run / "metrics.jsonl")
@@ -257,7 +258,7 @@ def _finish(trainer: Trainer, run: Path, peak_memory: int) -> None:
         logit_scale=last["logit_scale"],
     )
     files.write_json(run / "model.json", card.model_dump(mode="json"))
-    print(f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f}, {card.samples_per_second:.0f} samples/s")
+    return card
 
 
 def _peak_memory(device: str) -> int:

@@ -1,6 +1,7 @@
 """Train one run from its frozen configuration into its folder, going on from its last checkpoint.
 
-A finished run (model.json is there and matches) is left alone. SIGTERM, SIGINT and SIGUSR1 write a checkpoint first.
+A finished run (model.json is there and matches) is left alone. SIGTERM, SIGINT and SIGUSR1 write a checkpoint;
+the exit status is then 75, on which a scheduler may start the command again.
 Started by torchrun or srun as several processes, each takes its part of every batch.
 
 Examples:
@@ -26,12 +27,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; returns 1 if interrupted or if another process of the run is lost."""
+    """Train; returns 75 if told to stop, 1 if the loss stays not finite or another process of the run is lost."""
     from kbench.corpus import manifest
     from kbench.errors import UserError
     from kbench.evaluate.run import TrainedRun
     from kbench.pretrain import distributed
-    from kbench.pretrain.interrupt import Interrupted
+    from kbench.pretrain.health import Diverged
+    from kbench.pretrain.interrupt import STATUS, Interrupted
     from kbench.pretrain.loop import pretrain
 
     trained = TrainedRun(arguments.run)
@@ -54,9 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.workers,
                 processes,
             )
-    except (Interrupted, distributed.ProcessLost) as ended:
+    except (Interrupted, Diverged, distributed.ProcessLost) as ended:
         print(f"kbench: {ended}", file=sys.stderr)
-        return 1
+        return STATUS if isinstance(ended, Interrupted) else 1
     if card is not None:
         print(f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f}, {card.samples_per_second:.0f} samples/s")
     return 0

@@ -1,14 +1,22 @@
 """Stop signals turned into a flag, so that a run stops between two steps with a checkpoint."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
+STATUS = os.EX_TEMPFAIL
+"""Exit status (75) of a run that was told to stop: nothing is wrong, run it again. A scheduler may requeue on it."""
+
 
 class Interrupted(Exception):
-    """The run was told to stop; its checkpoint is written. The command exits with status 1."""
+    """The run was told to stop; its checkpoint is written. The command exits with STATUS."""
+
+
+class StoppedWaiting(Exception):
+    """A stop signal came while the process waited for data."""
 
 
 class StopRequest:
@@ -16,9 +24,24 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self.waiting = False
 
     def __call__(self, number: int, frame: object) -> None:
         self.signal = signal.Signals(number)
+        if self.waiting:
+            self.waiting = False
+            raise StoppedWaiting
+
+    @contextlib.contextmanager
+    def ends_waiting(self) -> Iterator[None]:
+        """Leave the block at once, with StoppedWaiting, when a stop is asked for."""
+        self.waiting = True
+        try:
+            if self.signal:
+                raise StoppedWaiting
+            yield
+        finally:
+            self.waiting = False
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """The training loop of one run."""
 
+import contextlib
+import math
 import resource
 import signal
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from kbench import files, provenance
 from kbench.corpus import stream
@@ -16,10 +19,12 @@ from kbench.corpus.manifest import Manifest
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
 from kbench.locations import Locations
-from kbench.pretrain import checkpoint, metrics, optimizer
+from kbench.pretrain import acceleration, metrics, optimizer
 from kbench.pretrain.batch import BatchLoss
+from kbench.pretrain.checkpoint import Checkpoints
 from kbench.pretrain.distributed import Processes
-from kbench.pretrain.interrupt import Interrupted, StopRequest, stop_requests
+from kbench.pretrain.health import Diverged, LateReading
+from kbench.pretrain.interrupt import Interrupted, StoppedWaiting, StopRequest, stop_requests
 from kbench.pretrain.metrics import MetricsLog
 from kbench.pretrain.model import ContrastiveModel, save
 from kbench.pretrain.selection import Selection, kept
@@ -45,8 +50,14 @@ class Progress:
     seconds: float = 0.0
     data_seconds: float = 0.0
     loss_sum: float | torch.Tensor = 0.0
-    loss_steps: int = 0
+    loss_steps: int | torch.Tensor = 0
+    skipped: int | torch.Tensor = 0
+    skipped_in_a_row: int | torch.Tensor = 0
     best_score: float | None = None
+
+    def state(self) -> dict[str, float | None]:
+        """Return plain numbers."""
+        return {name: x.item() if isinstance(x, torch.Tensor) else x for name, x in vars(self).items()}
 
 
 class Trainer:
@@ -60,21 +71,21 @@ class Trainer:
         torch.manual_seed(derive("initial weights", config.seed))
         self.config, self.device, self.processes = config, device, processes
         self.steps = max(1, round(config.training.epochs * manifest.pairs / config.training.batch_size))
-        self.identity = {"configuration": config.hash, "corpus": manifest.sha256}
         self.model = ContrastiveModel(config).to(device).train()
+        acceleration.prepare(self.model, config.training)
         self.loss = processes.parallel(BatchLoss(self.model, processes, config.training.micro_batch_size))
         self.optimizer = optimizer.create(self.model, config.training)
         self.scaler = torch.amp.GradScaler(device, enabled=config.training.precision == "fp16")
+        self.statistics = [x for m in self.model.modules() if isinstance(m, _BatchNorm) for x in m.buffers()]
         self.progress = Progress()
 
     def state(self) -> dict[str, Any]:
         """Return everything a checkpoint holds."""
         return {
-            "identity": self.identity,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "progress": vars(self.progress) | {"loss_sum": float(self.progress.loss_sum)},
+            "progress": self.progress.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -85,31 +96,67 @@ class Trainer:
         self.progress = Progress(**state["progress"])
 
     def step(self, images: torch.Tensor, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Take one optimiser step on this process's part of a batch.
+        """Take one optimiser step on this process's part of a batch, or none if loss or gradient are not finite.
 
-        Returns loss and gradient norm, of the whole batch, as scalars on the device.
+        Returns loss and gradient norm (before clipping), of the whole batch, as scalars on the device.
         """
         rate = optimizer.learning_rate(self.config.training, self.progress.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        precision = AUTOCAST[self.config.training.precision]
-        # Of what the towers draw themselves, such as dropout, each process has its own.
-        torch.manual_seed(derive("towers", self.config.seed, self.progress.step, self.processes.rank))
-        seed = derive("random features", self.config.seed, self.progress.step)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.autocast(self.device, precision, enabled=precision != torch.float32):
-            loss = self.loss(images.to(self.device), tokens.to(self.device), generator)
+        statistics = [x.clone() for x in self.statistics]
+        loss = self._loss(images, tokens)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        norm = self._clip()
+        loss = loss.detach()
+        healthy = loss.isfinite() & norm.isfinite()
+        # The fused update changes nothing where this is 1, and nobody has to wait for the device to know.
+        self.optimizer.found_inf = (~healthy).float()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.model.similarity.clamp_()
-        self.progress.step += 1
-        self.progress.loss_sum = self.progress.loss_sum + loss.detach().double()
-        self.progress.loss_steps += 1
-        return {"loss": loss.detach(), "gradient_norm": norm}
+        for now, before in zip(self.statistics, statistics, strict=True):
+            now.copy_(torch.where(healthy, now, before))
+        self._count(loss, healthy)
+        return {"loss": loss, "gradient_norm": norm}
+
+    def _loss(self, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        precision, step = AUTOCAST[self.config.training.precision], self.progress.step
+        # Of what the towers draw themselves, such as dropout, each process has its own.
+        torch.manual_seed(derive("towers", self.config.seed, step, self.processes.rank))
+        generator = torch.Generator().manual_seed(derive("random features", self.config.seed, step))
+        images, tokens = (x.to(self.device, non_blocking=True) for x in (images, tokens))
+        with torch.autocast(self.device, precision, enabled=precision != torch.float32):
+            return self.loss(images, tokens, generator)
+
+    def _clip(self) -> torch.Tensor:
+        """Scale the gradient down to the largest norm that is allowed; returns its norm before."""
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        if self.config.training.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.training.clip_norm, norm)
+        return norm
+
+    def _count(self, loss: torch.Tensor, healthy: torch.Tensor) -> None:
+        progress = self.progress
+        progress.step += 1
+        progress.loss_sum = progress.loss_sum + torch.where(healthy, loss, 0).double()
+        progress.loss_steps = progress.loss_steps + healthy.long()
+        progress.skipped = progress.skipped + (~healthy).long()
+        progress.skipped_in_a_row = torch.where(healthy, 0, progress.skipped_in_a_row + 1)
+
+    def diverged(self, measured: dict[str, torch.Tensor]) -> Diverged:
+        """Return the error that ends the run, with what is known about the last step."""
+        weights = torch.nn.utils.get_total_norm(list(self.model.parameters()))
+        return Diverged(
+            f"{self.config.run}: loss or gradient not finite in {int(self.progress.skipped_in_a_row)} steps in a row,"
+            f" the last of them {self.progress.step} of {self.steps}: loss {float(measured['loss']):g}, gradient norm"
+            f" {float(measured['gradient_norm']):g}, norm of all weights {float(weights):g}, learning rate"
+            f" {self.optimizer.param_groups[0]['lr']:g}, logit scale"
+            f" {float(self.model.similarity.logit_scale()):g}. Weights and checkpoints are from before; try a lower"
+            " learning_rate, a clip_norm, or another precision"
+        )
 
 
 def pretrain(
@@ -123,12 +170,20 @@ def pretrain(
 ) -> ModelCard | None:
     """Train a run into its folder, going on from its last checkpoint, and return its card.
 
-    Writes metrics.jsonl, checkpoints/ and at the end model.safetensors and, last of all, model.json; of several
-    processes the first one does, and the others return None. Raises Interrupted after SIGTERM, SIGINT or SIGUSR1, with a checkpoint written.
+    Writes metrics.jsonl, tensorboard/, checkpoints/ and at the end model.safetensors and, last of all, model.json; of
+    several processes the first one does, and the others return None. Raises Interrupted after SIGTERM, SIGINT or
+    SIGUSR1, with a checkpoint written, and Diverged.
     """
     training, processes = config.training, processes or Processes()
     trainer = Trainer(config, manifest, device, processes)
-    state = checkpoint.latest(run, trainer.identity)
+    identity = {
+        **config.model_dump(mode="json", exclude={"variant"}),
+        "corpus_sha256": manifest.sha256,
+        "processes": processes.size,
+        "loaders_of_a_process": max(workers, 1),
+    }
+    checkpoints = Checkpoints(run, identity)
+    state = checkpoints.latest()
     if state is not None:
         trainer.load_state(state)
     if processes.most(trainer.progress.step) != -processes.most(-trainer.progress.step):
@@ -148,31 +203,52 @@ def pretrain(
         skip=trainer.progress.step,
     )
     selection = Selection(config, run, manifest, locations)
-    log = MetricsLog(run / "metrics.jsonl", trainer.progress.step) if processes.writes else None
+    log = None
+    if processes.writes:
+        checkpoints.clear_unfinished()
+        log = MetricsLog(run / "metrics.jsonl", trainer.progress.step)
     with stop_requests() as request:
-        _train(trainer, stream.load(batches, workers), run, log, selection, request)
+        _train(trainer, stream.load(batches, workers), checkpoints, log, selection, request)
     peak_memory = processes.most(_peak_memory(device))
-    if not processes.writes:
+    if log is None:
         return None
+    log.close()
     selection.restore(trainer.model)
     return _finish(trainer, run, peak_memory)
 
 
 def _train(
-    trainer: Trainer, loader: Any, run: Path, log: MetricsLog | None, selection: Selection, request: StopRequest
+    trainer: Trainer,
+    loader: Any,
+    checkpoints: Checkpoints,
+    log: MetricsLog | None,
+    selection: Selection,
+    request: StopRequest,
 ) -> None:
     """Take the remaining steps; the process that has a log writes it and checkpoints on the way."""
     progress, processes, batches = trainer.progress, trainer.processes, iter(loader)
-    clock, saved = Clock(progress), time.monotonic()
-    with bar(trainer.config.run, trainer.steps, progress.step, shown=log is not None) as shown:
+    clock, saved, skipped = Clock(progress), time.monotonic(), LateReading()
+    # One of several processes cannot leave the others in the middle of a step.
+    waiting = request.ends_waiting if processes.size == 1 else contextlib.nullcontext
+    size = trainer.config.training.batch_size
+    sizes = {"total": trainer.steps * size, "initial": progress.step * size, "unit": "pair", "scaled": True}
+    with bar(trainer.config.run, **sizes, shown=log is not None) as shown:
         while progress.step < trainer.steps:
             started = time.monotonic()
-            images, tokens = next(batches)
+            try:
+                with waiting():
+                    images, tokens = next(batches)
+            except StoppedWaiting:
+                checkpoints.save(progress.step, trainer.state())
+                raise _interrupted(trainer, request.signal) from None
             arrived = time.monotonic()
             measured = trainer.step(images, tokens)
+            in_a_row = skipped.exchange(progress.skipped_in_a_row)
             progress.data_seconds += arrived - started
             progress.seconds += time.monotonic() - started
-            shown.update()
+            shown.update(size)
+            if in_a_row > trainer.config.training.max_skipped_steps:
+                raise trainer.diverged(measured)
             scored = selection.due(progress.step, trainer.steps)
             if scored or progress.step % LOG_EVERY == 0 or progress.step == trainer.steps:
                 entry = _log_entry(trainer, measured, clock)
@@ -182,15 +258,19 @@ def _train(
                 if log is not None:
                     log.append(entry)
                 clock = Clock(progress)
-                shown.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
+                shown.set_postfix(loss=entry["loss"], refresh=False)
             stop = processes.most(request.signal or 0)
-            if log is not None and (stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
-                checkpoint.save(run, progress.step, trainer.state())
+            if log is not None and (stop or (in_a_row == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS)):
+                checkpoints.save(progress.step, trainer.state())
                 saved = time.monotonic()
             if stop:
                 processes.wait()  # whoever starts the processes may end all of them once one has left
-                name = signal.Signals(stop).name
-                raise Interrupted(f"{trainer.config.run}: {name} at step {progress.step}; run again to go on")
+                raise _interrupted(trainer, stop)
+
+
+def _interrupted(trainer: Trainer, number: int) -> Interrupted:
+    name = signal.Signals(number).name
+    return Interrupted(f"{trainer.config.run}: {name} at step {trainer.progress.step}; run again to go on")
 
 
 class Clock:
@@ -208,20 +288,21 @@ class Clock:
         }
 
 
-def _log_entry(trainer: Trainer, measured: dict[str, torch.Tensor], clock: Clock) -> dict[str, float]:
+def _log_entry(trainer: Trainer, measured: dict[str, torch.Tensor], clock: Clock) -> dict[str, float | None]:
     progress = trainer.progress
-    mean_loss = float(progress.loss_sum) / progress.loss_steps
+    steps = int(progress.loss_steps)
+    mean_loss = float(progress.loss_sum) / steps if steps else None
     progress.loss_sum, progress.loss_steps = 0.0, 0
+    norm = float(measured["gradient_norm"])
+    speed = clock.read(trainer.config.training.batch_size)
     return {
         "step": progress.step,
         "loss": mean_loss,
         "learning_rate": trainer.optimizer.param_groups[0]["lr"],
         "logit_scale": float(trainer.model.similarity.logit_scale().detach()),
-        "gradient_norm": float(measured["gradient_norm"]),
-        **{
-            name: trainer.processes.mean(value)
-            for name, value in clock.read(trainer.config.training.batch_size).items()
-        },
+        "gradient_norm": norm if math.isfinite(norm) else None,
+        "skipped_steps": int(progress.skipped),
+        **{name: trainer.processes.mean(value) for name, value in speed.items()},
     }
 
 
@@ -230,6 +311,8 @@ def _finish(trainer: Trainer, run: Path, peak_memory: int) -> ModelCard:
     config, progress = trainer.config, trainer.progress
     entries = metrics.read(run / "metrics.jsonl")
     last, chosen = entries[-1], kept(entries, config.training.selection)
+    if last["loss"] is None:
+        raise Diverged(f"{config.run}: no step of the last ones had a finite loss")
     samples = progress.step * config.training.batch_size
     card = ModelCard(
         run=config.run,

@@ -1,4 +1,4 @@
-"""The training log, metrics.jsonl: one JSON object a line."""
+"""The training log: metrics.jsonl, one JSON object a line, and the same numbers for TensorBoard."""
 
 import json
 from pathlib import Path
@@ -13,12 +13,26 @@ class MetricsLog:
     def __init__(self, path: Path, resumed_at: int) -> None:
         kept = [entry for entry in read(path) if entry["step"] <= resumed_at]
         files.write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
-        self.path = path
+        self.path, self.resumed_at = path, resumed_at
+        self.writer = None
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add one line and hand it to the operating system."""
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+            stream.write(json.dumps(entry, allow_nan=False) + "\n")
+        if self.writer is None:
+            # Late, because the import takes a second and the writer has a thread, which loaders must not inherit.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(self.path.parent / "tensorboard", purge_step=self.resumed_at + 1)
+        for name, value in entry.items():
+            if name != "step" and value is not None:
+                self.writer.add_scalar(name, value, entry["step"])
+
+    def close(self) -> None:
+        """Write what TensorBoard has not got yet."""
+        if self.writer is not None:
+            self.writer.close()
 
 
 def read(path: Path) -> list[dict[str, Any]]:

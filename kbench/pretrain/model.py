@@ -40,12 +40,12 @@ class ContrastiveModel(nn.Module):
     def represent_images(self, images: torch.Tensor, draw: RandomFeatures | None) -> Representation:
         """Return what scores of images (B, 3, S, S) uint8 are computed from."""
         sets = self.similarity.embed(self.towers.encode_image(self.normalise(images)), "image")
-        return self.similarity.represent(sets, "image", draw)
+        return self.similarity.represent(sets, "image", draw, check=not self.training)
 
     def represent_texts(self, tokens: torch.Tensor, draw: RandomFeatures | None) -> Representation:
         """Return what scores of captions (B, T) are computed from."""
         sets = self.similarity.embed(self.towers.encode_text(tokens), "text")
-        return self.similarity.represent(sets, "text", draw)
+        return self.similarity.represent(sets, "text", draw, check=not self.training)
 
     def compare(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return scaled scores (B, C) of every image with every caption."""

@@ -115,11 +115,14 @@ class Similarity(nn.Module, ABC):
         drawn = self.random_features(number, estimator, dim, generator, dtype)
         return RandomFeatures(*(x.to(device) for x in drawn))
 
-    def represent(self, sets: PointSet, side: Side, draw: RandomFeatures | None = None) -> Representation:
+    def represent(
+        self, sets: PointSet, side: Side, draw: RandomFeatures | None = None, check: bool = True
+    ) -> Representation:
         """Return what scores are computed from: {"features": (B, F)}, or else {"points", "weights"}.
 
         The exact kernel is meant when a similarity that uses random features gets no draw. UserError if the
-        points and the draw differ in dimension, or if a tensor holds NaN or infinity.
+        points and the draw differ in dimension, or if a tensor holds NaN or infinity; without `check`, which makes
+        the host wait for the device, NaN and infinity go on into the scores.
         """
         if draw is not None and draw.frequencies.shape[1] != sets.points.shape[2]:
             raise UserError(
@@ -130,7 +133,8 @@ class Similarity(nn.Module, ABC):
             single = sets.at_least_single()
             features = self.features(single, side, draw)
             representation = vars(self.prepare(single, side)) if features is None else {"features": features}
-        _check_finite(representation, sets, side)
+        if check:
+            _check_finite(representation, sets, side)
         return dict(representation)
 
     def compare(self, images: Representation, texts: Representation) -> torch.Tensor:

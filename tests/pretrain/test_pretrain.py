@@ -19,8 +19,9 @@ from kbench import files
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Training
-from kbench.pretrain import checkpoint, metrics, optimizer
+from kbench.pretrain import metrics, optimizer
 from kbench.pretrain import model as pretrained
+from kbench.pretrain.checkpoint import Checkpoints, differences
 from kbench.pretrain.model import ContrastiveModel
 
 TRAINING = Training(batch_size=32, epochs=10, warmup_epochs=2)
@@ -128,7 +129,7 @@ def test_the_loss_falls_below_chance(undisturbed):
 def test_a_run_told_to_stop_goes_on_as_if_it_never_had(process, undisturbed, number):
     stopped = process()
     status, message = stopped.stop(number, delay=0.5)
-    assert status == 1 and "run again to go on" in message and "Traceback" not in message
+    assert status == 75 and "run again to go on" in message and "Traceback" not in message
     assert "going on from step" in stopped.finish()
     assert_same(stopped.run, undisturbed)
 
@@ -165,16 +166,18 @@ class TestRefusals:
         return kbench("pretrain", "--run", run, "--manifest", run.parent / "corpus.json", "--world", world)
 
     def test_corrupt_checkpoint(self, kbench, refused, run, tiny_world):
-        path = checkpoint.folder(run) / "step-000000004.pt"
+        path = run / "checkpoints" / "step-000000004.pt"
         path.parent.mkdir()
         path.write_bytes(b"half a checkpoint")
         refused(self.pretrain(kbench, run, tiny_world), "step-000000004.pt is corrupt", "delete it")
         assert path.exists()
 
     def test_checkpoint_of_another_configuration(self, kbench, refused, run, tiny_world):
-        identity = {"configuration": "0123456789ab", "corpus": "x"}
-        checkpoint.save(run, 4, {"identity": identity, "model": {}})
-        refused(self.pretrain(kbench, run, tiny_world), "configuration 0123456789ab")
+        config = json.loads((run / "config.json").read_text())
+        Checkpoints(run, config | {"seed": 7, "training": config["training"] | {"epochs": 9.0}}).save(4, {"model": {}})
+        refused(
+            self.pretrain(kbench, run, tiny_world), "another configuration", "seed 7 instead of 0", "training.epochs"
+        )
 
     def test_missing_world_and_manifest(self, kbench, refused, run, tmp_path, tiny_world):
         refused(self.pretrain(kbench, run, tmp_path / "nowhere"), "does not exist")
@@ -211,21 +214,30 @@ def test_checkpoints_unpickle_no_objects(tmp_path):
         def __reduce__(self):
             return (open, (str(tmp_path / "harm"), "w"))
 
-    checkpoint.folder(tmp_path).mkdir()
-    torch.save({"identity": {}, "x": Harmful()}, checkpoint.folder(tmp_path) / "step-000000001.pt")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    torch.save({"identity": "{}", "x": Harmful()}, folder / "step-000000001.pt")
     with pytest.raises(UserError, match="corrupt"):
-        checkpoint.latest(tmp_path, {})
+        Checkpoints(tmp_path, {}).latest()
     assert not (tmp_path / "harm").exists()
 
 
 def test_two_checkpoints_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, {"seed": 0})
     for step in (5, 10, 1000, 20000):
-        checkpoint.save(tmp_path, step, {"identity": {}, "step": step})
-    assert sorted(path.name for path in checkpoint.folder(tmp_path).iterdir()) == [
-        "step-000001000.pt",
-        "step-000020000.pt",
+        checkpoints.save(step, {"step": step})
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-000001000.pt", "step-000020000.pt"]
+    assert checkpoints.latest()["step"] == 20000
+
+
+def test_differences_name_keys_and_both_values():
+    found = {"seed": 1, "training": {"betas": [0.9, 0.98], "epochs": 2.0}, "old": None}
+    expected = {"seed": 1, "training": {"betas": [0.9, 0.99], "epochs": 2.0}, "new": 3}
+    assert list(differences(found, expected)) == [
+        'new "absent" instead of 3',
+        'old null instead of "absent"',
+        "training.betas [0.9, 0.98] instead of [0.9, 0.99]",
     ]
-    assert checkpoint.latest(tmp_path, {})["step"] == 20000
 
 
 def test_a_half_written_log_line_is_dropped(tmp_path):

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from synthetic import write_experiment
+from synthetic import run_name, write_experiment, write_weights
 
 from kbench.report import content, render
 from kbench.report.analysis import Analysis
@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chro
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     folder = write_experiment(tmp_path_factory.mktemp("browser") / "made-up", {"cosine": 2.0, "wpse-linear": 1.0})
+    write_weights(folder / "runs" / run_name("wpse-linear", 0) / "weights.npz")
     loaded = store.load(folder)
     return render.write(content.build(Analysis(loaded, table.frame(loaded))), folder / "report")[0]
 
@@ -45,6 +46,41 @@ def page(request, browser, path):
 
 def test_nothing_overflows(page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_axe_finds_nothing_to_object_to(page):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    found = axe.run(page).response["violations"]
+    assert [(entry["id"], entry["nodes"][0]["html"][:200]) for entry in found] == []
+
+
+def test_every_link_inside_the_page_leads_somewhere_that_can_be_seen(page):
+    links = page.evaluate("[...new Set([...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash))]")
+    assert len(links) > 10
+    for link in links:
+        page.evaluate("hash => { location.hash = hash; }", link)
+        page.wait_for_timeout(5)
+        assert page.locator(f"[id='{link[1:]}']").is_visible(), link
+
+
+def test_the_keyboard_reaches_the_content_first_and_every_control(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#answer"
+    controls = page.locator("a[href], button, input, summary")
+    assert page.evaluate("[...document.querySelectorAll('[tabindex]')].every(one => one.tabIndex === 0)")
+    assert controls.count() > 50
+
+
+def test_in_print_nothing_is_cut_off_and_controls_are_gone(page):
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 700, "height": 900})
+    assert not page.locator("nav").is_visible()
+    overflow = "[...document.querySelectorAll('.scroll')].map(part => getComputedStyle(part).overflowX)"
+    assert set(page.evaluate(overflow)) == {"visible"}
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
 def test_sorting_by_keyboard(page):

@@ -95,6 +95,10 @@ def test_from_an_experiment_file_to_a_report(checkout):
     again = snakemake(*run, cwd=checkout)
     assert "Nothing to be done" in again.stdout + again.stderr
 
+    own = snakemake("--config", "experiment=tiny", "--report", "own.html", cwd=checkout)
+    assert own.returncode == 0, own.stderr
+    assert "tidy table" in (checkout / "own.html").read_text()
+
     # Another variant trains alone; nothing finished is touched.
     weights = {path: path.stat().st_mtime_ns for path in results.glob("runs/*/model.safetensors")}
     path = checkout / "workflow" / "experiments" / "tiny.yaml"

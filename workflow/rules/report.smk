@@ -3,7 +3,11 @@ rule compare:
         experiment.path("experiment.json"),
         expand(experiment.path("runs", "{run}", "evaluation.json"), run=experiment.runs),
     output:
-        experiment.path("table.csv"),
+        report(
+            experiment.path("table.csv"),
+            category="Results",
+            labels={"what": "tidy table"},
+        ),
         experiment.path("table.json"),
     log:
         experiment.path("logs", "compare.log"),
@@ -22,7 +26,11 @@ rule report:
     input:
         experiment.path("table.json"),
     output:
-        experiment.path("report", "index.html"),
+        report(
+            experiment.path("report", "index.html"),
+            category="Results",
+            labels={"what": "report"},
+        ),
         experiment.path("report", "report.md"),
         experiment.path("report", "report.tex"),
     log:

@@ -1,5 +1,6 @@
 """The published linear probe: a search over the regularisation of logistic regression, then one test."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,21 +68,20 @@ def probe(
     fitted_on, judged_on = held_out(train, split) if val is None else (train, val)
     options = {"balanced": metric == "mean_per_class_recall", "max_iterations": settings.max_iterations}
     regression = Regression([fitted_on], **options, device=device)
-    tried: dict[int, Tried] = {}
-    best = None
-    for stride in settings.strides:
-        new = [index for index in candidates(stride, best) if index not in tried]
-        for index, fit in zip(new, regression.fit(GRID[new]), strict=True):
-            value = METRICS[metric](fit.predict(judged_on), judged_on.labels)
-            tried[index] = Tried(fit.C, value, fit.iterations, fit.converged)
-        # max() keeps the first of equals, which is the smallest C.
-        best = max(sorted(tried), key=lambda index: tried[index].value)
+
+    def judge(strengths: Sequence[float]) -> list[Tried]:
+        return [
+            Tried(fit.C, METRICS[metric](fit.predict(judged_on), judged_on.labels), fit.iterations, fit.converged)
+            for fit in regression.fit(strengths)
+        ]
+
+    best, path = search(settings.strides, judge)
     together = Regression([train] if val is None else [train, val], **options, device=device)
-    (final,) = together.fit([tried[best].C], start=regression.fits[tried[best].C])
+    (final,) = together.fit([best.C], start=regression.fits[best.C])
     predictions = final.predict(test)
     return ProbeResult(
         C=final.C,
-        path=[tried[index] for index in sorted(tried)],
+        path=path,
         objective=final.objective,
         iterations=final.iterations,
         converged=final.converged,
@@ -89,6 +89,18 @@ def probe(
         acc1=top1(predictions, test.labels),
         mean_per_class_recall=mean_per_class_recall(predictions, test.labels),
     )
+
+
+def search(strides: Sequence[int], judge: Callable[[Sequence[float]], Sequence[Tried]]) -> tuple[Tried, list[Tried]]:
+    """Return the best of the grid, found coarse to fine, ties to the smallest C, and all that was tried by C."""
+    tried: dict[int, Tried] = {}
+    best = None
+    for stride in strides:
+        new = [index for index in candidates(stride, best) if index not in tried]
+        tried.update(zip(new, judge([float(GRID[index]) for index in new]), strict=True))
+        # max() keeps the first of equals, which is the smallest C.
+        best = max(sorted(tried), key=lambda index: tried[index].value)
+    return tried[best], [tried[index] for index in sorted(tried)]
 
 
 def candidates(stride: int, best: int | None) -> list[int]:

@@ -1,6 +1,7 @@
 """`kbench bench`: rows, JSON, and the memory target at a size that a test can afford."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -117,6 +118,33 @@ def test_rows_of_the_step_bench(tmp_path):
     assert kbench("bench", "step", *options, "--json", tmp_path / "rows.json") == 0
     (row,) = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert row["name"] == "step/wpse-linear" and row["value"] > 0 and row["baseline"] > 0
+
+
+def test_rows_of_the_probe_bench(tmp_path):
+    options = ["--samples", 200, "--width", 8, "--classes", 3, "--json", tmp_path / "rows.json"]
+    assert kbench("bench", "probe", *options) == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    assert set(rows) == {f"probe/3-classes{figure}" for figure in ("", "/accuracy", "/objective", "/C")}
+    assert rows["probe/3-classes/objective"]["ratio"] <= 1 + 1e-5
+    assert rows["probe/3-classes/accuracy"]["value"] == pytest.approx(
+        rows["probe/3-classes/accuracy"]["baseline"], abs=0.005
+    )
+
+
+@pytest.mark.slow
+def test_rows_of_the_evaluation_bench(tmp_path):
+    if not os.environ.get("KBENCH_DATA"):
+        pytest.skip("KBENCH_DATA is not set")
+    options = ["--limit", 100, "--workers", 0, "--json", tmp_path / "rows.json"]
+    assert kbench("bench", "evaluate", *options) == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    assert set(rows) == {"evaluate/cifar10", "evaluate/cifar10/zeroshot", "evaluate/cifar10/linear_probe"}
+    assert rows["evaluate/cifar10/zeroshot"]["ratio"] == 1
+
+
+def test_the_evaluation_bench_without_data(tmp_path, capsys):
+    assert kbench("bench", "evaluate", "--data", tmp_path) == 2
+    assert "cifar10" in capsys.readouterr().err
 
 
 def test_an_unknown_bench():

@@ -16,12 +16,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     locations.add_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Return the doctor's exit status; UserError (2) if the image itself is no good."""
+def run(arguments: argparse.Namespace) -> None:
+    """Exit with the doctor's status; UserError (2) if the image itself is no good."""
     from kbench.container import apptainer, isolation
 
     found = image.find(arguments.sif)
     print(f" ok   {'image file':<18} {found.path}, {found.digest}", flush=True)
     options = ["--data", str(arguments.data.absolute())] if arguments.data else []
     folders = isolation.data(arguments.data)
-    return apptainer.execute(found.path, found.digest, folders, ["kbench", "doctor", *options])
+    apptainer.execute(found.path, found.digest, folders, ["kbench", "doctor", *options])

@@ -32,4 +32,4 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.container == "docker":
         return docker_job.run(arguments.image or record.read(image.DEFAULT.parent).docker_image(), folders, command)
     found = image.find(Path(arguments.image or image.DEFAULT))
-    return apptainer.execute(found.path, found.digest, folders, command)
+    apptainer.execute(found.path, found.digest, folders, command)

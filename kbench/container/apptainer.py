@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from kbench import files
 from kbench.container import isolation
@@ -57,18 +59,18 @@ def build(context: Context, definition: Path, sif: Path) -> None:
     _build(sif, str(definition), options)
 
 
-def execute(image: Path, digest: str, binds: list[Path], command: list[str]) -> int:
-    """Run a command in an image as jobs run, the working directory included, and return its exit status."""
+def execute(image: Path, digest: str, binds: list[Path], command: list[str]) -> NoReturn:
+    """Become a command in an image, run as jobs are, the working directory included: status and signals are its own."""
     variables = isolation.environment(digest)
     given = isolation.folders([Path(tempfile.gettempdir()), *binds])
-    return subprocess.run(
-        [
-            *(required(), "exec", "--home", os.getcwd(), *isolation.apptainer(given)),
-            *(word for name, value in variables.items() for word in ("--env", f"{name}={value}")),
-            *(["--nv"] if isolation.gpu() else []),
-            *(str(image), *command),
-        ]
-    ).returncode
+    words = [
+        *(required(), "exec", "--home", os.getcwd(), *isolation.apptainer(given)),
+        *(word for name, value in variables.items() for word in ("--env", f"{name}={value}")),
+        *(["--nv"] if isolation.gpu() else []),
+        *(str(image), *command),
+    ]
+    sys.stdout.flush()
+    os.execv(words[0], words)
 
 
 def _build(sif: Path, source: str, options: Sequence[str] = ()) -> None:

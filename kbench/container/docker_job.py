@@ -1,8 +1,11 @@
 """One job in a Docker container, for users without Apptainer: through the SDK, isolated as the workflow's jobs are."""
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from docker.models.containers import Container
@@ -12,6 +15,8 @@ from kbench import provenance
 from kbench.container import engine, isolation
 from kbench.container.image import CODE_LABEL
 from kbench.errors import UserError
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def run(name: str, folders: list[Path], command: list[str]) -> int:
@@ -50,7 +55,19 @@ def _settings(folders: list[Path], digest: str) -> dict:
 
 def _follow(container: Container) -> int:
     container.start()
-    for chunk in container.logs(stream=True, follow=True):
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-    return container.wait()["StatusCode"]
+    with _forwarding(container):
+        for chunk in container.logs(stream=True, follow=True):
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+        return container.wait()["StatusCode"]
+
+
+@contextlib.contextmanager
+def _forwarding(container: Container) -> Iterator[None]:
+    """Hand signals on: training writes a checkpoint before it ends."""
+    before = {number: signal.signal(number, lambda number, _: container.kill(number)) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

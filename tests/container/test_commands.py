@@ -4,8 +4,10 @@ import importlib.metadata
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,31 @@ def test_a_job_in_docker_is_isolated_and_its_exit_status_comes_back(docker_image
         assert line in process.stdout
     wrong = ("run", "--container", "docker", "--image", docker_image, "variants", "--no-such-option")
     assert kbench(*wrong, cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.slow
+def test_a_signal_reaches_the_job_in_docker(docker_image, tmp_path):
+    """Training writes a checkpoint before it ends: the job here leaves a note."""
+    job = """
+import signal, sys, time
+from pathlib import Path
+
+def leave(number, frame):
+    Path("left").write_text(str(number))
+    sys.exit(75)
+
+signal.signal(signal.SIGTERM, leave)
+Path("started").touch()
+time.sleep(60)
+"""
+    command = f"docker_job.run({docker_image!r}, [], ['python', '-c', {job!r}])"
+    ours = f"import sys; from kbench.container import docker_job; sys.exit({command})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ours], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    )
+    until = time.monotonic() + 60
+    while not (tmp_path / "started").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=60) == 75
+    assert (tmp_path / "left").read_text() == str(signal.SIGTERM.value)

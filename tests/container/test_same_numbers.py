@@ -1,6 +1,5 @@
 """The demo's smoke experiment in the image gives bit by bit what it gives on the host, and its rows say so."""
 
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -8,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from packages import differing
 
 from kbench import files, provenance
-from kbench.container import record
 
 pytestmark = pytest.mark.slow
 
@@ -53,26 +52,11 @@ def code(folder: Path) -> set[str]:
     return {document["provenance"]["code_version"] for document in documents(folder).values()}
 
 
-def differing_packages(sif) -> dict[str, tuple[str, str]]:
-    """Return {package: (host's version, image's)} where they differ: the first thing to look at if numbers do."""
-    inside = record.read(sif.path.parent).packages
-    pairs = {name: (version(name), inside[name]) for name in inside}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def version(name: str) -> str:
-    """Return the host's version of a package."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
-
-
 def test_every_metric_and_every_weight_is_the_same(host, contained, sif):
     here, inside = documents(host), documents(contained)
     assert here and here.keys() == inside.keys()
     unequal = [path for path in here if here[path]["metrics"] != inside[path]["metrics"]]
-    assert not unequal, f"{unequal}; packages that differ (host, image): {differing_packages(sif)}"
+    assert not unequal, f"{unequal}; packages that differ (host, image): {differing(sif)}"
     for weights in sorted(host.glob("runs/*/model.safetensors")):
         assert files.sha256(weights) == files.sha256(contained / weights.relative_to(host)), weights
 

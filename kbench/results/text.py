@@ -25,6 +25,7 @@ METRIC_NAMES = {
     "excess_loss": "excess loss",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "rmse": "RMSE",
 }
 
 

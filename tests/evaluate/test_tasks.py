@@ -4,9 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
-from clip_benchmark.metrics import zeroshot_classification as peer_zeroshot
-from clip_benchmark.metrics import zeroshot_retrieval as peer_retrieval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import reference
@@ -19,80 +16,6 @@ from kbench.evaluate.samples import Features
 from kbench.evaluate.tasks import pmi_gap, retrieval, zeroshot
 from kbench.experiment.schema import LinearProbe
 from kbench.results.schema import TaskResult
-
-
-class Peer:
-    """A model as CLIP_benchmark sees it: inputs are rows of stored arrays, encoding looks them up.
-
-    Features of constant norm M in a coordinate private to each side make its normalisation harmless: scores are then
-    inner products over M squared. Prompt means are folded into the texts.
-    """
-
-    def __init__(self, images, texts, constant_norm):
-        bound = max(images.norm(dim=1).max(), texts.norm(dim=1).max()) * 1.01 if constant_norm else None
-        self.images, self.texts = self.pad(images, bound, 0), self.pad(texts, bound, 1)
-
-    @staticmethod
-    def pad(features, bound, side):
-        if bound is None:
-            return features
-        padding = torch.zeros(len(features), 2, dtype=features.dtype)
-        padding[:, side] = (bound**2 - features.square().sum(dim=1)).clamp(min=0).sqrt()
-        return torch.cat([features, padding], dim=1)
-
-    def encode_image(self, rows):
-        return self.images[rows]
-
-    def encode_text(self, rows):
-        return self.texts[rows]
-
-
-@pytest.mark.parametrize("number", [0, 1])
-@pytest.mark.parametrize("dataset", ["world-shape", "world-digits"])
-def test_zero_shot_predicts_as_clip_benchmark_does(trained, number, dataset):
-    run = trained[number]
-    features = store.Reader(run.features(dataset))
-    images = features.representation("test/images", 0)["features"]
-    prompts = features.representation("prompts", 0)["features"]
-    classes = torch.from_numpy(np.array(features.array("prompt_classes")))
-    cosine = run.config.similarity == "cosine"
-    if not cosine:
-        prompts = torch.stack([prompts[classes == c].mean(dim=0) for c in range(int(classes.max()) + 1)])
-    peer = Peer(images, prompts, constant_norm=not cosine)
-    rows = iter(range(int(classes.max()) + 1))
-    members = (lambda c: (classes == c).nonzero()[:, 0]) if cosine else (lambda c: torch.tensor([c]))
-    classifier = peer_zeroshot.zero_shot_classifier(
-        peer,
-        lambda texts: members(next(rows)),
-        [str(c) for c in range(int(classes.max()) + 1)],
-        ["{c}"],
-        "cpu",
-        amp=False,
-    )
-    targets = torch.from_numpy(np.array(features.array("test/targets")))
-    loader = [(torch.arange(len(targets)), targets)]
-    logits, _ = peer_zeroshot.run_classification(peer, classifier, loader, "cpu", amp=False)
-    ours = np.load(run.folder / "evaluation" / dataset / "zeroshot.npz")["prediction"]
-    assert (logits.argmax(dim=1).numpy() == ours).all()
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_retrieval_recalls_as_clip_benchmark_does(trained, number):
-    run = trained[number]
-    features = store.Reader(run.features("world-retrieval"))
-    images = features.representation("test/images", 0)["features"]
-    captions = features.representation("test/captions", 0)["features"]
-    owners = torch.from_numpy(np.array(features.array("test/caption_images")))
-    peer = Peer(images, captions, constant_norm=number == 1)
-    loader = [(torch.tensor([image]), [(owners == image).nonzero()[:, 0]]) for image in range(len(images))]
-    theirs = peer_retrieval.evaluate(peer, loader, torch.stack, "cpu", amp=False, recall_k_list=[1, 5, 10])
-    kept = np.load(run.folder / "evaluation" / "world-retrieval" / "retrieval.npz")
-    for direction in ("image", "text"):
-        for k in (1, 5, 10):
-            ours = retrieval.recall(
-                kept[{"image": "text_to_image_ranks", "text": "image_to_text_ranks"}[direction]][0], k
-            )
-            assert ours == pytest.approx(theirs[f"{direction}_retrieval_recall@{k}"], abs=1e-6)
 
 
 def test_ranks_against_a_full_sort(trained, monkeypatch):

@@ -137,7 +137,7 @@ def spectra(analysis: Analysis) -> Figure | None:
         axes.set_yscale("log")
         axes.set_xlim(1, len(exact))
         axes.set_ylim(exact[0] * 1e-4, 2 * max(spectra.logits[0] for spectra in found.values()))
-        axes.set_xlabel("rank of the singular value")
+        axes.set_xlabel("number of the singular value")
         axes.set_ylabel("singular value, nats")
         axes.grid(True, axis="both")
         _legend(axes, len(found) + 1)

@@ -4,6 +4,7 @@ from kbench.report import footnotes, plots
 from kbench.report.analysis import Analysis
 from kbench.report.answer import listed, over
 from kbench.report.parts import Cell, Section, Table
+from kbench.report.scores import results_filter
 from kbench.results.dimension import dimensions
 from kbench.results.summary import Column
 from kbench.results.text import TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
@@ -65,4 +66,5 @@ def _cell(analysis: Analysis, group: str | None, columns: list[Column]) -> Cell:
         return Cell("missing")
     ends = average.interval
     between = f" [{number(ends[0], unit)}, {number(ends[1], unit)}]" if ends else ""
-    return Cell(mean_sd(average, unit) + between, average.mean)
+    shown = results_filter(group, columns[0]) if len(columns) == 1 else ""
+    return Cell(mean_sd(average, unit) + between, average.mean, filter=shown)

@@ -22,6 +22,11 @@ class Cell:
     title: str = ""
 
 
+def variant(group: str) -> Cell:
+    """Return a variant's name that leads to its runs."""
+    return Cell(group, href=f"#{anchor(group)}")
+
+
 @dataclass(frozen=True)
 class Table:
     """A table with a caption that says what its numbers are, and notes below it."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from kbench.benchmark import dataset as benchmark
 from kbench.report.analysis import Analysis
-from kbench.report.parts import Cell, Table, anchor
+from kbench.report.parts import Cell, Table, variant
 from kbench.results.summary import Column, Summary
 from kbench.results.text import BEFORE_PROJECTION, TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
 
@@ -57,7 +57,7 @@ def _table(analysis: Analysis, name: str, caption: str, columns: list[Column], a
             row.append(analysis.scores.average(group, columns))
         columns = [*columns, Column(columns[0].task, "Average", "", columns[0].unit, columns[0].higher_is_better)]
     rows = [
-        [Cell(group, href=f"#{anchor(group)}"), *(_cell(group, c, s) for c, s in zip(columns, row, strict=True))]
+        [variant(group), *(_cell(group, c, s) for c, s in zip(columns, row, strict=True))]
         for group, row in summaries.items()
     ]
     _mark(rows, columns)
@@ -69,9 +69,14 @@ def _cell(group: str, column: Column, summary: Summary) -> Cell:
     if summary.mean is None:
         return Cell("missing")
     values = ", ".join(f"seed {seed}: {number(value, column.unit)}" for seed, value in summary.values.items())
-    words = (group, column.dataset, TASK_NAMES[column.task], metric_name(column.metric))
-    shown = " ".join(f'"{word}"' for word in words) if column.metric else ""
+    shown = results_filter(group, column) if column.metric else ""
     return Cell(mean_sd(summary, column.unit), summary.mean, filter=shown, title=values)
+
+
+def results_filter(group: str, column: Column) -> str:
+    """Return the filter of the table of all results that leaves those behind one number."""
+    words = (group, column.dataset, TASK_NAMES[column.task], metric_name(column.metric))
+    return " ".join(f'"{word}"' for word in words)
 
 
 def _mark(rows: list[list[Cell]], columns: list[Column]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kbench.report.analysis import Analysis
-from kbench.report.parts import Cell, Table
+from kbench.report.parts import Cell, Table, variant
 from kbench.results import samples
 from kbench.results.text import number
 
@@ -43,7 +43,7 @@ def table(analysis: Analysis) -> Table | None:
     named = {"PMI": exact, **{group: spectra.logits for group, spectra in found.items()}}
     rows = [
         [
-            Cell(name),
+            variant(name) if name in found else Cell(name),
             _effective_rank(values),
             *(Cell(number(v, "nats"), float(v)) for v in (values[i - 1] for i in shown)),
         ]

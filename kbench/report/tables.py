@@ -6,7 +6,7 @@ import numpy as np
 
 from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over, p_text
-from kbench.report.parts import Cell, Table, anchor
+from kbench.report.parts import Cell, Table, variant
 from kbench.results.pairs import Comparison
 from kbench.results.text import TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
 
@@ -18,7 +18,7 @@ def comparison_table(task: str, pairs: list[Comparison]) -> Table:
     column = pairs[0].columns[0]
     unit = difference_unit(column)
     caption = f"Pairs in {TASK_NAMES[task]} {metric_name(column.metric)} {over(pairs[0].columns)}"
-    rows = [[Cell(pair.first), Cell(pair.second), *difference_cells(pair)] for pair in pairs]
+    rows = [[variant(pair.first), variant(pair.second), *difference_cells(pair)] for pair in pairs]
     header = ["Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
     return Table(f"pairs-{task}", caption, header, rows, [HOLM, *_coverage(pairs)], text_columns=2)
 
@@ -26,7 +26,8 @@ def comparison_table(task: str, pairs: list[Comparison]) -> Table:
 def comparison_details(task: str, pairs: list[Comparison]) -> Table:
     """Return the pairs of variants on every dataset by itself."""
     rows = [
-        [Cell(pair.columns[0].dataset), Cell(pair.first), Cell(pair.second), *difference_cells(pair)] for pair in pairs
+        [Cell(pair.columns[0].dataset), variant(pair.first), variant(pair.second), *difference_cells(pair)]
+        for pair in pairs
     ]
     unit = difference_unit(pairs[0].columns[0])
     caption = f"Pairs in {TASK_NAMES[task]}, dataset by dataset"
@@ -39,7 +40,7 @@ def variance_table(analysis: Analysis, task: str) -> Table:
     """Return the sd of one run's score by source, root mean square over a task's datasets."""
     unit = analysis.columns(task)[0].unit
     rows = [
-        [Cell(group), *(_precise(value, unit) for value in spread(analysis, task, group))]
+        [variant(group), *(_precise(value, unit) for value in spread(analysis, task, group))]
         for group in analysis.scores.groups
     ]
     header = ["Variant", "Training seed", "Random features", "Test images"]
@@ -61,28 +62,33 @@ def cost_table(analysis: Analysis) -> Table:
         cards = analysis.cards_of(group)
         rows.append(
             [
-                Cell(group, href=f"#{anchor(group)}"),
+                variant(group),
                 _plain(np.mean([card.parameters for card in cards]) / 1e6, 3),
                 _plain(np.mean([card.steps for card in cards]), 0),
                 _plain(np.mean([card.samples_per_second for card in cards]), 0),
                 _plain(np.mean([card.seconds for card in cards]), 1),
+                _hours(np.mean([card.seconds * card.processes / 3600 for card in cards])),
                 _plain(100 * np.mean([card.data_wait_fraction for card in cards]), 1),
                 _plain(np.mean([card.peak_memory_bytes for card in cards]) / 2**30, 2),
                 *_score(analysis, group),
             ]
         )
+    devices = {card.device for card in analysis.store.cards.values()}
     header = [
         "Variant",
         "Parameters, millions",
         "Steps",
         "Pairs/s",
         "Training, s",
+        f"{'CPU' if devices == {'cpu'} else 'GPU' if 'cpu' not in devices else 'Device'} hours",
         "Waiting for data, %",
         "Peak memory, GiB",
     ]
     header += [f"{TASK_NAMES[task]}, {unit_name(analysis.columns(task)[0].unit)}" for task in analysis.tasks[:1]]
     machines = sorted({f"{card.device} ({card.machine})" for card in analysis.store.cards.values()})
-    notes = [f"Mean over runs; wall time of training steps alone, on {', '.join(machines)}."]
+    notes = [
+        f"Mean over runs; wall time of training steps alone, times processes in the hours, on {', '.join(machines)}."
+    ]
     return Table("cost-table", "Cost of one pretraining run", header, rows, notes)
 
 
@@ -140,6 +146,10 @@ def _rms(values: Iterable[float | None]) -> float | None:
 
 def _precise(value: float | None, unit: str) -> Cell:
     return Cell(number(value, unit) if value is None or unit != "fraction" else f"{100 * value:.2f}", value)
+
+
+def _hours(value: float) -> Cell:
+    return Cell(f"{value:.3g}", float(value))
 
 
 def _plain(value: float, digits: int) -> Cell:

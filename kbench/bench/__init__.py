@@ -5,6 +5,7 @@ BENCHES = {
     "loader": "images per second and core from shards to batches, against open_clip's pipeline",
     "step": "time of a whole training step with every similarity",
     "dag": "time and memory of planning a large experiment, and of seeing that it is finished",
+    "submission": "what Snakemake's own process takes for each job it sends to a simulated Slurm",
     "startup": "time from starting a job to its first useful work",
     "probe": "time of the linear probe's whole search",
     "evaluate": "time of zero-shot and linear probe on CIFAR-10, images included",

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,8 +36,9 @@ rule evaluate:
     shell: "touch {{output}}"
 """
 
-OUTPUTS = ("model.safetensors", "model.json", "features.json", "evaluation.json")
-"""What the jobs of one run write, in order."""
+OF_A_RUN = ("model.safetensors", "model.json", "features.json", "evaluation.json")
+LAST = ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex")
+"""What jobs write, in order."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,22 +53,17 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure, print the table, return the rows."""
     from kbench import similarity
 
-    checkout = Path(__file__).parents[2]
-    if not (checkout / "Snakefile").exists():
-        raise UserError(
-            f"no Snakefile in {checkout}: this bench needs kbench installed from a checkout (pip install -e)"
-        )
     variants = arguments.variants or similarity.names()
     runs = arguments.corpora * len(variants) * arguments.seeds
     found = []
     say(f"\n{'snakemake -n':<12}{'jobs':>8}{'s':>9}{'bare s':>9}{'MB':>9}{'bare MB':>9}")
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for part in ("Snakefile", "workflow", "profiles"):
-            (folder / part).symlink_to(checkout / part)
         (folder / "Bare").write_text(BARE.format(runs=runs))
         (folder / "bare").mkdir()
-        names = list(_experiments(folder, variants, arguments))
+        datasets, seeds = _datasets(arguments.datasets), range(arguments.seeds)
+        names = [write_experiment(folder, n, variants, seeds, datasets) for n in range(arguments.corpora)]
+        worlds = [lay_out(folder, name) for name in names]
         for state, jobs in (("plan", 3 * runs + 3 * len(names)), ("finished", 0)):
             ours = [_dry_run(folder, jobs, "--config", f"experiment={name}.yaml") for name in names]
             bare = _dry_run(folder, 3 * runs if jobs else 0, "--snakefile", "Bare")
@@ -75,30 +71,56 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             found.append(Row.of(f"dag/{state}/time", seconds, "seconds", bare[0]))
             found.append(Row.of(f"dag/{state}/memory", peak, "bytes", bare[1]))
             say(f"{state:<12}{jobs:>8}{seconds:>9.1f}{bare[0]:>9.1f}{peak / 1e6:>9.0f}{bare[1] / 1e6:>9.0f}")
-            _finish(folder)
+            _finish(folder, worlds, runs)
     return found
 
 
-def _experiments(folder: Path, variants: list[str], arguments: argparse.Namespace) -> Iterator[str]:
-    """Write the experiment files; return their names."""
+def lay_out(folder: Path, name: str) -> Path:
+    """Make the folder a working directory with an experiment frozen; return the file that says its world is done."""
+    from kbench.experiment.workflow import Workflow
+
+    for part in ("Snakefile", "workflow", "profiles"):
+        if not (folder / part).exists():
+            (folder / part).symlink_to(_checkout() / part)
+    with contextlib.chdir(folder):
+        return folder / Workflow({"experiment": f"{name}.yaml"}).world_ready[0]
+
+
+def write_experiment(
+    folder: Path, number: int, variants: Iterable[str], seeds: Iterable[int], datasets: Iterable[str]
+) -> str:
+    """Write the file of a large experiment; return its name."""
+    experiment = {
+        "name": f"large-{number}",
+        "description": "As many jobs as asked for.",
+        "corpus": {"kind": "world", "seed": number, "pairs": 20000, "evaluation_images": 1000},
+        "towers": "demo",
+        "variants": list(variants),
+        "seeds": list(seeds),
+        "training": {"batch_size": 64, "epochs": 5, "warmup_epochs": 1},
+        "evaluation": {"datasets": list(datasets)},
+    }
+    (folder / f"large-{number}.yaml").write_text(yaml.safe_dump(experiment))
+    return f"large-{number}"
+
+
+def _checkout() -> Path:
+    checkout = Path(__file__).parents[2]
+    if not (checkout / "Snakefile").exists():
+        raise UserError(
+            f"no Snakefile in {checkout}: this bench needs kbench installed from a checkout (pip install -e)"
+        )
+    return checkout
+
+
+def _datasets(number: int) -> list[str]:
+    """Return names of evaluation sets, those of the embedded world last."""
     from kbench.benchmark import dataset as benchmark
 
-    datasets = sorted(benchmark.names(), key=lambda name: benchmark.get(name).location == "world")
-    if arguments.datasets > len(datasets):
-        raise UserError(f"--datasets {arguments.datasets}: kbench knows {len(datasets)}")
-    for number in range(arguments.corpora):
-        experiment = {
-            "name": f"large-{number}",
-            "description": "As many jobs as asked for.",
-            "corpus": {"kind": "world", "seed": number, "pairs": 20000, "evaluation_images": 1000},
-            "towers": "demo",
-            "variants": list(variants),
-            "seeds": list(range(arguments.seeds)),
-            "training": {"batch_size": 64, "epochs": 5, "warmup_epochs": 1},
-            "evaluation": {"datasets": datasets[: arguments.datasets]},
-        }
-        (folder / f"large-{number}.yaml").write_text(yaml.safe_dump(experiment))
-        yield f"large-{number}"
+    names = sorted(benchmark.names(), key=lambda name: benchmark.get(name).location == "world")
+    if number > len(names):
+        raise UserError(f"--datasets {number}: kbench knows {len(names)}")
+    return names[:number]
 
 
 def _dry_run(folder: Path, jobs: int, *options: str) -> tuple[float, int]:
@@ -116,7 +138,7 @@ def _dry_run(folder: Path, jobs: int, *options: str) -> tuple[float, int]:
     return seconds, usage.ru_maxrss * 1024
 
 
-def _finish(folder: Path) -> None:
+def _finish(folder: Path, worlds: Iterable[Path], runs: int) -> None:
     """Write every file that the experiments' jobs would write, empty, in the order of jobs."""
     now = time.time() - 3600
 
@@ -130,22 +152,12 @@ def _finish(folder: Path) -> None:
             os.utime(path, (now, now))
         write(results / "corpus.json", 2)
         for run in results.glob("runs/*"):
-            for order, name in enumerate(OUTPUTS):
+            for order, name in enumerate(OF_A_RUN):
                 write(run / name, 3 + order)
-        for order, name in enumerate(
-            ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex")
-        ):
+        for order, name in enumerate(LAST):
             write(results / name, 10 + order)
-        write(_world_ready(results), 1)
-    for stem, order in (("model", 0), ("features", 1), ("evaluation", 2)):
-        runs = int((folder / "Bare").read_text().split("range(")[1].split(")")[0])
+    for world in worlds:
+        write(world, 1)
+    for order, stem in enumerate(("model", "features", "evaluation")):
         for run in range(runs):
             write(folder / "bare" / f"{stem}-{run}", order)
-
-
-def _world_ready(results: Path) -> Path:
-    """Return the file that says that an experiment's world is complete."""
-    from kbench.experiment.workflow import Workflow
-
-    with contextlib.chdir(results.parents[1]):
-        return results.parents[1] / Workflow({"experiment": f"{results.name}.yaml"}).world_ready[0]

@@ -35,7 +35,7 @@ install_packages() {
 
 write_configuration() {
   local cpus memory
-  cpus=$(nproc) memory=$(awk '/^MemTotal/ {print int($2 / 1100)}' /proc/meminfo)
+  cpus=$(nproc --all) memory=$(awk '/^MemTotal/ {print int($2 / 1100)}' /proc/meminfo)
   mkdir -p "$configuration" "$dir"/{state,spool,log,pid}
   cat >"$configuration/slurm.conf" <<CONF
 ClusterName=kbench

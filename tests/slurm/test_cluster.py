@@ -44,7 +44,7 @@ class Checkout:
 
     def snakemake(self, *arguments):
         return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=400
+            self.command(*arguments), cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=800
         )
 
     def start(self, *arguments):
@@ -110,7 +110,7 @@ def processes():
                 yield int(folder.name), words
 
 
-def until(condition, seconds=240):
+def until(condition, seconds=500):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -151,7 +151,7 @@ def test_preempted_requeued_and_timed_out_runs_end_as_if_nothing_had_been(tmp_pa
                 ways.pop()(job(run), process)
         assert workflow.poll() is None, here.log()
         time.sleep(0.1)
-    assert workflow.wait(400) == 0, here.log()
+    assert workflow.wait(800) == 0, here.log()
     assert here.log().count("Trying to restart job") == 2, here.log()
     for run in runs:
         assert "going on from step" in here.training_log(run)

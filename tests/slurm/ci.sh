@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Starts a real Slurm of one node, runs the smoke experiment through it (in the image too, where there is one) and the
+# tests of tests/slurm on it, and ends it again by process id. Says why where no Slurm can be had.
+#   APPTAINER_INSTALLER   script that installs Apptainer below a folder it is given, for machines that have none
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=$(mktemp -d -t kbench-slurm.XXXXXX)
+results=$PWD/results
+export PATH="$PWD/.venv/bin:$PATH:/usr/sbin" KBENCH_SLURM=1 OMP_NUM_THREADS=1
+export KBENCH_SLURM_SITE=$work/site.yaml
+cluster=$PWD/tests/slurm/cluster.sh
+
+cleanup() {
+  local status=$?
+  "$cluster" down "$work/slurm" || status=1
+  rm -rf "$work"
+  exit "$status"
+}
+
+skip() {
+  echo "SKIPPED tests/slurm/ci.sh: $1"
+  trap - EXIT
+  rm -rf "$work"
+  exit 0
+}
+
+step() { printf '\n-- %s (%ss)\n' "$1" "$SECONDS"; }
+
+start() { "$cluster" up "$work/slurm" "$@" >"$work/up.log" 2>&1; }
+
+# smoke FOLDER OPTIONS...: the smoke experiment through Slurm, into a results folder of its own.
+smoke() {
+  local folder=$1
+  shift
+  snakemake --profile workflow/profiles/slurm --quiet rules progress --config smoke=true results="$folder" "$@" \
+    >"$work/snakemake.log" 2>&1 || { cat "$work/snakemake.log" && return 1; }
+  test -s "$folder/demo-smoke/report/index.html"
+}
+
+# same FOLDER: the same weights as on the host, where that has been run.
+same() {
+  local card
+  for card in "$1"/demo-smoke/runs/*/model.safetensors; do
+    local host=$results/demo-smoke/${card#"$1/demo-smoke/"}
+    [ ! -e "$host" ] || cmp "$card" "$host"
+  done
+}
+
+[ "$(id -u)" = 0 ] || skip "installing Slurm takes root"
+command -v apt-get >/dev/null || skip "Slurm is installed from Debian's packages"
+echo "{first_check_seconds: 3, rules: {pretrain: {memory_gb: 2}, features: {memory_gb: 2}}}" >"$KBENCH_SLURM_SITE"
+
+step "Slurm"
+start || skip "no Slurm here: $(tail -n 1 "$work/up.log")"
+trap cleanup EXIT
+sinfo --Node --long
+
+step "smoke experiment"
+smoke "$work/host"
+same "$work/host"
+
+apptainer_found() { command -v apptainer >/dev/null || command -v singularity >/dev/null; }
+
+if [ -e containers/kbench.sif ] && ! apptainer_found; then
+  for installer in "${APPTAINER_INSTALLER:-}" ../*/recipes/install-apptainer.sh; do
+    [ -x "$installer" ] && "$installer" "$work/apptainer" >"$work/apptainer.log" 2>&1 && PATH=$work/apptainer/bin:$PATH && break
+  done
+fi
+if [ -e containers/kbench.sif ] && apptainer_found; then
+  step "smoke experiment in the image"
+  smoke "$work/image" --use-singularity
+  same "$work/image"
+else
+  echo "SKIPPED the smoke experiment in the image: no containers/kbench.sif or no Apptainer here"
+fi
+
+step "tests"
+unset KBENCH_SLURM_SITE
+timeout 900 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
+step "done"

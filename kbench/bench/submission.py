@@ -33,6 +33,13 @@ evaluate) touch runs/$values/evaluation.json ;;
 compare) touch table.csv table.json ;;
 report) mkdir -p report; touch report/index.html report/report.md report/report.tex ;;
 esac
+record=benchmarks/$rule
+case $rule in
+pretrain) record=$record/runs/$values ;;
+features | evaluate) record=$record/$values ;;
+esac
+mkdir -p "${record%/*}"
+touch "$record.tsv"
 exec 9>>"$JOBS"
 flock 9
 job=$(($(wc -l <"$JOBS") + 1))
@@ -83,7 +90,7 @@ def _submit(runs: int, at_once: int) -> tuple[float, int]:
             (commands / name).chmod(0o755)
         (folder / "jobs").touch()
         (folder / "slurm-site.yaml").write_text(f"{{jobs: {at_once}, submissions: 100000/1s, first_check_seconds: 1}}")
-        command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm", "--quiet", "all"]
+        command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm", "--quiet", "rules"]
         path = f"{commands}{os.pathsep}{os.environ['PATH']}"
         variables = {**os.environ, "PATH": path, "JOBS": str(folder / "jobs"), "WORLD": world.name}
         variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

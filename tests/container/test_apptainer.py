@@ -70,3 +70,25 @@ apptainer.convert("kbench:test", Path({str(tmp_path / "images" / "kbench.sif")!r
     assert not list((tmp_path / "images").iterdir())
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of ten megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", folder], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no small file system can be mounted: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(apptainer.program() is None, reason="no apptainer on the PATH")
+def test_a_disk_that_is_really_full(tmp_path, small_disk):
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "noise").write_bytes(os.urandom(30_000_000))
+    with pytest.raises(UserError, match=r"kbench\.sif was not written: .*disk is full"):
+        apptainer._build(small_disk / "kbench.sif", str(tmp_path / "box"))
+    assert not list(small_disk.iterdir())

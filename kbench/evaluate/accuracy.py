@@ -4,12 +4,12 @@ import numpy as np
 
 
 def top_k(scores: np.ndarray, targets: np.ndarray, k: int) -> float | None:
-    """Return the share of rows of scores (N, C) whose target is among the k best; None with fewer than k + 1 classes.
+    """Return the share of rows of scores (N, C) whose target is among the k best; None with fewer than k classes.
 
     A tie counts against the target: it must score higher than all but k - 1 others, so that constant scores are no
     better than chance.
     """
-    if scores.shape[1] <= k:
+    if scores.shape[1] < k:
         return None
     own = scores[np.arange(len(targets)), targets][:, None]
     rivals = (scores >= own).sum(axis=1) - 1

@@ -22,10 +22,11 @@ from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Side
 from kbench.towers import tokenizer
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """Raised whenever the arrays change meaning; features of another version are made again."""
 
-TRANSFORM = "resize short side bicubic, centre crop, ImageNet mean and sd, fp32"
+TRANSFORM = "resize short side bicubic, centre crop, ImageNet mean and sd"
+DTYPE = "float32"
 
 RELEASED_NORMALISER = 1024
 """The released probe scales its 512 random features as if they were 1024."""
@@ -65,9 +66,11 @@ class Encoder:
             "dataset": dataset.model_dump(mode="json"),
             "dataset_sha256": digest(root),
             "transform": TRANSFORM,
+            "dtype": DTYPE,
             "image_size": self.run.config.towers.image_size,
             "seed": self.run.config.seed,
             "random_features": self.evaluation.random_features.model_dump(mode="json"),
+            "estimator": self.evaluation.random_features.estimator or EVALUATION_ESTIMATOR,
             "probe_random_features": self.evaluation.linear_probe.random_features,
             "probe_released_scaling": self.evaluation.linear_probe.released_scaling,
         }

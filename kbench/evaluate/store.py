@@ -45,7 +45,10 @@ class Writer:
             array.flush()
         shapes = {name: list(array.shape) for name, array in self.arrays.items()}
         self.arrays = {}
-        files.write_json(self.folder / RECORD, {"key": key, "arrays": shapes})
+        hashes = {name: files.sha256(self.folder / f"{name}.npy") for name in shapes}
+        files.write_json(self.folder / RECORD, {"key": key, "arrays": shapes, "sha256": hashes})
+        # The record goes first: without it, what is left of a folder half removed does not count.
+        (self.final / RECORD).unlink(missing_ok=True)
         shutil.rmtree(self.final, ignore_errors=True)
         self.folder.rename(self.final)
 
@@ -58,21 +61,23 @@ class Reader:
         if not (folder / RECORD).exists():
             raise UserError(f"no features in {folder}: run `kbench features` first")
         record = files.read_json(folder / RECORD)
-        if not isinstance(record, dict) or not {"key", "arrays"} <= record.keys():
-            raise UserError(f"{folder / RECORD} is not a feature record")
+        if not isinstance(record, dict) or not {"key", "arrays", "sha256"} <= record.keys():
+            raise UserError(f"{folder / RECORD} is not a feature record of this version: run `kbench features` again")
         self.key: dict[str, Any] = record["key"]
         self.shapes: dict[str, list[int]] = record["arrays"]
+        self.hashes: dict[str, str] = record["sha256"]
+        self.sound: set[str] = set()
 
     def array(self, name: str) -> np.ndarray:
-        """Return one array; its shape must be the record's."""
+        """Return one array, memory-mapped; at its first use its contents must be those that were written."""
         path = self.folder / f"{name}.npy"
         try:
-            values = np.load(path, mmap_mode="c")
+            if name not in self.sound and files.sha256(path) != self.hashes.get(name):
+                raise UserError(f"feature file {path} is corrupt: delete {self.folder} and run `kbench features` again")
+            self.sound.add(name)
+            return np.load(path, mmap_mode="c")
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"feature file {path} is missing or corrupt: {error}") from error
-        if list(values.shape) != self.shapes.get(name):
-            raise UserError(f"feature file {path} has shape {list(values.shape)}, not {self.shapes.get(name)}")
-        return values
 
     def representation(self, name: str, draw: int) -> dict[str, torch.Tensor]:
         """Return what the similarity compares, of one random-feature draw: every array NAME/KEY, draw by draw."""
@@ -81,5 +86,8 @@ class Reader:
 
 
 def present(folder: Path, key: dict[str, Any]) -> bool:
-    """Return whether finished features with exactly this key are in the folder."""
-    return (folder / RECORD).exists() and Reader(folder).key == key
+    """Return whether finished features with exactly this key are in the folder; their contents are not looked at."""
+    if not (folder / RECORD).exists():
+        return False
+    record = files.read_json(folder / RECORD)
+    return isinstance(record, dict) and record.get("key") == key

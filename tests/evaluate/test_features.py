@@ -1,15 +1,22 @@
 """Feature folders: one pass over each image, and nothing half-made is ever used."""
 
+import io
 import shutil
+import subprocess
+import sys
+import tarfile
+import time
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from kbench import files
 from kbench.benchmark.dataset import get
 from kbench.benchmark.reader import Split
 from kbench.benchmark.texts import class_names, templates
+from kbench.cli import main
 from kbench.errors import UserError
 from kbench.evaluate import features, store
 from kbench.evaluate.run import TrainedRun
@@ -83,6 +90,163 @@ def test_the_released_slip_halves_the_kernel_block_of_the_probe(trained, copied,
     np.testing.assert_allclose(released[:, 64:] * np.sqrt(2), proper[:, 64:], rtol=1e-4, atol=1e-7)
 
 
+def test_prompts_are_encoded_once_for_all_draws(copied, tiny_world, monkeypatch):
+    shutil.rmtree(copied.folder / "features")
+    encoder = features.Encoder(copied, EVALUATION, "cpu")
+    seen = []
+    encode = encoder.model.towers.encode_text
+    monkeypatch.setattr(encoder.model.towers, "encode_text", lambda tokens: seen.append(len(tokens)) or encode(tokens))
+    encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert sum(seen) == 18
+
+
+def test_an_extraction_that_was_cut_off_starts_over(copied, tiny_world, monkeypatch):
+    folder = copied.features("world-shape")
+    whole = {name: np.array(store.Reader(folder).array(name)) for name in store.Reader(folder).shapes}
+    shutil.rmtree(folder)
+    encoder = features.Encoder(copied, EVALUATION, "cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "_prompts", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert not folder.exists() and folder.with_name(".world-shape.part").exists()
+    with pytest.raises(UserError, match="run `kbench features` first"):
+        store.Reader(folder)
+    assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert not folder.with_name(".world-shape.part").exists()
+    reader = store.Reader(folder)
+    assert reader.shapes.keys() == whole.keys()
+    assert all(np.array_equal(reader.array(name), values) for name, values in whole.items())
+
+
+@pytest.mark.slow
+def test_a_killed_extraction_does_not_count(copied, tiny_world, tiny_experiment):
+    shutil.rmtree(copied.folder / "features")
+    (copied.folder / "features.json").unlink(missing_ok=True)
+    evaluation = tiny_experiment[1] / "evaluation.json"
+    command = [sys.executable, "-m", "kbench", "features", "--run", copied.folder, "--evaluation", evaluation]
+    process = subprocess.Popen([*command, "--world", tiny_world, "--device", "cpu"], stdout=subprocess.DEVNULL)
+    part = copied.features("world-shape").with_name(".world-shape.part")
+    while not part.exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert not (copied.folder / "features.json").exists()
+    with pytest.raises(UserError, match="run `kbench features` first"):
+        store.Reader(copied.features("world-shape"))
+    encoder = features.Encoder(copied, EVALUATION, "cpu")
+    assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert store.Reader(copied.features("world-shape")).array("test/targets").shape == (64,)
+
+
+def test_a_folder_half_removed_does_not_count(copied, monkeypatch):
+    folder = copied.features("world-shape")
+    key = store.Reader(folder).key
+    writer = store.Writer(folder)
+    writer.whole("x", [1])
+    monkeypatch.setattr(store.shutil, "rmtree", lambda *arguments, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        writer.finish({"other": 1})
+    assert not store.present(folder, key)
+
+
+def test_the_key_says_what_the_features_are_of(copied, tiny_world):
+    key = store.Reader(copied.features("world-shape")).key
+    assert key["checkpoint_sha256"] == copied.card.checkpoint_sha256
+    assert (
+        key["dtype"] == "float32" == str(store.Reader(copied.features("world-shape")).array("prompts/features").dtype)
+    )
+    assert key["random_features"]["number"] == 64 and key["estimator"]
+    assert key["dataset"]["test_split"] == "test" and len(key["dataset_sha256"]) == 64 and key["transform"]
+
+
+def test_a_changed_bit_is_noticed(copied):
+    path = copied.features("world-shape") / "test" / "images" / "features.npy"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"features\.npy is corrupt: delete .* and run `kbench features` again"):
+        store.Reader(copied.features("world-shape")).array("test/images/features")
+
+
+class TestBadInput:
+    """`kbench features` on what is wrong: message, status 2, and everything that was there before is as it was."""
+
+    @pytest.fixture
+    def attempt(self, copied, tiny_world, tiny_experiment, tmp_path, capsys):
+        shutil.copytree(tiny_world, tmp_path / "world")
+        shutil.rmtree(copied.features("world-shape"))
+        before = {
+            path: files.sha256(path) for path in copied.folder.rglob("*") if path.parent.parent.name == "evaluation"
+        }
+        assert before
+
+        def run():
+            evaluation = str(tiny_experiment[1] / "evaluation.json")
+            with pytest.raises(SystemExit) as stop:
+                main(
+                    [
+                        "features",
+                        "--run",
+                        str(copied.folder),
+                        "--evaluation",
+                        evaluation,
+                        "--world",
+                        str(tmp_path / "world"),
+                    ]
+                )
+            assert stop.value.code == 2
+            assert not copied.features("world-shape").exists()
+            assert all(files.sha256(path) == digest for path, digest in before.items())
+            return capsys.readouterr().err
+
+        return run
+
+    @pytest.fixture
+    def data(self, attempt, tmp_path):
+        return tmp_path / "world" / "benchmark" / "world-shape"
+
+    def test_weights_of_another_architecture(self, attempt, copied, trained):
+        other = load_file(trained[0].weights)
+        save_file(
+            {name: tensor for name, tensor in other.items() if "bias" not in name}, copied.folder / "model.safetensors"
+        )
+        card = files.read_json(copied.folder / "model.json")
+        card["checkpoint_sha256"] = files.sha256(copied.folder / "model.safetensors")
+        files.write_json(copied.folder / "model.json", card)
+        assert "holds another architecture" in attempt()
+
+    def test_weights_that_are_not_the_cards(self, attempt, copied, trained):
+        shutil.copy(trained[0].weights, copied.folder / "model.safetensors")
+        assert "differs from model.json" in attempt()
+
+    def test_labels_out_of_range(self, attempt, data):
+        rewrite(data / "test" / "0.tar", lambda name, content: b"6" if name.endswith(".cls") else content)
+        assert "'6' is not a class index below 6" in attempt()
+
+    def test_class_list_of_another_length(self, attempt, data):
+        with (data / "classnames.txt").open("a") as stream:
+            stream.write("heptagon\n")
+        assert "names 7 classes; 'world-shape' has 6" in attempt()
+
+    def test_no_images(self, attempt, data):
+        rewrite(data / "test" / "0.tar", lambda name, content: None)
+        assert "holds no images" in attempt()
+
+
+def rewrite(shard, change):
+    """Replace the contents of a shard's members, leaving out those for which `change` returns None."""
+    with tarfile.open(shard) as archive:
+        members = [(info, archive.extractfile(info).read()) for info in archive]
+    with tarfile.open(shard, "w") as archive:
+        for info, content in members:
+            changed = change(info.name, content)
+            if changed is not None:
+                info.size = len(changed)
+                archive.addfile(info, io.BytesIO(changed))
+
+
 def test_an_unfinished_folder_is_not_read(tmp_path):
     writer = store.Writer(tmp_path / "features")
     writer.whole("x", [1, 2])
@@ -99,7 +263,7 @@ def test_a_corrupt_array_is_named_and_other_results_stay(kbench, refused, copied
     path.write_bytes(path.read_bytes()[:-8])
     before = files.sha256(copied.folder / "evaluation" / "world-digits" / "zeroshot.json")
     arguments = ("--run", copied.folder, "--evaluation", evaluation)
-    refused(kbench("zeroshot", *arguments, "--dataset", "world-shape"), "targets.npy is missing or corrupt")
+    refused(kbench("zeroshot", *arguments, "--dataset", "world-shape"), "targets.npy is corrupt")
     path.unlink()
     refused(kbench("evaluate", *arguments), "targets.npy")
     assert files.sha256(copied.folder / "evaluation" / "world-digits" / "zeroshot.json") == before

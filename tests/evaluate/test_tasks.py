@@ -65,6 +65,31 @@ def test_zero_shot_keeps_every_draw(trained):
     assert (scores.argmax(axis=1) == kept["predictions"][1]).all()
 
 
+def test_zero_shot_over_few_classes_with_one_absent(copied_features):
+    """Three classes, of which the test images show two: everything is defined or null, nothing NaN."""
+    run, reader = copied_features
+    reader.array = lambda name, read=reader.array: {
+        "test/targets": np.where(read("test/targets") > 2, 0, 2),
+        "prompt_classes": np.repeat(np.arange(3), 6),
+    }.get(name, read(name))
+    outcome = zeroshot.score(run, reader, None, "acc1")
+    metrics = {metric.name: metric for metric in outcome.metrics}
+    assert metrics["acc5"].value is None and not metrics["acc5"].draws
+    targets, predictions = outcome.arrays["target"], outcome.arrays["predictions"]
+    recalls = [np.mean([np.mean(p[targets == c] == c) for c in (0, 2)]) for p in predictions]
+    assert metrics["mean_per_class_recall"].draws == pytest.approx(recalls)
+    assert metrics["mean_per_class_recall"].value == pytest.approx(np.mean(recalls))
+    assert metrics["mean_per_class_recall"].draw_sd == pytest.approx(np.std(recalls, ddof=1))
+    assert outcome.arrays["scores"].dtype == np.float32
+
+
+@pytest.fixture
+def copied_features(trained, monkeypatch):
+    """The kernel variant's run and its features, whose settings in results are left out."""
+    monkeypatch.setattr(zeroshot, "random_feature_settings", lambda run, evaluation: {})
+    return trained[1], store.Reader(trained[1].features("world-shape"))
+
+
 def test_no_score_beats_pmi_and_pmi_itself_has_no_gap(trained):
     features = store.Reader(trained[0].features("world-pairs"))
     outcome = pmi_gap.score(trained[0], features, None, "excess_loss")
@@ -84,7 +109,8 @@ class TestAccuracy:
         assert accuracy.top_k(scores, np.arange(4), 1) == 1.0
 
     def test_few_classes_have_no_top_five(self):
-        assert accuracy.top_k(np.eye(5), np.arange(5), 5) is None
+        assert accuracy.top_k(np.eye(4), np.arange(4), 5) is None
+        assert accuracy.top_k(np.eye(5), np.arange(5), 5) == 1.0
         assert accuracy.top_k(np.eye(6), np.arange(6), 5) == 1.0
 
     def test_absent_classes_do_not_make_recall_undefined(self):
@@ -172,6 +198,7 @@ class TestProbe:
         refused(attempt(train_x=x, train_y=y[:-1], test_x=x, test_y=y), "do not fit")
         refused(attempt(train_x=x * np.nan, train_y=y, test_x=x, test_y=y), "not finite")
         refused(attempt(train_x=x, train_y=y * 0, test_x=x, test_y=y), "at least two classes")
+        refused(attempt(train_x=x, train_y=y, test_x=x[:, 1:], test_y=y), "different numbers of features")
         (tmp_path / "f.npz").write_text("no archive")
         refused(
             kbench("linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json"), "cannot read"

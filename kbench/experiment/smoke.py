@@ -2,7 +2,7 @@
 
 from kbench.benchmark import dataset as benchmark
 from kbench.corpus.kinds.world import WorldCorpus
-from kbench.experiment.schema import Experiment
+from kbench.experiment.schema import Experiment, Resources
 
 PAIRS = 512
 EVALUATION_IMAGES = 64
@@ -41,7 +41,7 @@ def shrink(experiment: Experiment) -> Experiment:
         update={"trials": min(most, experiment.tuning.trials), "epochs": None}
     )
     # The corpus is one shard, which processes cannot divide; and the tiny towers normalise over the batch.
-    resources = experiment.resources.model_copy(update={"processes": 1})
+    resources = Resources(threads=1, processes=1, workers=min(1, experiment.resources.workers), memory_gb=3)
     return experiment.model_copy(
         update={
             "name": f"{experiment.name}-smoke",

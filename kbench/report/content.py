@@ -194,6 +194,9 @@ def _provenance(analysis: Analysis) -> dict[str, str]:
         "machine": _distinct(entry.machine for entry in [*measured, *trained]),
         "device": _distinct(entry.device for entry in [*measured, *trained]),
     }
+    corpus = store.corpus()
+    if corpus is not None:
+        facts["corpus"] = "; ".join(line.strip() for line in corpus.summary())
     return facts | {f"data of {name}": f"SHA-256 {sha}" for name, sha in datasets.items()}
 
 

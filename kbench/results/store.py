@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from kbench.benchmark import dataset as benchmark
+from kbench.corpus import manifest
 from kbench.errors import UserError, unknown
 from kbench.files import read_json
 from kbench.pretrain import metrics
@@ -63,6 +64,11 @@ class Store:
         """Return the frozen configuration of a run; empty if it has none yet."""
         path = self.folder / "runs" / run / "config.json"
         return read_json(path) if path.is_file() else {}
+
+    def corpus(self) -> manifest.Manifest | None:
+        """Return what the corpus was found to hold, or None before it was verified."""
+        path = self.folder / "corpus.json"
+        return manifest.read(path) if path.is_file() else None
 
     def log(self, run: str) -> list[dict]:
         """Return the logged training steps of a run; empty if there is no log."""

@@ -18,7 +18,7 @@ trap cleanup EXIT
 chmod 755 "$work" # a plain user runs the Apptainer that may be installed here
 
 skip() {
-  echo "SKIPPED containers/ci.sh: $1"
+  echo "SKIPPED containers/ci.sh: $1" | tee -a "${SKIPPED:-/dev/null}"
   exit 0
 }
 

@@ -18,7 +18,7 @@ cleanup() {
 }
 
 skip() {
-  echo "SKIPPED tests/slurm/ci.sh: $1"
+  echo "SKIPPED tests/slurm/ci.sh: $1" | tee -a "${SKIPPED:-/dev/null}"
   trap - EXIT
   rm -rf "$work"
   exit 0
@@ -71,7 +71,8 @@ if [ -e containers/kbench.sif ] && apptainer_found; then
   smoke "$work/image" --use-singularity
   same "$work/image"
 else
-  echo "SKIPPED the smoke experiment in the image: no containers/kbench.sif or no Apptainer here"
+  echo "SKIPPED the smoke experiment in the image: no containers/kbench.sif or no Apptainer here" |
+    tee -a "${SKIPPED:-/dev/null}"
 fi
 
 step "tests"

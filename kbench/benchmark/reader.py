@@ -15,7 +15,7 @@ from kbench.benchmark.texts import lines
 from kbench.corpus.base import Sample, caption_lines
 from kbench.corpus.crop import centred_square
 from kbench.corpus.picture import decode_image, resize
-from kbench.corpus.shards import read_samples
+from kbench.corpus.shards import check_end, read_samples
 from kbench.errors import UserError, unknown
 
 
@@ -122,9 +122,11 @@ def _shards(folder: Path) -> list[Path]:
 def _count(shard: Path) -> int:
     """Count the samples of a shard from its headers alone."""
     try:
-        with tarfile.open(shard) as archive:
-            return len({member.name.split(".", 1)[0] for member in archive if member.isreg()})
-    except (tarfile.TarError, EOFError, OSError) as error:
+        with shard.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            number = len({member.name.split(".", 1)[0] for member in archive if member.isreg()})
+            check_end(stream)
+            return number
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise UserError(f"shard {shard} is truncated or not a tar file: {error}") from error
 
 

@@ -123,7 +123,7 @@ def read_samples(shard: Path, hashed: Hash | None = None) -> Iterator[tuple[str,
                 hashlib.file_digest(stream, lambda: hashed)
                 stream.seek(0)
             yield from _samples(_members(stream))
-            _check_end(stream)
+            check_end(stream)
     except FileNotFoundError as error:
         raise UserError(f"no such shard: {shard}") from error
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
@@ -157,7 +157,7 @@ def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Sample
         yield current, sample
 
 
-def _check_end(stream: BinaryIO) -> None:
+def check_end(stream: BinaryIO) -> None:
     """Raise ValueError unless a block of zeros ends the archive; tarfile takes many cut-off archives for whole ones."""
     stream.seek(0, os.SEEK_END)
     stream.seek(max(0, stream.tell() - tarfile.BLOCKSIZE))

@@ -47,15 +47,18 @@ class Encoder:
         target = self.run.features(dataset.name)
         if store.present(target, key):
             return False
+        # What is wrong with the texts or a split is found before hours are spent on images.
+        prompts = (class_names(dataset, root), templates(dataset, root)) if dataset.kind == "classification" else None
+        test = Split(dataset, root, dataset.test_split)
+        fitted_on = {"train": dataset.train_split, "val": dataset.val_split} if "linear_probe" in dataset.tasks else {}
+        fitted = {name: Split(dataset, root, split) for name, split in fitted_on.items() if split is not None}
         writer = store.Writer(target)
         draws = _draws(self, dataset)
-        self._images(writer, dataset, Split(dataset, root, dataset.test_split), "test", draws)
-        if "linear_probe" in dataset.tasks:
-            for name, split in (("train", dataset.train_split), ("val", dataset.val_split)):
-                if split is not None:
-                    self._images(writer, dataset, Split(dataset, root, split), name, draws)
-        if dataset.kind == "classification":
-            self._prompts(writer, class_names(dataset, root), templates(dataset, root), draws)
+        self._images(writer, dataset, test, "test", draws)
+        for name, split in fitted.items():
+            self._images(writer, dataset, split, name, draws)
+        if prompts is not None:
+            self._prompts(writer, *prompts, draws)
         writer.finish(key)
         return True
 

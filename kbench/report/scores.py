@@ -107,9 +107,14 @@ def _seeds_note(analysis: Analysis) -> str:
 
 
 def _chance_note(columns: list[Column]) -> list[str]:
-    """Return what guessing would score on datasets with classes."""
-    known = {c.dataset: benchmark.get(c.dataset).chance for c in columns if c.dataset in benchmark.names()}
-    levels = [f"{dataset} {number(chance, 'fraction')}" for dataset, chance in known.items() if chance]
+    """Return what guessing would score in each dataset's main metric, where that is known."""
+    known = {c.dataset: benchmark.get(c.dataset) for c in columns if c.dataset in benchmark.names()}
+    several = len({column.metric for column in columns if column.metric}) > 1
+    levels = [
+        f"{name} {number(dataset.chance, 'fraction')}{f' ({metric_name(dataset.main_metric)})' if several else ''}"
+        for name, dataset in known.items()
+        if dataset.chance
+    ]
     return [f"Guessing scores {', '.join(levels)} %."] if levels else []
 
 

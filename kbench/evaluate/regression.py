@@ -210,7 +210,11 @@ class Regression:
         return torch.lerp(self._centred(self.fits[below]), self._centred(self.fits[above]), share)
 
     def _centred(self, fit: Fit) -> torch.Tensor:
-        return torch.cat([fit.weights, (fit.bias + fit.weights @ self.samples.mean)[:, None]], dim=1)
+        """Return a fit's variables here; classes that it never saw, as a validation split may add, begin at 0."""
+        found = torch.cat([fit.weights, (fit.bias + fit.weights @ self.samples.mean)[:, None]], dim=1)
+        theta = found.new_zeros(len(self.samples.classes), found.shape[1])
+        theta[np.searchsorted(self.samples.classes, fit.classes)] = found
+        return theta
 
 
 class _Samples:

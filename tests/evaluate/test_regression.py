@@ -92,6 +92,15 @@ class TestPath:
         assert warm.fit([1.0])[0].iterations < cold.fit([1.0])[0].iterations / 2
         assert warm.fits[1.0].objective == pytest.approx(cold.fits[1.0].objective, rel=1e-7)
 
+    def test_a_start_may_lack_classes(self):
+        """Of a search on training samples none of which has a class that the validation split adds."""
+        whole = features(5)
+        rows = np.flatnonzero(whole.labels != 5)
+        part = Features(whole.x[rows], whole.labels[rows])
+        (start,) = Regression([part]).fit([1.0])
+        (cold,), (warm,) = (Regression([whole]).fit([1.0], start=begin) for begin in (None, start))
+        assert len(start.classes) == 4 and warm.objective == pytest.approx(cold.objective, rel=1e-7)
+
     def test_too_few_iterations_are_reported(self):
         (fit,) = Regression([features(5)], max_iterations=3).fit([1e4])
         assert not fit.converged and fit.iterations == 3

@@ -55,7 +55,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 def _row(side: int, arguments: argparse.Namespace) -> Row:
     images = arguments.images // arguments.loader_batch * arguments.loader_batch
     with tempfile.TemporaryDirectory(prefix="kbench-loader-") as folder:
-        size = _write(Path(folder), side, images)
+        size = write_shards(Path(folder), side, images)
         passes = [make(Path(folder), images, arguments.loader_batch) for make in (_kbench, _open_clip)]
         seconds = alternate(*passes, arguments.loader_repeats)
     row = Row.of(f"loader/{side}px", images / seconds[0], "images per second and core", images / seconds[1])
@@ -66,14 +66,14 @@ def _row(side: int, arguments: argparse.Namespace) -> Row:
     return row
 
 
-def _write(folder: Path, side: int, images: int) -> float:
-    """Write the shards; returns the mean size of an image in bytes."""
+def write_shards(folder: Path, side: int, images: int, shards: int = SHARDS) -> float:
+    """Write generated images of that width in shards 0.tar, 1.tar ...; returns the mean size of an image in bytes."""
     import webdataset
 
     generator, total = np.random.default_rng(0), 0
-    for shard in range(SHARDS):
+    for shard in range(shards):
         with webdataset.TarWriter(str(folder / f"{shard}.tar")) as writer:
-            for place in range(shard, images, SHARDS):
+            for place in range(shard, images, shards):
                 encoded = _jpeg(side, generator)
                 total += len(encoded)
                 words = generator.integers(10**6, size=10)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the bench's arguments."""
-    step.configure(parser)
+    step.configure_times(parser)
     parser.add_argument("--batch", type=int, default=256, help="default %(default)s")
     parser.add_argument("--pairwise-batch", type=int, default=16, help="without features; default %(default)s")
     parser.add_argument("--image-tokens", type=int, default=197, help="default %(default)s")
@@ -44,7 +44,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     )
     for case in progress.track(list(_cases(arguments)), "similarities", "case"):
         found += _loss_rows(case, arguments)
-    return found if arguments.no_step else found + step.rows(arguments)
+    return found if arguments.no_step else found + step.time_rows(arguments)
 
 
 @dataclass(frozen=True)

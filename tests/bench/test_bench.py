@@ -11,7 +11,10 @@ import torch
 
 from kbench import similarity
 from kbench.bench import measure
+from kbench.bench.peak import peak
 from kbench.bench.similarity import Case, _gradients, _peak_memory
+from kbench.bench.step import Case as StepCase
+from kbench.bench.step import _flop
 from kbench.bench.straightforward import scores
 from kbench.cli import main
 from kbench.similarity.sets import PointSet
@@ -114,10 +117,33 @@ def test_points_that_cannot_be_read(content, tmp_path, capsys):
 
 
 def test_rows_of_the_step_bench(tmp_path):
-    options = ["--towers", "demo", "--step-batch", 2, "--step-repeats", 1, "--variants", "wpse-linear"]
+    options = ["--towers", "demo", "--step-batch", 2, "--step-repeats", 1, "--variants", "wpse-linear", "--images", 16]
     assert kbench("bench", "step", *options, "--json", tmp_path / "rows.json") == 0
-    (row,) = json.loads((tmp_path / "rows.json").read_text())["rows"]
-    assert row["name"] == "step/wpse-linear" and row["value"] > 0 and row["baseline"] > 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    figures = ("", "/over-cosine", "/samples-per-second", "/memory", "/data-wait", "/flop", "/mfu")
+    assert list(rows) == [f"step/wpse-linear{figure}" for figure in figures]
+    for figure in ("", "/over-cosine", "/samples-per-second", "/memory", "/flop"):
+        row = rows[f"step/wpse-linear{figure}"]
+        assert row["value"] > 0 and row["ratio"] == row["value"] / row["baseline"]
+    seconds, speed = rows["step/wpse-linear"], rows["step/wpse-linear/samples-per-second"]
+    assert speed["value"] == 2 / seconds["value"] and speed["baseline"] == 2 / seconds["baseline"]
+    assert 0 <= rows["step/wpse-linear/data-wait"]["value"] < 1
+    # Nobody publishes the peak of this processor.
+    assert rows["step/wpse-linear/mfu"]["value"] is None and rows["step/wpse-linear/mfu"]["ratio"] is None
+
+
+def test_operations_are_those_of_the_towers():
+    small, large = (_flop(StepCase("cosine", "demo", "cpu", "fp32", batch)) for batch in (4, 8))
+    assert small < large < 2.1 * small
+    assert _flop(StepCase("open_clip", "demo", "cpu", "fp32", 8)) == pytest.approx(large, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "operations"),
+    [("NVIDIA H200", 989.4e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("cpu", None)],
+)
+def test_peaks_are_known_of_few_devices(name, operations):
+    assert peak(name, "bf16") == operations and peak(name, "fp32") is None
 
 
 def test_rows_of_the_probe_bench(tmp_path):

@@ -37,8 +37,8 @@ CASES = {
 }
 
 
-def trainer(case: str, processes: Processes, **changes: object) -> Trainer:
-    """Return a trainer in float64, from the same initial weights whatever the processes."""
+def trainer(case: str, processes: Processes, dtype: torch.dtype = torch.float64, **changes: object) -> Trainer:
+    """Return a trainer, from the same initial weights whatever the processes; changes: to the training section."""
     name, objective, tower, settings = CASES[case]
     chosen = {"features": FEATURES} if "features" in similarity.get(name).Settings.model_fields else {}
     recipe = {"batch_size": BATCH, "epochs": 1, "warmup_epochs": 0.2, "learning_rate": 1e-3, **settings, **changes}
@@ -52,7 +52,7 @@ def trainer(case: str, processes: Processes, **changes: object) -> Trainer:
         towers=tower,
         training=Training(**recipe),
     )
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(dtype)
     try:
         return Trainer(config, Manifest(corpus="world", pairs=BATCH * STEPS, shards=[]), "cpu", processes)
     finally:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -16,10 +17,14 @@ from safetensors.torch import load_file
 from tiny import ROOT
 
 from kbench import files
+from kbench.cli import main
+from kbench.corpus import manifest, stream
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Training
-from kbench.pretrain import metrics, optimizer
+from kbench.locations import Locations
+from kbench.objective.infonce import InfoNCE
+from kbench.pretrain import loop, metrics, optimizer
 from kbench.pretrain import model as pretrained
 from kbench.pretrain.checkpoint import Checkpoints, differences
 from kbench.pretrain.model import ContrastiveModel
@@ -245,3 +250,76 @@ def test_a_half_written_log_line_is_dropped(tmp_path):
     path.write_text('{"step": 50, "loss": 1.0}\n{"step": 100, "loss": 0.9}\n{"step": 150, "lo')
     metrics.MetricsLog(path, resumed_at=60)
     assert path.read_text() == '{"step": 50, "loss": 1.0}\n'
+
+
+class TestTrouble:
+    """Training in this process, so that it can be put to trouble; a checkpoint after every step."""
+
+    @pytest.fixture(autouse=True)
+    def often(self, monkeypatch):
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+
+    @pytest.fixture
+    def pretrain(self, tmp_path, tiny_experiment, tiny_world):
+        """Run `kbench pretrain` on a run of 16 steps; returns (exit status, its folder)."""
+        config = read_run(tiny_experiment[2][0] / "config.json")
+        config = config.model_copy(update={"training": config.training.model_copy(update={"max_skipped_steps": 2})})
+        run, corpus = tmp_path / config.run, tmp_path / "corpus.json"
+        files.write_json(run / "config.json", config.model_dump(mode="json"))
+        found = manifest.verify(config.corpus, Locations(world=tiny_world))
+        files.write_json(corpus, found.model_dump(mode="json"))
+        options = ("--run", run, "--manifest", corpus, "--world", tiny_world, "--workers", 0, "--device", "cpu")
+
+        def call():
+            with pytest.raises(SystemExit) as ended:
+                main(["pretrain", *map(str, options)])
+            return ended.value.code, run
+
+        return call
+
+    def test_steps_that_stay_infinite_end_the_run(self, pretrain, monkeypatch, capsys):
+        calls, finite = [], InfoNCE.loss
+
+        def loss(objective, logits):
+            calls.append(1)
+            # The third step alone is skipped; from the seventh on all are, and two may be.
+            return finite(objective, logits) * (float("nan") if len(calls) == 3 or len(calls) >= 7 else 1)
+
+        monkeypatch.setattr(InfoNCE, "loss", loss)
+        status, run = pretrain()
+        message = capsys.readouterr().err
+        assert status == 1 and len(calls) == 9
+        for word in ("3 steps in a row", "9 of 16", "loss nan", "gradient norm nan", "learning rate", "logit scale"):
+            assert word in message
+        assert not (run / "model.json").exists()
+        newest = max((run / "checkpoints").glob("step-*.pt"))
+        assert newest.name == "step-000000006.pt"
+        state = torch.load(newest)
+        assert state["progress"]["skipped"] == 1
+        assert all(tensor.isfinite().all() for tensor in state["model"].values())
+
+    def test_a_stop_does_not_wait_for_data(self, pretrain, monkeypatch, capsys):
+        whole = stream.load
+
+        def stuck(*arguments):
+            yield from itertools.islice(whole(*arguments), 3)
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            time.sleep(60)
+
+        monkeypatch.setattr(stream, "load", stuck)
+        started = time.monotonic()
+        status, run = pretrain()
+        assert time.monotonic() - started < 30
+        assert status == 75 and "SIGUSR1 at step 3" in capsys.readouterr().err
+        assert (run / "checkpoints" / "step-000000003.pt").exists()
+
+
+def test_the_log_is_there_for_tensorboard(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained[0].folder / "tensorboard"))
+    events.Reload()
+    (entry,) = metrics.read(trained[0].folder / "metrics.jsonl")
+    assert set(events.Tags()["scalars"]) == entry.keys() - {"step"}
+    (loss,) = events.Scalars("loss")
+    assert loss.step == 16 and loss.value == pytest.approx(entry["loss"])

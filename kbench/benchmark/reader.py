@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from kbench.benchmark.texts import lines
 from kbench.corpus.base import Sample, caption_lines
 from kbench.corpus.crop import centred_square
 from kbench.corpus.picture import decode_image, resize
-from kbench.corpus.shards import check_end, read_samples
+from kbench.corpus.shards import count_samples, read_samples
 from kbench.errors import UserError, unknown
 
 
@@ -42,7 +41,7 @@ class Split:
             raise unknown(f"split of dataset '{dataset.name}'", name, dataset.splits)
         self.dataset, self.root, self.name = dataset, root, name
         self.shards = _shards(root / name)
-        self.size = sum(map(_count, self.shards))
+        self.size = sum(map(count_samples, self.shards))
         expected = dataset.splits[name]
         if self.size == 0:
             raise UserError(f"dataset '{dataset.name}', split '{name}' at {root} holds no images")
@@ -117,17 +116,6 @@ def _shards(folder: Path) -> list[Path]:
         if not shard.is_file():
             raise UserError(f"shard {shard} is missing; nshards.txt promises {len(shards)}")
     return shards
-
-
-def _count(shard: Path) -> int:
-    """Count the samples of a shard from its headers alone."""
-    try:
-        with shard.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            number = len({member.name.split(".", 1)[0] for member in archive if member.isreg()})
-            check_end(stream)
-            return number
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"shard {shard} is truncated or not a tar file: {error}") from error
 
 
 def _target(sample: Sample, n_classes: int | None) -> int:

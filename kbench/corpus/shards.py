@@ -123,9 +123,21 @@ def read_samples(shard: Path, hashed: Hash | None = None) -> Iterator[tuple[str,
                 hashlib.file_digest(stream, lambda: hashed)
                 stream.seek(0)
             yield from _samples(_members(stream))
-            check_end(stream)
+            _check_end(stream)
     except FileNotFoundError as error:
         raise UserError(f"no such shard: {shard}") from error
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise Damaged("truncated shard", f"shard {shard} is truncated or not a tar file: {error}") from error
+
+
+def count_samples(shard: Path) -> int:
+    """Return how many samples `read_samples` yields, from the headers alone; Damaged if it is cut off or no tar."""
+    try:
+        with shard.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            names = (member.name for member in archive if member.isreg() and not META.match(member.name))
+            number = sum(1 for _ in _samples((name, b"") for name in names))
+            _check_end(stream)
+            return number
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise Damaged("truncated shard", f"shard {shard} is truncated or not a tar file: {error}") from error
 
@@ -157,7 +169,7 @@ def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Sample
         yield current, sample
 
 
-def check_end(stream: BinaryIO) -> None:
+def _check_end(stream: BinaryIO) -> None:
     """Raise ValueError unless a block of zeros ends the archive; tarfile takes many cut-off archives for whole ones."""
     stream.seek(0, os.SEEK_END)
     stream.seek(max(0, stream.tell() - tarfile.BLOCKSIZE))

@@ -1,10 +1,12 @@
 """`kbench benchmark verify`: each kind of difference is found and named."""
 
+import io
 import os
 import shutil
+import tarfile
 
 import pytest
-from layout import write_split
+from layout import image, write_split
 
 from kbench.benchmark import dataset as benchmark
 from kbench.benchmark.reader import Split
@@ -91,6 +93,19 @@ def test_missing_shard_and_zero_images(mine):
     (mine / "test" / "0.tar").write_bytes(b"\0" * 10240)
     missing, empty = problems(mine)
     assert "1.tar is missing; nshards.txt promises 2" in missing and "split 'test'" in empty and "no images" in empty
+
+
+def test_archives_as_other_tools_write_them(mine):
+    """Member names begin with './', and a key comes again later."""
+    samples = [("./a", 0), ("./b", 1), ("./c", 2), ("./a", 3)]
+    with tarfile.open(mine / "test" / "0.tar", "w") as archive:
+        for key, number in samples:
+            for suffix, content in (("png", image(200 + number)), ("cls", str(number % 2).encode())):
+                member = tarfile.TarInfo(f"{key}.{suffix}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    assert problems(mine) == []
+    assert sum(map(len, Split(benchmark.get("mine"), mine, "test").batches(3, 8))) == 4
 
 
 def test_a_retrieval_set_has_to_say_so(mine):

@@ -78,4 +78,11 @@ fi
 step "tests"
 unset KBENCH_SLURM_SITE
 timeout 900 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
+step "with accounting"
+"$cluster" down "$work/slurm"
+if start accounting; then
+  KBENCH_SLURM_ACCOUNTS=1 python -m pytest tests/slurm/test_cluster.py -rs -k account
+else
+  echo "SKIPPED accounts: no accounting here: $(tail -n 1 "$work/up.log")"
+fi
 step "done"

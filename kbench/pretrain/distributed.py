@@ -231,7 +231,7 @@ class Heartbeat:
     def _beat(self) -> None:
         try:
             while not self.stopped:
-                distributed.all_reduce(torch.zeros(1), group=self.group)
+                distributed.all_reduce(torch.zeros(1, dtype=torch.float32), group=self.group)
                 time.sleep(BEAT_SECONDS)
         except RuntimeError:
             # The main thread as a rule finds out by itself and leaves in order.

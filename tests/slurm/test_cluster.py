@@ -237,7 +237,7 @@ def test_one_line_of_the_experiment_trains_by_two_tasks(tmp_path):
         ("{partition: gup}", ["Invalid partition name specified", "change partition", "partitions: main, paper"]),
         ("{rules: {world: {memory_gb: 9000}}}", ["rule 'world'", "rules.world.memory_gb", "partition main has 1 x"]),
         ("{gpu_request: gpus, gpu: {partition: paper}}", ["rule 'features'", "gpu_request", "8000 MB, no GPU"]),
-        ("{gpu_request: gres, gpu_type: h100}", ["Invalid generic resource", "change gpu_request or gpu_type"]),
+        ("{gpu_request: gres, gpu_type: h100}", ["Requested node configuration", "or gpu_request or gpu_type"]),
         ("{constraint: fast}", ["Invalid feature specification", "change constraint"]),
     ],
 )

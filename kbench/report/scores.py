@@ -19,11 +19,9 @@ def score_tables(analysis: Analysis, task: str) -> list[Table]:
         if c.metric.removesuffix(BEFORE_PROJECTION) in wanted - {c.metric}
     ]
     if task in ("retrieval", "pmi_gap"):
-        return [
-            _table(
-                analysis, f"scores-{task}", heading(TASK_NAMES[task]), analysis.scores.columns(task, main=False), False
-            )
-        ]
+        every = analysis.scores.columns(task, main=False)
+        shown = _table(analysis, f"scores-{task}", heading(TASK_NAMES[task]), every, False)
+        return [_with_interval(analysis, shown, columns[0]) if task == "pmi_gap" else shown]
     tables = [_table(analysis, f"scores-{task}", _caption(task, columns), columns, True)]
     if before:
         tables.append(_table(analysis, f"scores-{task}-before", _caption(task, before), before, True))
@@ -63,6 +61,15 @@ def _table(analysis: Analysis, name: str, caption: str, columns: list[Column], a
     _mark(rows, columns)
     header = ["Variant", *(c.dataset if average else _metric_header(columns, c) for c in columns)]
     return Table(name, caption, header, rows, [_seeds_note(analysis), *_chance_note(columns)])
+
+
+def _with_interval(analysis: Analysis, table: Table, column: Column) -> Table:
+    """Return a table with one more column: the 95 % interval over training seeds of each variant's mean."""
+    name = f"{_metric_header([column], column)}, 95 % interval"
+    ends = [analysis.scores.summary(row[0].text, column).interval for row in table.rows]
+    cells = [Cell("–" if end is None else " to ".join(number(value, column.unit) for value in end)) for end in ends]
+    rows = [[*row, cell] for row, cell in zip(table.rows, cells, strict=True)]
+    return replace(table, header=[*table.header, name], rows=rows)
 
 
 def _cell(group: str, column: Column, summary: Summary) -> Cell:

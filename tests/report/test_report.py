@@ -319,3 +319,15 @@ def test_weights_are_drawn_where_stored(tmp_path):
     (folder / "runs" / run_name("wpse-linear", 1) / "weights.npz").write_bytes(b"PK broken")
     with pytest.raises(UserError, match=r"weights\.npz"):
         built(folder, figures=True)
+
+
+def test_the_gap_has_its_interval(folder):
+    from scipy import stats
+
+    [gap] = [section for section in built(folder).sections if section.id == "pmi_gap"]
+    shown = gap.tables[0]
+    assert shown.header[-1] == "excess loss, nats, 95 % interval"
+    loaded = store.load(folder)
+    values = [r.metrics[0].value for r in loaded.results if (r.variant, r.task) == ("cosine", "pmi_gap")]
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    assert shown.rows[0][-1].text == f"{low:.3f} to {high:.3f}".replace("-", "−")

@@ -56,8 +56,9 @@ def recall(found: np.ndarray, k: int) -> float:
 def retrieval_ranks(run: TrainedRun, features: Reader, draw: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (image to text, text to image) ranks, int32, at one random-feature draw.
 
-    Scores are computed in float64 and rounded to float32, so that captions or images with the same features tie
-    exactly, wherever they stand and whatever the size of the blocks.
+    Inner products of features are computed in float64 and rounded to float32, so that captions or images with the
+    same features tie exactly, wherever they stand and whatever the size of the blocks. Scores of point sets, which
+    cost a thousand times as much, are computed in float32: there the last bit may tell equal sets apart.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     similarity = copy.deepcopy(run.similarity).to(device)
@@ -85,11 +86,12 @@ def _size(features: Reader, side: str, most: int) -> tuple[int, int]:
 
 
 def _block(features: Reader, side: str, part: slice, draw: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """Return a few rows of what the similarity compares, in float64.
+    """Return a few rows of what the similarity compares.
 
     Each call maps the files anew and copies: pages of a mapping that stays count as this process's memory.
     """
+    keys = {name.rpartition("/")[2]: name for name in _arrays(features, side)}
+    dtype = np.float64 if "features" in keys else np.float32
     return {
-        name.rpartition("/")[2]: torch.from_numpy(features.array(name)[part, draw].astype(np.float64)).to(device)
-        for name in _arrays(features, side)
+        key: torch.from_numpy(features.array(name)[part, draw].astype(dtype)).to(device) for key, name in keys.items()
     }

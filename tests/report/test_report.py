@@ -331,3 +331,16 @@ def test_the_gap_has_its_interval(folder):
     values = [r.metrics[0].value for r in loaded.results if (r.variant, r.task) == ("cosine", "pmi_gap")]
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     assert shown.rows[0][-1].text == f"{low:.3f} to {high:.3f}".replace("-", "−")
+
+
+def test_what_the_corpus_was_found_to_hold_is_stated(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 2.0}, n_test=40)
+    assert "corpus" not in built(folder).provenance
+    shard = {"name": "0.tar", "pairs": 97, "sha256": "0" * 64, "unusable": {"empty caption": [3, 5, 8]}}
+    manifest = {"corpus": "web", "pairs": 97, "shards": [{**shard, "unusual": {"CMYK": 2}}]}
+    (folder / "corpus.json").write_text(json.dumps(manifest), encoding="utf-8")
+    said = built(folder).provenance["corpus"]
+    assert said.startswith("web: 97 usable pairs in 1 shards")
+    assert "passed over: empty caption 3" in said and "used as it is: CMYK 2" in said
+    assert run("report", folder) == 0
+    assert "passed over: empty caption 3" in (folder / "report" / "report.md").read_text(encoding="utf-8")

@@ -222,11 +222,12 @@ def test_two_tasks_of_a_job_compute_what_one_process_does(tmp_path):
 
 def test_one_line_of_the_experiment_trains_by_two_tasks(tmp_path):
     experiment = SLOW.replace("seeds: [0, 1, 2]", "seeds: [0]").replace("epochs: 20,", "epochs: 0.5,")
-    here = Checkout(tmp_path, experiment.replace("pairs: 512", "pairs: 5200") + "resources: {processes: 2}\n")
+    experiment = experiment.replace("pairs: 512", "pairs: 5200") + "resources: {processes: 2}\n"
+    here = Checkout(tmp_path, experiment, SITE.replace("{first", "{gpu_request: gpus, first"))
     (run,) = here.prepare()
     process = here.snakemake(run / "model.json")
     assert process.returncode == 0, process.stderr + here.training_log(run)
-    assert "tasks=2" in process.stderr
+    assert "tasks=2" in process.stderr and "gpu=2" in process.stderr
     card = json.loads((here.folder / run / "model.json").read_text())
     assert (card["steps"], card["samples"]) == (81, 81 * 32)
 

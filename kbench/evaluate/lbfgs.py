@@ -16,7 +16,7 @@ ARMIJO = 1e-4
 SHRINK = (0.1, 0.6)
 """Bounds of what a refused step is multiplied by."""
 
-REFUSALS = 10
+REFUSALS = 6
 """Refused steps in a row after which rounding has the last word."""
 
 CALM = 2
@@ -118,7 +118,7 @@ class _State:
     def _remember(self, good: torch.Tensor, step: torch.Tensor, change: torch.Tensor) -> None:
         """Replace the oldest pair of the problems that moved; a pair without curvature counts for nothing."""
         curvature = _dot(step, change)
-        sound = good & (curvature > 1e-12 * step.double().norm(dim=1) * change.double().norm(dim=1))
+        sound = good & (curvature > 1e-12 * (step.norm(dim=1) * change.norm(dim=1)).double())
         for kept, new in ((self.steps, step), (self.changes, change)):
             kept[sound] = torch.cat([kept[sound, 1:], new[sound, None]], dim=1)
         inverse = (1 / curvature[sound]).to(self.inverses)
@@ -141,4 +141,4 @@ class _State:
 
 
 def _dot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vecdot(x.double(), y.double())
+    return torch.linalg.vecdot(x, y).double()

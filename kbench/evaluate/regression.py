@@ -100,7 +100,8 @@ class Regression:
             left = ~converged & (iterations < self.max_iterations)
             while left.any():
                 most = (self.max_iterations - iterations[left]).clamp(max=STAGE)
-                end = self._stage(theta[left], loss_weights[left], most, precision)
+                rough = not iterations[left].any()
+                end = self._stage(theta[left], loss_weights[left], most, precision, rough)
                 theta[left], values[left] = end.points.view_as(theta[left]), end.values
                 iterations[left] += end.iterations
                 converged[left] = end.converged
@@ -123,11 +124,11 @@ class Regression:
         return made
 
     def _stage(
-        self, theta: torch.Tensor, loss_weights: torch.Tensor, most: torch.Tensor, precision: Precision
+        self, theta: torch.Tensor, loss_weights: torch.Tensor, most: torch.Tensor, precision: Precision, rough: bool
     ) -> lbfgs.Minimum:
         """Go on from theta (B, K, F + 1), bias last, in variables in which the Hessian is near to the identity."""
         start = theta.to(precision.dtype)
-        to_weights = self._preconditioner(start, loss_weights, precision)
+        to_weights = self._preconditioner(start, loss_weights, precision, rough)
 
         def grouped(values: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
             return values.view(len(which), to_weights.shape[1], -1, theta.shape[2])
@@ -146,22 +147,30 @@ class Regression:
         moved = theta + move(end.points, torch.arange(len(theta), device=self.device))
         return lbfgs.Minimum(moved.flatten(1), end.values, end.iterations, end.converged)
 
-    def _preconditioner(self, theta: torch.Tensor, loss_weights: torch.Tensor, precision: Precision) -> torch.Tensor:
+    def _preconditioner(
+        self, theta: torch.Tensor, loss_weights: torch.Tensor, precision: Precision, rough: bool
+    ) -> torch.Tensor:
         """Return inverse Cholesky factors (B, K or 1, F + 1, F + 1) of the Hessian's diagonal blocks at theta.
 
         The block of class k is the penalty + C sum_i s_i p_ik (1 - p_ik) x_i x_i', x_i ending in 1. Shared by all
-        classes, it has the mean of p_ik (1 - p_ik).
+        classes, it has the mean of p_ik (1 - p_ik). `rough`: the sums of all models are taken to differ by a factor,
+        which saves most of the work, and is so where all start from the classes' shares.
         """
         models, classes, size = theta.shape
         groups = classes if classes * size**2 <= BLOCK_NUMBERS else 1
-        blocks = theta.new_zeros(models, groups, size, size, dtype=torch.float64)
+        blocks = theta.new_zeros(1 if rough else models, groups, size, size, dtype=torch.float64)
+        totals = blocks.new_zeros(models, groups)
         for x, _, importance in self.samples.chunks(models * classes, precision.dtype):
             extended = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
             p = (theta.flatten(0, 1) @ extended.T).view(models, classes, -1).softmax(1)
-            spread = p * (1 - p) * importance
-            spread = spread.view(models, groups, -1, len(x)).mean(2)
+            spread = (p * (1 - p) * importance).view(models, groups, -1, len(x)).mean(2)
+            totals += spread.sum(2, dtype=torch.float64)
+            if rough:
+                spread = spread.mean(0, keepdim=True)
             for block, weights in zip(blocks.flatten(0, 1), spread.flatten(0, 1), strict=True):
                 block += (extended.T * weights) @ extended
+        if rough:
+            blocks = blocks * (totals / totals.mean(0))[..., None, None]
         blocks = blocks * loss_weights[:, None, None, None] + torch.diag(self.penalty)
         largest = blocks.diagonal(dim1=-2, dim2=-1).amax(-1)
         identity = torch.eye(size, dtype=torch.float64, device=self.device)

@@ -45,4 +45,4 @@ def launcher(processes: int, cpus: int, environment: Mapping[str, str]) -> list[
         # One process that dies would leave the others waiting for it.
         return ["srun", f"--ntasks={processes}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]
     torchrun = [sys.executable, "-m", "torch.distributed.run"]
-    return [*torchrun, "--standalone", f"--nproc-per-node={processes}", "--no-python"]
+    return [*torchrun, "--standalone", f"--nproc-per-node={processes}", "--no-python", "--"]

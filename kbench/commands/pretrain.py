@@ -6,7 +6,7 @@ Started by torchrun or srun as several processes, each takes its part of every b
 
 Examples:
   kbench pretrain --run results/demo/runs/RUN --manifest results/demo/corpus.json --world results/demo/world
-  torchrun --nproc-per-node 4 --no-python kbench pretrain --run RUN --manifest corpus.json
+  kbench launch --processes 4 pretrain --run RUN --manifest corpus.json
 """
 
 import argparse

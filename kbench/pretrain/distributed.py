@@ -5,7 +5,6 @@ import os
 import re
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -225,20 +224,35 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self.group = distributed.new_group(backend="gloo", timeout=SILENCE)
-        self.stopped = False
-        threading.Thread(target=self._beat, daemon=True).start()
+        self.finished, self.leaving = False, threading.Event()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
+
+    def finish(self) -> None:
+        """Wait until all processes are finished: none may leave while another one still listens to it."""
+        self.finished = True
+        self.leaving.set()
+        self.thread.join()
+
+    def abandon(self) -> None:
+        """Stop listening, whatever the others do; the thread has to be gone before the interpreter is."""
+        self.leaving.set()
+        self.thread.join(2 * BEAT_SECONDS)
 
     def _beat(self) -> None:
         try:
-            while not self.stopped:
-                distributed.all_reduce(torch.zeros(1, dtype=torch.float32), group=self.group)
-                time.sleep(BEAT_SECONDS)
+            while True:
+                finished = torch.tensor(int(self.finished))  # int64, whatever torch's default type is
+                distributed.all_reduce(finished, group=self.group)
+                if finished == distributed.get_world_size() or (self.leaving.is_set() and not self.finished):
+                    return
+                # Who is finished waits for the others' beats and not for the clock.
+                self.finished or self.leaving.wait(BEAT_SECONDS)
         except RuntimeError:
             # The main thread as a rule finds out by itself and leaves in order.
-            time.sleep(GRACE_SECONDS)
-        if not self.stopped:
-            print(f"kbench: {_lost(distributed.get_rank())}", file=sys.stderr, flush=True)
-            os._exit(1)
+            if not self.leaving.wait(GRACE_SECONDS):
+                print(f"kbench: {_lost(distributed.get_rank())}", file=sys.stderr, flush=True)
+                os._exit(1)
 
 
 @contextlib.contextmanager
@@ -257,8 +271,7 @@ def session(device: str) -> Iterator[Processes]:
     heartbeat = Heartbeat()
     try:
         yield Group()
-        heartbeat.stopped = True
-        distributed.barrier()
+        heartbeat.finish()
         distributed.destroy_process_group()
     except RuntimeError as error:
         # gloo raises plain RuntimeErrors.
@@ -266,7 +279,7 @@ def session(device: str) -> Iterator[Processes]:
             raise
         raise ProcessLost(_lost(found.rank)) from error
     finally:
-        heartbeat.stopped = True
+        heartbeat.abandon()
 
 
 def _meet(found: Place, backend: str) -> None:

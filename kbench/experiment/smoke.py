@@ -13,6 +13,9 @@ BATCH_SIZE = 32
 RUNS = 12
 """At most about as many runs of each kind; an experiment of many variants keeps one seed."""
 
+RESULTS = 160
+"""At most about as many results: evaluating on the paper's 13 datasets takes longer than training."""
+
 HELD_OUT_PAIRS = 2 * BATCH_SIZE
 
 
@@ -36,7 +39,8 @@ def shrink(experiment: Experiment) -> Experiment:
         evaluation_images=EVALUATION_IMAGES,
         held_out_pairs=HELD_OUT_PAIRS,
     )
-    most = max(1, RUNS // len(experiment.variants))
+    tasks = sum(len(benchmark.get(name).tasks) for name in experiment.evaluation.datasets)
+    most = max(1, min(RUNS, RESULTS // tasks) // len(experiment.variants))
     tuning = experiment.tuning and experiment.tuning.model_copy(
         update={"trials": min(most, experiment.tuning.trials), "epochs": None}
     )

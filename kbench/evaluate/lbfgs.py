@@ -16,7 +16,7 @@ ARMIJO = 1e-4
 SHRINK = (0.1, 0.6)
 """Bounds of what a refused step is multiplied by."""
 
-REFUSALS = 6
+REFUSALS = 10
 """Refused steps in a row after which rounding has the last word."""
 
 CALM = 2

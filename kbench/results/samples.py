@@ -16,8 +16,8 @@ NAMES = (
     "target",
     "prediction",
     "predictions",
-    "image_to_text_ranks_by_draw",
-    "text_to_image_ranks_by_draw",
+    "image_to_text_ranks",
+    "text_to_image_ranks",
     "caption_images",
     "excess_losses",
 )
@@ -75,13 +75,13 @@ def _right_by_class(arrays: Arrays, metric: str) -> np.ndarray:
 
 
 def _captions_found(arrays: Arrays, metric: str) -> np.ndarray:
-    return _within(arrays["image_to_text_ranks_by_draw"], metric)
+    return _within(arrays["image_to_text_ranks"], metric)
 
 
 def _found_by_captions(arrays: Arrays, metric: str) -> np.ndarray:
     """Return the summed successes of each image's captions, scaled so that the mean over images is over captions."""
-    images = np.atleast_2d(arrays["image_to_text_ranks_by_draw"]).shape[1]
-    found = _within(arrays["text_to_image_ranks_by_draw"], metric)
+    images = np.atleast_2d(arrays["image_to_text_ranks"]).shape[1]
+    found = _within(arrays["text_to_image_ranks"], metric)
     owners = arrays["caption_images"]
     if owners.shape != found.shape or (len(owners) and owners.max() >= images):
         raise ValueError(f"{len(owners)} owners of {len(found)} captions among {images} images")
@@ -101,10 +101,10 @@ def _excess(arrays: Arrays, metric: str) -> np.ndarray:
 _RULES: tuple[tuple[str, set[str], Callable[[Arrays, str], np.ndarray]], ...] = (
     ("acc1", {"target", "prediction"}, _right),
     ("mean_per_class_recall", {"target", "prediction"}, _right_by_class),
-    (r"text_retrieval_recall@\d+", {"image_to_text_ranks_by_draw"}, _captions_found),
+    (r"text_retrieval_recall@\d+", {"image_to_text_ranks"}, _captions_found),
     (
         r"image_retrieval_recall@\d+",
-        {"image_to_text_ranks_by_draw", "text_to_image_ranks_by_draw", "caption_images"},
+        {"image_to_text_ranks", "text_to_image_ranks", "caption_images"},
         _found_by_captions,
     ),
     ("excess_loss", {"excess_losses"}, _excess),

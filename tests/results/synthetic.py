@@ -200,8 +200,8 @@ def retrieval(ability, difficulty, draws, generator) -> tuple[list[Metric], dict
     ]
     metrics = [entry.model_copy(update={"main": entry.name == "image_retrieval_recall@5"}) for entry in metrics]
     return metrics, {
-        "image_to_text_ranks_by_draw": of_captions,
-        "text_to_image_ranks_by_draw": of_images,
+        "image_to_text_ranks": of_captions,
+        "text_to_image_ranks": of_images,
         "caption_images": owners,
     }
 

@@ -165,9 +165,9 @@ def test_captions_of_one_image_are_one_sample(tmp_path):
         for path in folder.glob("runs/*/evaluation/world-retrieval/retrieval.npz"):
             arrays = dict(np.load(path))
             first = np.unique(arrays["caption_images"], return_index=True)[1]
-            ranks = np.repeat(arrays["text_to_image_ranks_by_draw"][:, first], copies, axis=1)
+            ranks = np.repeat(arrays["text_to_image_ranks"][:, first], copies, axis=1)
             owners = np.repeat(arrays["caption_images"][first], copies)
-            np.savez(path, **arrays | {"text_to_image_ranks_by_draw": ranks, "caption_images": owners})
+            np.savez(path, **arrays | {"text_to_image_ranks": ranks, "caption_images": owners})
             document = json.loads(path.with_suffix(".json").read_text())
             for metric in document["metrics"]:
                 if metric["name"].startswith("image"):

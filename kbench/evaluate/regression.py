@@ -25,7 +25,7 @@ CHUNK_NUMBERS = 1 << 20
 CHUNK_ROWS = 512
 """Rows of a chunk at least, below which a matrix product is not worth its start."""
 
-TOLERANCE = 1e-8
+TOLERANCE = 1e-7
 """Estimated relative excess of the objective at which a fit has converged."""
 
 STAGE = 50

@@ -18,7 +18,11 @@ except UserError as error:
     sys.exit(2)
 
 
-if workflow.is_main_process and "devices" not in workflow.global_resources and devices.visible():
+if (
+    workflow.is_main_process
+    and "devices" not in workflow.global_resources
+    and devices.visible()
+):
     workflow.register_resource("devices", len(devices.visible()))
 
 
@@ -39,7 +43,9 @@ rule all:
 onstart:
     if workflow.executor_plugin.name == "slurm":
         try:
-            experiment.before_submission([job.rule.name for job in workflow.dag.needrun_jobs()])
+            experiment.before_submission(
+                [job.rule.name for job in workflow.dag.needrun_jobs()]
+            )
         except UserError as error:
             print(f"kbench: {error}", file=sys.stderr)
             sys.exit(2)

@@ -4,7 +4,6 @@ The module `wpse_gaussian` of a package holds the component `wpse-gaussian`: the
 `name` says so. Names are read from the file system, so listing them imports nothing.
 """
 
-import functools
 import importlib
 import pkgutil
 from types import ModuleType
@@ -14,14 +13,8 @@ from kbench.errors import unknown
 
 def names(package: ModuleType) -> list[str]:
     """Return the names of a package's components, sorted: its modules but `base`."""
-    return list(_names(package))
-
-
-@functools.cache
-def _names(package: ModuleType) -> tuple[str, ...]:
-    # A workflow of thousands of runs asks for them again and again.
     modules = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(sorted(name.replace("_", "-") for name in modules if name != "base"))
+    return sorted(name.replace("_", "-") for name in modules if name != "base")
 
 
 def load(package: ModuleType, what: str, name: str) -> type:

@@ -26,6 +26,9 @@ CACHE_BYTES = 512 * 2**20
 
 Item = TypeVar("Item")
 
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Images (B, 3, S, S) uint8 and token ids (B, T) int64."""
+
 
 class PairStream(IterableDataset):
     """An endless stream of batches (images (B, 3, S, S) uint8, token ids (B, T) int64).
@@ -57,7 +60,7 @@ class PairStream(IterableDataset):
         self.shards = usable_shards(corpus, corpus.shards(locations), manifest.shards)
         self.cache = _Cache(cropper.size)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         # The loader takes batches from its workers in turn, beginning with the first. Entering late, each plays the
@@ -108,7 +111,7 @@ class PairStream(IterableDataset):
             yield itertools.repeat(None, shard.pairs) if unread.issuperset(places) else self.cache.read(shard)
             first += shard.pairs
 
-    def _batch(self, pairs: list[Pair], generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch(self, pairs: list[Pair], generator: np.random.Generator) -> Batch:
         choices = generator.random(len(pairs))
         captions = [pair.captions[int(u * len(pair.captions))] for pair, u in zip(pairs, choices, strict=True)]
         images = np.stack([self._cut(pair, generator) for pair in pairs])
@@ -168,10 +171,25 @@ def _ignore_stop_signals(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def load(stream: PairStream, workers: int) -> DataLoader:
-    """Return a loader over the stream with that many processes (0: in this one)."""
-    return DataLoader(
-        stream,
+class _Reporting(IterableDataset):
+    """The stream, with what is wrong with its input as a last item: raised in a loader process, torch would bury the
+    message in a traceback."""
+
+    def __init__(self, stream: PairStream) -> None:
+        super().__init__()
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[Batch | UserError]:
+        try:
+            yield from self.stream
+        except UserError as error:
+            yield error
+
+
+def load(stream: PairStream, workers: int) -> Iterator[Batch]:
+    """Yield the stream's batches, made by that many processes (0: by this one). Raises the stream's UserError."""
+    loader = DataLoader(
+        _Reporting(stream),
         batch_size=None,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
@@ -179,3 +197,7 @@ def load(stream: PairStream, workers: int) -> DataLoader:
         prefetch_factor=4 if workers else None,
         worker_init_fn=_ignore_stop_signals,
     )
+    for item in loader:
+        if isinstance(item, UserError):
+            raise item
+        yield item

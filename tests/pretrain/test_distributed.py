@@ -188,6 +188,14 @@ def two_shards(tiny_world, tmp_path):
     return tmp_path / "world"
 
 
+def test_bad_input_ends_all_processes(tmp_path, tiny_experiment, tiny_world):
+    job = Job(tmp_path, read_run(tiny_experiment[2][1] / "config.json"), tiny_world)
+    for process in job.start():
+        _, message = process.communicate(timeout=60)
+        assert process.returncode == 2, message
+        assert "kbench: corpus 'world' has 1 shards, too few for 2 loaders" in message and "Traceback" not in message
+
+
 @pytest.mark.slow
 def test_two_processes_killed_stopped_and_resumed(tmp_path, tiny_experiment, two_shards):
     job = Job(tmp_path, read_run(tiny_experiment[2][1] / "config.json"), two_shards)

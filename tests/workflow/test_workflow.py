@@ -90,7 +90,11 @@ def test_from_an_experiment_file_to_a_report(checkout):
     assert "Report: results/tiny/report/index.html" in first.stderr
     for name in ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex"):
         assert (results / name).stat().st_size > 500, name
-    assert len(list(results.glob("logs/pretrain/*.log"))) == len(list(results.glob("benchmarks/pretrain/*.tsv"))) == 2
+    assert (
+        len(list(results.glob("logs/pretrain/runs/*.log")))
+        == len(list(results.glob("benchmarks/pretrain/runs/*.tsv")))
+        == 2
+    )
 
     again = snakemake(*run, cwd=checkout)
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -136,7 +140,7 @@ def test_an_interrupted_workflow_loses_nothing(checkout):
     again = snakemake("--cores", 2, "--config", "experiment=tiny", cwd=checkout)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (results / "corpus.json").stat().st_mtime_ns == corpus
-    assert any("going on from step" in log.read_text() for log in results.glob("logs/pretrain/*.log"))
+    assert any("going on from step" in log.read_text() for log in results.glob("logs/pretrain/runs/*.log"))
 
 
 @pytest.mark.slow

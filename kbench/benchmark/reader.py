@@ -1,8 +1,9 @@
 """Read an evaluation dataset in CLIP_benchmark's webdataset layout."""
 
 import contextlib
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,14 +67,17 @@ class Split:
 
     def batches(self, batch_size: int, image_size: int) -> Iterator[np.ndarray]:
         """Yield uint8 images (B, S, S, 3), resized on the short side and centre-cropped, filling `labels`."""
-        images: list[np.ndarray] = []
-        for image in self.images():
-            images.append(resize(image, centred_square(*image.shape[:2]), image_size))
-            if len(images) == batch_size:
-                yield np.stack(images)
-                images = []
-        if images:
-            yield np.stack(images)
+        for (batch,) in self.crops(batch_size, image_size, [1.0]):
+            yield batch
+
+    def crops(self, batch_size: int, image_size: int, shares: Sequence[float]) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield for each share of the short side a batch (B, S, S, 3) of centre crops, every image decoded once."""
+        crops = (
+            [resize(image, centred_square(*image.shape[:2], share), image_size) for share in shares]
+            for image in self.images()
+        )
+        while part := list(itertools.islice(crops, batch_size)):
+            yield tuple(np.stack(batch) for batch in zip(*part, strict=True))
 
     @contextlib.contextmanager
     def named(self, key: str) -> Iterator[None]:

@@ -30,9 +30,9 @@ class Cropper:
         return resized
 
 
-def centred_square(height: int, width: int) -> Box:
-    """Return the largest centred square as (left, top, right, bottom)."""
-    side = min(height, width)
+def centred_square(height: int, width: int, share: float = 1.0) -> Box:
+    """Return a centred square, its side that share of the short side, as (left, top, right, bottom)."""
+    side = max(1, round(min(height, width) * share))
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
 

@@ -21,12 +21,16 @@ from kbench.similarity import EVALUATION_ESTIMATOR
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Side
 from kbench.towers import tokenizer
+from kbench.towers.output import TowerOutput
 
 FEATURE_VERSION = 2
 """Raised whenever the arrays change meaning; features of another version are made again."""
 
 TRANSFORM = "resize short side bicubic, centre crop, ImageNet mean and sd"
 DTYPE = "float32"
+
+RELEASED_PROBE_SHARE = 224 / 256
+"""Share of the short side that the released probe's centre crop keeps: of 256 pixels it takes 224."""
 
 RELEASED_NORMALISER = 1024
 """The released probe scales its 512 random features as if they were 1024."""
@@ -76,26 +80,27 @@ class Encoder:
             "estimator": self.evaluation.random_features.estimator or EVALUATION_ESTIMATOR,
             "probe_random_features": self.evaluation.linear_probe.random_features,
             "probe_released_scaling": self.evaluation.linear_probe.released_scaling,
+            "probe_released_resize": self.evaluation.linear_probe.released_resize,
         }
 
     @torch.inference_mode()
     def _images(self, writer: store.Writer, dataset: Dataset, split: Split, name: str, draws: "Draws") -> None:
         start, similarity = 0, self.model.similarity
-        for batch in split.batches(self.evaluation.batch_size, self.run.config.towers.image_size):
-            images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device)
-            output = self.model.towers.encode_image(self.model.normalise(images))
-            sets = similarity.embed(output, "image")
-            if name == "test":
+        probed_share = RELEASED_PROBE_SHARE if self.evaluation.linear_probe.released_resize else 1.0
+        uses = {"scoring": 1.0} if name == "test" else {}
+        uses |= {"probe": probed_share} if "linear_probe" in dataset.tasks else {}
+        shares = sorted(set(uses.values()))
+        for crops in split.crops(self.evaluation.batch_size, self.run.config.towers.image_size, shares):
+            encoded = {share: self._encode(crop) for share, crop in zip(shares, crops, strict=True)}
+            if "scoring" in uses:
+                _, sets = encoded[uses["scoring"]]
                 self._represent(writer, "test/images", start, split.size, sets, "image", draws.scoring)
-            if "linear_probe" in dataset.tasks:
-                writer.rows(
-                    f"{name}/before_projection",
-                    start,
-                    split.size,
-                    similarity.backbone_features(output, "image"),
-                )
+            if "probe" in uses:
+                output, sets = encoded[uses["probe"]]
+                before = similarity.backbone_features(output, "image")
+                writer.rows(f"{name}/before_projection", start, split.size, before)
                 writer.rows(f"{name}/after_projection", start, split.size, self._probe_features(sets, draws.probe))
-            start += len(batch)
+            start += len(crops[0])
         labels = split.labels
         if labels.targets:
             writer.whole(f"{name}/targets", labels.targets)
@@ -105,6 +110,12 @@ class Encoder:
         if labels.captions:
             writer.whole(f"{name}/caption_images", labels.caption_images)
             self._texts(writer, f"{name}/captions", labels.captions, draws)
+
+    def _encode(self, batch: np.ndarray) -> tuple[TowerOutput, PointSet]:
+        """Return what the image tower makes of uint8 images (B, S, S, 3), and the similarity's point sets of it."""
+        images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device)
+        output = self.model.towers.encode_image(self.model.normalise(images))
+        return output, self.model.similarity.embed(output, "image")
 
     def _prompts(self, writer: store.Writer, names: list[str], prompts: list[str], draws: "Draws") -> None:
         texts = [prompt.replace("{c}", name) for name in names for prompt in prompts]

@@ -116,6 +116,8 @@ def _evaluation(experiment: Experiment) -> Iterator[str]:
     for key, released in RELEASED_PROBE.items():
         if getattr(probe, key) != released:
             yield f"linear probe: {key} {_show(getattr(probe, key))}; released {_show(released)}"
+    if not probe.released_resize:
+        yield "linear probe: one centre crop serves zero-shot and probe; the released probe resizes to 256 before it"
     if not probe.released_scaling:
         yield "linear probe: random features scaled by their own number; the released code scales 512 as 1024"
 

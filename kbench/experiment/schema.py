@@ -97,6 +97,11 @@ class LinearProbe(Section):
         default=True,
         description="scale them by sqrt(2/1024) as the released code does, whatever their number",
     )
+    released_resize: bool = Field(
+        default=False,
+        description="resize the short side to 256 / 224 of the towers' size before the centre crop, as the released "
+        "probe does; test images are then encoded twice, because zero-shot classification does not",
+    )
     max_iterations: int = Field(default=1000, gt=0, description="L-BFGS iterations per fit")
 
 

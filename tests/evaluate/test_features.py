@@ -10,13 +10,17 @@ import time
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
+from torchvision import transforms
 
 from kbench import files
 from kbench.benchmark.dataset import get
 from kbench.benchmark.reader import Split
 from kbench.benchmark.texts import class_names, templates
 from kbench.cli import main
+from kbench.corpus.crop import centred_square
+from kbench.corpus.picture import resize
 from kbench.errors import UserError
 from kbench.evaluate import features, store
 from kbench.evaluate.run import TrainedRun
@@ -88,6 +92,34 @@ def test_the_released_slip_halves_the_kernel_block_of_the_probe(trained, copied,
     released = np.array(store.Reader(copied.features("world-shape")).array("test/after_projection"))
     np.testing.assert_allclose(released[:, :64], proper[:, :64], rtol=1e-5)
     np.testing.assert_allclose(released[:, 64:] * np.sqrt(2), proper[:, 64:], rtol=1e-4, atol=1e-7)
+
+
+def test_the_released_resize_is_the_probes_alone(copied, tiny_world):
+    before = store.Reader(copied.features("world-shape"))
+    plain = {name: np.array(before.array(name)) for name in before.shapes}
+    section = EVALUATION.linear_probe.model_copy(update={"released_resize": True})
+    encoder = features.Encoder(copied, EVALUATION.model_copy(update={"linear_probe": section}), "cpu")
+    seen = []
+    encode = encoder.model.towers.encode_image
+    encoder.model.towers.encode_image = lambda images: seen.append(len(images)) or encode(images)
+    assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert sum(seen) == 2 * 64 + 64
+    after = store.Reader(copied.features("world-shape"))
+    assert after.shapes == before.shapes
+    changed = {name for name, array in plain.items() if not np.array_equal(array, after.array(name))}
+    assert changed == {f"{split}/{place}_projection" for split in ("train", "test") for place in ("before", "after")}
+
+
+def test_the_released_resize_is_torchvisions():
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    picture = np.asarray(coarse.resize((480, 480), Image.Resampling.BICUBIC))
+    steps = [transforms.Resize(256, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)]
+    expected = np.asarray(transforms.Compose(steps)(Image.fromarray(picture))).astype(float)
+    share = features.RELEASED_PROBE_SHARE
+    ours = resize(picture, centred_square(480, 480, share), 224).astype(float)
+    assert np.abs(ours - expected).mean() < 1
+    assert np.abs(resize(picture, centred_square(480, 480), 224) - expected).mean() > 10
 
 
 def test_prompts_are_encoded_once_for_all_draws(copied, tiny_world, monkeypatch):

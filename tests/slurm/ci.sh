@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d -t kbench-slurm.XXXXXX)
+chmod 755 "$work" # the database runs as a user of its own
 results=$PWD/results
 export PATH="$PWD/.venv/bin:$PATH:/usr/sbin" KBENCH_SLURM=1 OMP_NUM_THREADS=1
 export KBENCH_SLURM_SITE=$work/site.yaml
@@ -77,7 +78,7 @@ fi
 
 step "tests"
 unset KBENCH_SLURM_SITE
-timeout 900 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
+timeout 1800 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
 step "with accounting"
 "$cluster" down "$work/slurm"
 if start accounting; then

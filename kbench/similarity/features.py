@@ -11,10 +11,10 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from kbench.errors import UserError
 from kbench.similarity.sets import EPSILON
 
-# How many angles W v + b are made at a time: 16 MiB of them in float32, which a processor's cache holds and which
+# How many angles W v + b are made at a time: 8 MiB of them in float32, which a processor's cache holds and which
 # keep an accelerator busy. And how many may stay from forward to backward instead of being computed again.
-ANGLES_AT_A_TIME = 1 << 22
-ANGLES_KEPT = 1 << 23
+ANGLES_AT_A_TIME = 1 << 21
+ANGLES_KEPT = 1 << 24
 
 
 @dataclass(frozen=True)

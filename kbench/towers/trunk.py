@@ -1,7 +1,7 @@
-"""Small image trunks for experiments that train on a CPU, registered with timm so that open_clip builds them by name.
+"""A small image trunk for experiments that train on a CPU, registered with timm so that open_clip builds it by name.
 
-A plain patch embedding does not learn shapes from a few thousand small images; a convolutional stem before one or two
-transformer blocks does.
+A plain patch embedding does not learn shapes from a few thousand small images; a convolutional stem before a
+transformer block does.
 """
 
 from typing import Any
@@ -50,15 +50,16 @@ class ConvolutionalVisionTransformer(VisionTransformer):
         return torch.cat([summary, x], dim=1) + self.pos_embed
 
 
-def _build(width: int, depth: int, **kwargs: Any) -> ConvolutionalVisionTransformer:
-    kwargs.pop("pretrained_cfg", None)
-    kwargs.pop("pretrained_cfg_overlay", None)
-    kwargs.pop("cache_dir", None)
+@register_model
+def kbench_conv_vit_tiny(pretrained: bool = False, **kwargs: Any) -> ConvolutionalVisionTransformer:
+    """Width 64, one block, 16 patches of a 32-pixel image."""
+    for name in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
+        kwargs.pop(name, None)
     model = ConvolutionalVisionTransformer(
         img_size=32,
         patch_size=8,
-        embed_dim=width,
-        depth=depth,
+        embed_dim=64,
+        depth=1,
         num_heads=4,
         embed_layer=ConvolutionalStem,
         num_classes=0,
@@ -66,15 +67,3 @@ def _build(width: int, depth: int, **kwargs: Any) -> ConvolutionalVisionTransfor
     )
     model.default_cfg = {"pool_size": None, "input_size": (3, 32, 32)}
     return model
-
-
-@register_model
-def kbench_conv_vit_tiny(pretrained: bool = False, **kwargs: Any) -> ConvolutionalVisionTransformer:
-    """Width 64, one block, 16 patches of a 32-pixel image."""
-    return _build(width=64, depth=1, **kwargs)
-
-
-@register_model
-def kbench_conv_vit_small(pretrained: bool = False, **kwargs: Any) -> ConvolutionalVisionTransformer:
-    """Width 128, two blocks, 16 patches of a 32-pixel image."""
-    return _build(width=128, depth=2, **kwargs)

@@ -41,7 +41,7 @@ def test_batches_of_the_embedded_world(tiny_world, workers):
 
 def test_batches_of_labelled_images_with_crop_and_flip(tmp_path):
     settings = yaml.safe_load((ROOT / "workflow" / "experiments" / "cifar10.yaml").read_text())
-    corpus = LabelledCorpus(**settings["corpus"])
+    corpus = LabelledCorpus(**settings["corpus"] | {"held_out_shards": 0})
     pictures_and_labels(tmp_path / "cifar10" / "train", shards=2, images=256, side=32)
     assert (
         digest(corpus, Locations(data=tmp_path), "cifar", Crop(**settings["training"]["crop"]), 1) == "1e68f4596488a0bb"

@@ -1,9 +1,12 @@
-"""Importing this module makes `import torchvision` work beside the CPU build of torch.
+"""Importing this module makes `import torchvision` work beside the CPU build of torch, and `import open_clip` quick.
 
 torchvision's packaged wheel links its compiled operators against CUDA libraries. Beside a CPU build of torch they do
 not load, and the import stops at registering shape rules for operators that nobody defined. Declaring the schemas of
 those operators is enough for transforms and datasets, which never call them. Nothing is declared where the plain
-import works, so this module is a no-op beside the ordinary build.
+import works: beside the ordinary build there is nothing to declare.
+
+open_clip imports transformers, if it is installed, for text towers that kbench does not build; that would be a fifth of
+the start of every job that makes features. open_clip does without where the import fails.
 """
 
 import sys
@@ -37,3 +40,18 @@ def _import_torchvision() -> list[torch.library.Library]:
 
 
 DECLARED = _import_torchvision()
+
+
+def _import_open_clip() -> None:
+    """Import open_clip as if transformers were not installed; whoever imports transformers later gets it."""
+    hide = "transformers" not in sys.modules
+    if hide:
+        sys.modules["transformers"] = None
+    try:
+        import open_clip  # noqa: F401
+    finally:
+        if hide:
+            del sys.modules["transformers"]
+
+
+_import_open_clip()

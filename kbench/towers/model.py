@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-import kbench.towers.compat  # isort: skip  # before open_clip, which imports torchvision
+import kbench.towers.compat  # isort: skip  # before open_clip: see there
 import open_clip
 from open_clip.model import CustomTextCLIP
 from open_clip.transformer import TextTransformer, text_global_pool

@@ -1,5 +1,8 @@
 """Towers yield open_clip's own tokens and pooled embeddings."""
 
+import subprocess
+import sys
+
 import numpy as np
 import open_clip
 import pytest
@@ -195,3 +198,12 @@ def test_unknown_words_share_one_row():
     first, second = tokenizer.create(settings)(["zebra", "giraffe"])
     assert first[1] == second[1] == 1
     assert first.max() == tokenizer.embedding_settings(settings)["vocab_size"] - 1
+
+
+def test_towers_do_not_wait_for_transformers():
+    """open_clip would import them for towers that kbench does not build; others may import them afterwards."""
+    code = (
+        "import sys, kbench.towers.model; assert 'transformers' not in sys.modules; "
+        "import importlib.util as u; assert u.find_spec('transformers') is None or __import__('transformers')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,3 +71,19 @@ def inline(figure: Figure, name: str) -> str:
     for stand_in, colour in _COLOURS.items():
         text = text.replace(stand_in, colour)
     return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1).strip()
+
+
+def standalone(inlined: str) -> str:
+    """Return an SVG document of an inline element: with the colours of the printed page and a white ground."""
+    text = inlined.replace('aria-hidden="true" focusable="false" ', "", 1).replace("currentColor", _PRINTED["ink"])
+    text = re.sub(r"var\(--([\w-]+)\)", lambda match: _PRINTED[match[1]], text)
+    return re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="#fff"/>', text, count=1) + "\n"
+
+
+def _printed() -> dict[str, str]:
+    """Return the colours that the page's style sheet gives print."""
+    sheet = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+    return dict(re.findall(r"--([\w-]+): (#\w+);", sheet[sheet.index("@media print") :]))
+
+
+_PRINTED = _printed()

@@ -84,4 +84,3 @@ def test_check_prints_the_cost_with_the_source_of_each_rate(kbench, refused, tmp
     process = kbench("check", path, "--measured", DEMO)
     assert "no run with towers cifar has been measured" in process.stdout
     assert "wall time   not known: a rate above is missing" in process.stdout
-    refused(kbench("costs", tmp_path, "--output", tmp_path / "jobs.csv"), "holds no record of jobs")

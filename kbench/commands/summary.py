@@ -1,0 +1,48 @@
+"""Write what is worth keeping of an experiment into a small folder: its report, its numbers, its plots, its costs.
+
+FOLDER/table.csv is the tidy table, curves.csv the training logs, jobs.csv time and disk of every job (`kbench check`
+plans with it), report.md the report; --figures adds plots of the page as SVG files.
+
+Example:
+  kbench summary results/demo --output results/demo/summary --figures figure-pmi_gap
+"""
+
+import argparse
+from pathlib import Path
+
+from kbench.commands import options
+from kbench.errors import unknown
+from kbench.experiment import cost
+from kbench.results import store
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the results, the folder to write and the plots."""
+    options.add_results(parser)
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--figures", nargs="*", default=[], metavar="ID", help="plots, by their ids on the page")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Check what was asked for, write all files, say how much is in each."""
+    loaded = store.load(arguments.results, arguments.allow_mixed_images)
+    from kbench import files
+    from kbench.report import content, render, svg
+    from kbench.report.analysis import Analysis
+    from kbench.results import curves, table
+
+    frame = table.frame(loaded)
+    report = content.build(Analysis(loaded, frame))
+    figures = {figure.id: figure for section in report.sections for figure in section.figures}
+    for name in arguments.figures:
+        if name not in figures:
+            raise unknown("figure", name, figures)
+    output, jobs = arguments.output, cost.measured(arguments.results)
+    files.write_text(output / "table.csv", frame.to_csv(index=False))
+    files.write_text(output / "report.md", render.markdown(report))
+    if jobs:
+        cost.write(jobs, output / "jobs.csv")
+    steps = curves.write(loaded, output / "curves.csv")
+    for name in arguments.figures:
+        files.write_text(output / f"{name}.svg", svg.standalone(figures[name].svg))
+    print(f"{output}: {len(frame)} results, {steps} logged steps, {len(jobs)} jobs, {len(arguments.figures)} figures")

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from kbench.towers.output import TowerOutput
 
 DATASET = "cifar10"
+FIGURES = {"zeroshot": "fraction", "linear_probe": "fraction", "C": "inverse strength"}
+"""Accuracies, and the strength that the search of the probe after projection chose, with their units."""
+
 WARM_UP = 100
 """Images of the first round, which does not count."""
 
@@ -68,7 +71,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             ]
     (seconds, ours), (baseline_seconds, theirs) = measured
     found = [Row.of(f"evaluate/{DATASET}", seconds, "seconds", baseline_seconds)]
-    found += [Row.of(f"evaluate/{DATASET}/{task}", ours[task], "fraction", theirs[task]) for task in theirs]
+    found += [Row.of(f"evaluate/{DATASET}/{name}", ours[name], unit, theirs[name]) for name, unit in FIGURES.items()]
     say(f"{'figure':<34}{'kbench':>10}{'baseline':>10}{'ratio':>8}   {sum(sizes.values())} images")
     for row in found:
         say(f"{row.name:<34}{row.value:>10.4g}{row.baseline:>10.4g}{row.ratio:>8.3f}")
@@ -84,7 +87,7 @@ def _timed(function: Callable[..., dict[str, float]], *arguments: Any) -> tuple[
 def _kbench(
     run: "TrainedRun", dataset: "Dataset", data: Path, evaluation: "Evaluation", device: str
 ) -> dict[str, float]:
-    """Extract features, then score both tasks; returns accuracies by task."""
+    """Extract features, then score both tasks; returns the figures."""
     from kbench.evaluate.features import Encoder
     from kbench.evaluate.store import Reader
     from kbench.evaluate.tasks import linear_probe, zeroshot
@@ -95,13 +98,14 @@ def _kbench(
         "zeroshot": zeroshot.score(run, features, evaluation, dataset.main_metric),
         "linear_probe": linear_probe.score(run, features, evaluation, dataset.main_metric),
     }
-    return {task: next(m.value for m in outcome.metrics if m.name == "acc1") for task, outcome in outcomes.items()}
+    found = {task: next(m.value for m in outcome.metrics if m.name == "acc1") for task, outcome in outcomes.items()}
+    return found | {"C": outcomes["linear_probe"].settings["C"]}
 
 
 def _clip_benchmark(
     run: "TrainedRun", dataset: "Dataset", data: Path, evaluation: "Evaluation", device: str, workers: int
 ) -> dict[str, float]:
-    """Do the same with CLIP_benchmark and scikit-learn; returns accuracies by task."""
+    """Do the same with CLIP_benchmark and scikit-learn; returns the figures."""
     import numpy as np
     import torch
 
@@ -136,10 +140,11 @@ def _clip_benchmark(
     settings = evaluation.linear_probe
     scale = run.similarity.logit_scale().item() ** 0.5
     scaled = {name: Features(split.x * scale, split.y) for name, split in splits.items()}
-    probe, _ = scikit_learn_probe(scaled["train"], scaled["test"], settings)
+    probe, best = scikit_learn_probe(scaled["train"], scaled["test"], settings)
     return {
         "zeroshot": float((logits.argmax(dim=1) == targets).double().mean()),
         "linear_probe": float(probe.score(scaled["test"].x.astype(np.float64), scaled["test"].y)),
+        "C": best.C,
     }
 
 

@@ -164,7 +164,7 @@ def test_rows_of_the_evaluation_bench(tmp_path):
     options = ["--limit", 100, "--workers", 0, "--json", tmp_path / "rows.json"]
     assert kbench("bench", "evaluate", *options) == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
-    assert set(rows) == {"evaluate/cifar10", "evaluate/cifar10/zeroshot", "evaluate/cifar10/linear_probe"}
+    assert set(rows) == {f"evaluate/cifar10{figure}" for figure in ("", "/zeroshot", "/linear_probe", "/C")}
     assert rows["evaluate/cifar10/zeroshot"]["ratio"] == 1
 
 

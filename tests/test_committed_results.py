@@ -5,6 +5,7 @@ import pytest
 from tiny import ROOT
 
 DEMO = ROOT / "results" / "demo" / "summary" / "table.csv"
+RANK = ROOT / "results" / "rank" / "summary" / "table.csv"
 CIFAR10 = ROOT / "results" / "cifar10" / "summary" / "table.csv"
 VARIANTS = ["cosine", "cosine-mean", "wpse-linear", "wpse-gaussian", "wpse-imq"]
 PRECISE = ["cosine", "wpse-linear"]
@@ -48,3 +49,13 @@ def test_cifar10_is_learned():
         assert value[variant, "cifar10", "zeroshot", "acc1"] > 0.5
         assert value[variant, "cifar10", "linear_probe", "acc1"] > 0.5
         assert 0 <= value[variant, "flickr8k_1k", "retrieval", "image_retrieval_recall@5"] <= 1
+
+
+def test_small_embeddings_cost_an_inner_product_more_than_a_kernel():
+    """What the README says of results/rank: five seeds each, no overlap at 2 dimensions, the reverse order at 32."""
+    table = pandas.read_csv(RANK)
+    excess = table[table.metric == "excess_loss"].pivot(index="seed", columns="variant", values="value")
+    assert excess.shape == (5, 12) and excess.notna().all().all()
+    assert excess["wpse-gaussian-d2"].max() < excess["wpse-linear-d2"].min()
+    assert excess["wpse-gaussian-d2"].max() < excess["cosine-d2"].min()
+    assert excess["cosine-d32"].mean() < excess["wpse-gaussian-d32"].mean()

@@ -193,6 +193,8 @@ def test_markdown(folder):
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block
+    # What follows a table without an empty line would be another row of it.
+    assert not re.search(r"^\|.*\n[^|\n]", text, flags=re.MULTILINE)
     assert "released\\_code" in text and "published value not imported" in text
 
 

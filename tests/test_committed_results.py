@@ -41,14 +41,15 @@ def test_the_linear_probe_is_no_worse_than_zero_shot(medians, variant):
         assert probed >= guessed - 0.05, dataset
 
 
-def test_cifar10_is_learned():
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_cifar10_is_learned(variant):
     table = pandas.read_csv(CIFAR10)
-    assert set(table.variant) == {"cosine", "wpse-gaussian"}
-    value = table.groupby(["variant", "dataset", "task", "metric"]).value.first()
-    for variant in ("cosine", "wpse-gaussian"):
-        assert value[variant, "cifar10", "zeroshot", "acc1"] > 0.5
-        assert value[variant, "cifar10", "linear_probe", "acc1"] > 0.5
-        assert 0 <= value[variant, "flickr8k_1k", "retrieval", "image_retrieval_recall@5"] <= 1
+    table = table[table.variant == variant]
+    assert sorted(table.seed.unique()) == [0, 1, 2]
+    value = table.groupby(["dataset", "task", "metric"]).value.min()
+    assert value["cifar10", "zeroshot", "acc1"] > 0.5
+    assert value["cifar10", "linear_probe", "acc1"] > 0.5
+    assert 0 <= value["flickr8k_1k", "retrieval", "image_retrieval_recall@5"] <= 1
 
 
 def test_small_embeddings_cost_an_inner_product_more_than_a_kernel():

@@ -193,8 +193,8 @@ def test_markdown(folder):
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block
-    # What follows a table without an empty line would be another row of it.
-    assert not re.search(r"^\|.*\n[^|\n]", text, flags=re.MULTILINE)
+    # What follows a table or a list without an empty line would belong to it.
+    assert not re.search(r"^\|.*\n[^|\n]|^- .*\n[^-\n]", text, flags=re.MULTILINE)
     assert "released\\_code" in text and "published value not imported" in text
 
 

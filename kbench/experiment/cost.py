@@ -151,6 +151,9 @@ def _of_runs(rule: str, similarity: str, towers: str, amount: int | None, count:
     if not same or amount is None:
         why = f"no run with towers {towers} has been measured" if not same else "the size of the corpus is not known"
         return Estimate(name, count, None, None, why)
+    # A job's start counts for more in a small job: the rate is that of the experiment with jobs nearest in size.
+    nearest = min(same, key=lambda job: abs(math.log(job.units / amount)))
+    same = [job for job in same if job.experiment == nearest.experiment]
     rate = sum(job.seconds for job in same) / sum(job.units for job in same)
     size = statistics.mean(job.bytes for job in same)
     scaled = size * amount / statistics.mean(job.units for job in same) if rule != "pretrain" else size

@@ -50,6 +50,14 @@ def test_rates_of_runs_of_another_size_are_scaled(demo, jobs):
     assert cost.wall_seconds(estimate(demo, jobs), 10) < cost.wall_seconds(estimate(demo, jobs), 2) / 2.5
 
 
+def test_jobs_of_a_like_size_decide_where_several_experiments_have_been_measured(demo, jobs):
+    both = [*jobs, *cost.measured(ROOT / "results" / "rank")]
+    alone, together = (
+        [part for part in estimate(demo, known) if part.rule.startswith(cost.PER_RUN)] for known in (jobs, both)
+    )
+    assert together == alone
+
+
 def test_another_similaritys_rate_is_named_and_unknown_towers_are_not_guessed(demo, jobs):
     known = [job for job in jobs if job.similarity in ("cosine", "")]
     part = next(part for part in estimate(demo, known) if part.rule == "pretrain wpse-imq")

@@ -2,7 +2,9 @@
 
 import itertools
 import signal
+import sys
 from collections.abc import Iterator
+from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
@@ -165,10 +167,19 @@ def _shuffled(samples: Iterator[Item], generator: np.random.Generator) -> Iterat
         yield buffer[place]
 
 
-def _ignore_stop_signals(worker: int) -> None:
+def _leave_stopping_to_the_trainer(worker: int) -> None:
     """Leave stopping to the training process: schedulers and terminals signal the whole group."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _pass_over_a_trainer_that_left
+
+
+def _pass_over_a_trainer_that_left(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Report what is uncaught, but not that the trainer left while a batch was handed over: it says so itself."""
+    if not issubclass(kind, (EOFError, ConnectionError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 class _Reporting(IterableDataset):
@@ -195,7 +206,7 @@ def load(stream: PairStream, workers: int) -> Iterator[Batch]:
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="fork" if workers else None,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_ignore_stop_signals,
+        worker_init_fn=_leave_stopping_to_the_trainer,
     )
     for item in loader:
         if isinstance(item, UserError):

@@ -59,6 +59,7 @@ import signal, sys
 from pathlib import Path
 from kbench.commands import container_build
 from kbench.container import apptainer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by whatever a shell starts in the background
 container_build.end_tidily()
 apptainer.convert("kbench:test", Path({str(tmp_path / "images" / "kbench.sif")!r}))
 """

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import subprocess
+import sys
 import tarfile
 from collections import Counter
 
@@ -207,3 +209,23 @@ class TestCrop:
         cropper = crop.Cropper(8, Crop(scale=(1.0, 1.0), flip=True))
         left = np.mean([cropper(Pixels(image), generator)[0, 4, 0] > 128 for _ in range(400)])
         assert 0.4 < left < 0.6
+
+
+LEAVING = """
+import os, socket, time
+from multiprocessing import reduction
+from kbench.corpus import stream
+{prepare}
+address, _ = reduction.DupFd(os.open(os.devnull, os.O_RDONLY))._id
+with socket.socket(socket.AF_UNIX) as trainer:
+    trainer.connect(address)
+time.sleep(0.5)
+"""
+
+
+@pytest.mark.parametrize("prepare", ["stream._leave_stopping_to_the_trainer(0)", ""])
+def test_a_loader_says_nothing_of_a_trainer_that_left_while_taking_a_batch(prepare):
+    code = LEAVING.format(prepare=prepare)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0
+    assert ("Traceback" in process.stderr) == (not prepare)

@@ -1,5 +1,7 @@
 """The committed summaries hold what the README claims of them."""
 
+import re
+
 import pandas
 import pytest
 from tiny import ROOT
@@ -60,3 +62,9 @@ def test_small_embeddings_cost_an_inner_product_more_than_a_kernel():
     assert excess["wpse-gaussian-d2"].max() < excess["wpse-linear-d2"].min()
     assert excess["wpse-gaussian-d2"].max() < excess["cosine-d2"].min()
     assert excess["cosine-d32"].mean() < excess["wpse-gaussian-d32"].mean()
+
+
+@pytest.mark.parametrize("report", sorted(ROOT.glob("results/*/summary/report.md")), ids=lambda path: path.parts[-3])
+def test_commands_of_committed_reports_run_in_any_checkout(report):
+    commands = re.findall(r"`(snakemake [^`]*)`", report.read_text())
+    assert commands and all(command.split()[1].startswith("results/") for command in commands)

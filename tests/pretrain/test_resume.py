@@ -52,7 +52,8 @@ def test_killed_at_ten_moments_and_within_a_checkpoint(new_run, tiny_world):
 
     moments = random.Random(0)
     kills, steps = 0, set()
-    while kills < KILLS:
+    # A busy machine may not reach the next checkpoint before a kill: then there are more kills, not fewer checkpoints.
+    while kills < KILLS or (len(steps) <= 3 and kills < 5 * KILLS):
         process = killed.start(run, tiny_world)
         time.sleep(moments.uniform(0, seconds / KILLS))
         process.kill()

@@ -78,7 +78,7 @@ fi
 
 step "tests"
 unset KBENCH_SLURM_SITE
-timeout 1800 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
+timeout 900 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
 step "with accounting"
 "$cluster" down "$work/slurm"
 if start accounting; then

@@ -104,8 +104,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         statistics = [x.clone() for x in self.statistics]
-        loss = self._loss(images, tokens)
+        # Before the forward pass, so that activations can take the memory of the last step's gradients.
         self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(images, tokens)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = self._clip()

@@ -25,7 +25,7 @@ CHUNK_NUMBERS = 1 << 20
 CHUNK_ROWS = 512
 """Rows of a chunk at least, below which a matrix product is not worth its start."""
 
-TOLERANCE = 1e-7
+TOLERANCE = 1e-13
 """Estimated relative excess of the objective at which a fit has converged."""
 
 STAGE = 50
@@ -36,15 +36,19 @@ BLOCK_NUMBERS = 1 << 20
 
 
 class Precision(NamedTuple):
-    """What is computed in: the relative rounding error of an objective, and of a preconditioner's entries."""
+    """What is computed in: the relative rounding error of an objective, and of a preconditioner's entries.
+
+    tolerance: what a fit in this precision can be expected to reach.
+    """
 
     dtype: torch.dtype
     noise: float
     ridge: float
+    tolerance: float
 
 
-PRECISIONS = (Precision(torch.float32, 1e-9, 1e-6), Precision(torch.float64, 1e-14, 1e-10))
-"""Taken in turn: float64 only goes on where rounding stops float32."""
+PRECISIONS = (Precision(torch.float32, 1e-9, 1e-6, 1e-7), Precision(torch.float64, 1e-14, 1e-10, 0.0))
+"""Taken in turn: float64 only goes on from where float32 has got."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,18 @@ class Fit:
 
     def predict(self, samples: Features) -> np.ndarray:
         """Return the label (N,) of highest score; the first of equals."""
+        return self.predict_with_lead(samples)[0]
+
+    def predict_with_lead(self, samples: Features) -> tuple[np.ndarray, np.ndarray]:
+        """Return the label (N,) of highest score, and by how much it leads the second highest (N,)."""
         rows = _chunk_rows(max(samples.width, len(self.classes)))
-        best = [
-            (torch.as_tensor(x, device=self.bias.device).double() @ self.weights.T + self.bias).argmax(dim=1).cpu()
-            for x in samples.chunks(rows)
-        ]
-        return self.classes[torch.cat(best).numpy()]
+        labels, leads = [], []
+        for x in samples.chunks(rows):
+            scores = torch.as_tensor(x, device=self.bias.device).double() @ self.weights.T + self.bias
+            labels.append(scores.argmax(dim=1).cpu())
+            first, second = scores.topk(2, dim=1).values.T
+            leads.append((first - second).cpu())
+        return self.classes[torch.cat(labels).numpy()], torch.cat(leads).numpy()
 
 
 class Regression:
@@ -86,28 +96,36 @@ class Regression:
         self.penalty[-1] = 0
         self.fits: dict[float, Fit] = {}
 
-    def fit(self, strengths: Sequence[float], start: Fit | None = None) -> list[Fit]:
-        """Return the fits at inverse regularisation strengths C, made together; `start`: begin there instead."""
+    def fit(self, strengths: Sequence[float], start: Fit | None = None, tolerance: float = TOLERANCE) -> list[Fit]:
+        """Return the fits at inverse regularisation strengths C, made together; `start`: begin there instead.
+
+        `tolerance`: the estimated relative excess of the objective at which a fit has converged. Where all have been
+        made before, with a larger tolerance, each only goes on; `iterations` counts those of both.
+        """
         classes = self.samples.classes
         theta = torch.stack([self._start(C) if start is None else self._centred(start) for C in strengths])
         # Of the symmetric weight vectors w/2 and -w/2 of two classes the penalty is half that of w.
         halves = 2 if len(classes) == 2 else 1
         loss_weights = torch.as_tensor(strengths, dtype=torch.float64, device=self.device) / halves
-        values = loss_weights.clone()
-        iterations = torch.zeros(len(strengths), dtype=torch.long, device=self.device)
-        converged = iterations.bool()
-        for precision in PRECISIONS:
+        again = start is None and self.fits.keys() >= set(strengths)
+        before = [(self.fits[C].objective / halves, self.fits[C].iterations) if again else (0.0, 0) for C in strengths]
+        values = torch.tensor([value for value, _ in before], dtype=torch.float64, device=self.device)
+        iterations = torch.tensor([steps for _, steps in before], device=self.device)
+        converged = torch.zeros_like(iterations, dtype=torch.bool)
+        for precision in PRECISIONS[again:]:
+            goal = max(tolerance, precision.tolerance)
             left = ~converged & (iterations < self.max_iterations)
             while left.any():
                 most = (self.max_iterations - iterations[left]).clamp(max=STAGE)
-                rough = not iterations[left].any()
-                end = self._stage(theta[left], loss_weights[left], most, precision, rough)
+                rough = not again and not iterations[left].any()
+                end = self._stage(theta[left], loss_weights[left], most, precision, goal, rough)
                 theta[left], values[left] = end.points.view_as(theta[left]), end.values
                 iterations[left] += end.iterations
                 converged[left] = end.converged
                 left[left.clone()] = (
                     ~end.converged & (end.iterations == most) & (iterations[left] < self.max_iterations)
                 )
+            converged &= goal <= tolerance
         made = [
             Fit(
                 C=float(C),
@@ -124,7 +142,13 @@ class Regression:
         return made
 
     def _stage(
-        self, theta: torch.Tensor, loss_weights: torch.Tensor, most: torch.Tensor, precision: Precision, rough: bool
+        self,
+        theta: torch.Tensor,
+        loss_weights: torch.Tensor,
+        most: torch.Tensor,
+        precision: Precision,
+        tolerance: float,
+        rough: bool,
     ) -> lbfgs.Minimum:
         """Go on from theta (B, K, F + 1), bias last, in variables in which the Hessian is near to the identity."""
         start = theta.to(precision.dtype)
@@ -143,7 +167,7 @@ class Regression:
             gradient = (gradient - gradient.mean(1, keepdim=True)).to(precision.dtype)
             return value, (grouped(gradient, which) @ to_weights[which].mT).flatten(1)
 
-        end = lbfgs.minimise(evaluate, torch.zeros_like(start).flatten(1), TOLERANCE, most, precision.noise)
+        end = lbfgs.minimise(evaluate, torch.zeros_like(start).flatten(1), tolerance, most, precision.noise)
         moved = theta + move(end.points, torch.arange(len(theta), device=self.device))
         return lbfgs.Minimum(moved.flatten(1), end.values, end.iterations, end.converged)
 

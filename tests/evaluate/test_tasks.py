@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import reference
+from sklearn.linear_model import LogisticRegression
 
 from kbench.benchmark.dataset import get
 from kbench.errors import UserError
 from kbench.evaluate import accuracy, logistic, store
 from kbench.evaluate.logistic import GRID
+from kbench.evaluate.regression import TOLERANCE, Regression
 from kbench.evaluate.samples import Features
 from kbench.evaluate.tasks import pmi_gap, retrieval, zeroshot
 from kbench.experiment.schema import LinearProbe
@@ -139,6 +141,14 @@ def splits():
     return split(200), split(100), split(150)
 
 
+def overlapping(seed):
+    """Return two splits of classes that no C tells apart, and most tell nearly as well."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 4, 6000)
+    x = generator.normal(size=(4, 16))[labels] + 2.0 * generator.normal(size=(6000, 16))
+    return Features(x[:3000], labels[:3000]), Features(x[3000:], labels[3000:])
+
+
 class TestProbe:
     def test_it_is_scikit_learns_regression_at_the_chosen_c(self, splits):
         train, val, test = splits
@@ -156,6 +166,40 @@ class TestProbe:
         assert all(tried[c] == pytest.approx(scores[np.argmin(abs(GRID - c))]) for c in tried)
         assert tried[result.C] == max(tried.values())
         assert min(c for c, value in tried.items() if value == max(tried.values())) == result.C
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_near_ties_are_decided_as_by_exact_fits(self, seed):
+        """Where many C do nearly as well, one held-out sample decides, and which way it goes depends on the solver."""
+        train, val = overlapping(seed)
+
+        def exactly(strengths):
+            fits = [
+                LogisticRegression(C=c, solver="newton-cholesky", tol=1e-12).fit(train.x, train.y) for c in strengths
+            ]
+            return [logistic.Tried(c, fit.score(val.x, val.y), 0, True) for c, fit in zip(strengths, fits, strict=True)]
+
+        best, path = logistic.search(LinearProbe().strides, exactly)
+        result = logistic.probe(train, val, val, LinearProbe(), "acc1")
+        assert result.C == best.C
+        assert sum(best.value - tried.value < 0.002 for tried in path) > 5
+
+    def test_fits_that_cannot_win_are_left_as_they_are(self, monkeypatch):
+        calls, fit = [], Regression.fit
+
+        def watched(self, strengths, start=None, tolerance=TOLERANCE):
+            calls.append((list(strengths), tolerance))
+            return fit(self, strengths, start, tolerance)
+
+        monkeypatch.setattr(Regression, "fit", watched)
+        train, val = overlapping(0)
+        result = logistic.probe(train, val, val, LinearProbe(), "acc1")
+        assert calls[0] == ([float(GRID[i]) for i in range(0, 97, LinearProbe().strides[0])], 1e-7)
+        assert calls[-1] == ([result.C], TOLERANCE)
+        exact = {C for strengths, tolerance in calls[:-1] for C in strengths if tolerance < 1e-7}
+        values = {tried.C: tried.value for tried in result.path}
+        assert exact and exact < values.keys()
+        assert max(values[C] for C in values.keys() - exact) <= values[result.C]
+        assert min(values[C] for C in exact) > values[result.C] - 0.05
 
     def test_candidates_are_coarse_to_fine(self):
         assert logistic.candidates(16, None) == [0, 16, 32, 48, 64, 80, 96]

@@ -1,6 +1,7 @@
 """How settings were chosen: the chosen ones and the whole search."""
 
 from kbench.report.analysis import Analysis
+from kbench.report.answer import listed
 from kbench.report.parts import Cell, Section, Table
 from kbench.results.schema import Trial
 from kbench.results.text import number
@@ -11,12 +12,16 @@ def section(analysis: Analysis) -> Section | None:
     tuning = analysis.store.tuning
     if not tuning:
         return None
-    settings = analysis.store.experiment.experiment.get("tuning") or {}
-    grid = "; ".join(f"{name} {', '.join(map(_shown, tried))}" for name, tried in settings.get("grid", {}).items())
+    grid = (analysis.store.experiment.experiment.get("tuning") or {}).get("grid", {})
+    tried = "; ".join(f"{name} {', '.join(map(_shown, values))}" for name, values in grid.items())
     return Section(
         "tuning",
         "Settings",
-        [f"Chosen by {tuning.rule}, the lowest, never by a reported set; grid: {grid}.", budget(analysis)],
+        [
+            f"Chosen by {tuning.rule}, the lowest, never by a reported set; grid: {tried}.",
+            budget(analysis),
+            *_edges(analysis, grid),
+        ],
         [],
         [_chosen(analysis)],
         [_search(analysis)],
@@ -29,6 +34,20 @@ def budget(analysis: Analysis) -> str:
     if len(trials) == 1:
         return f"The budget was the same, {trials[0]} settings a variant."
     return f"The budgets differ, {trials[0]} to {trials[-1]} settings a variant: the search is not fair."
+
+
+def _edges(analysis: Analysis, grid: dict[str, list]) -> list[str]:
+    """Return for each number that was searched for which variants chose its smallest or largest value, in a sentence."""
+    sentences = []
+    for name, values in grid.items():
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            for edge, word in ((min(values), "smallest"), (max(values), "largest")):
+                at = [v for v, search in analysis.store.tuning.variants.items() if search.chosen.get(name) == edge]
+                if at and len(values) > 1:
+                    sentences.append(
+                        f"{listed(at)} chose the {word} {name}, {_shown(edge)}: the best may lie beyond the grid."
+                    )
+    return sentences
 
 
 def _chosen(analysis: Analysis) -> Table:

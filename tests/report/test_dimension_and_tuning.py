@@ -113,6 +113,22 @@ def test_the_search_is_shown_whole(tmp_path):
     assert "The whole search: 6 runs" in render.html(report)
 
 
+def test_choices_at_the_edge_of_the_grid_are_named(tmp_path):
+    variants = {"cosine": 1.0, "filip": 2.0}
+    folder = write_experiment(tmp_path / "made-up", variants, datasets=("world-pairs",))
+    tuning = tuning_of(variants, trials=3)
+    tuning["variants"]["filip"]["chosen"] = {"learning_rate": 1e-3}
+    (folder / "tuning.json").write_text(json.dumps(tuning))
+    for grid, said in (
+        ([1e-3, 3e-3, 1e-2], ["filip chose the smallest learning_rate, 0.001: the best may lie beyond the grid."]),
+        ([5e-4, 1e-3, 3e-3, 1e-2], []),
+        ([1e-3], []),
+        (["a", "b"], []),
+    ):
+        change(folder / "experiment.json", experiment={"tuning": {"grid": {"learning_rate": grid}}})
+        assert part(built(folder), "tuning").sentences[2:] == said
+
+
 def test_budgets_that_differ_are_named(tmp_path):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0, "filip": 2.0}, datasets=("world-pairs",))
     tuning = tuning_of(["cosine", "filip"])

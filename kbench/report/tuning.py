@@ -37,7 +37,7 @@ def budget(analysis: Analysis) -> str:
 
 
 def _edges(analysis: Analysis, grid: dict[str, list]) -> list[str]:
-    """Return for each number that was searched for which variants chose its smallest or largest value, in a sentence."""
+    """Return a sentence on the variants that chose the smallest or the largest value of a number searched for."""
     sentences = []
     for name, values in grid.items():
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):

@@ -1,12 +1,10 @@
 """Measuring time and memory of something and its baseline, alternately, in the same run."""
 
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 from pydantic import Field
 from tqdm import tqdm
@@ -56,22 +54,3 @@ def in_fresh_process(function: Callable[..., int], *arguments: object) -> int:
     """Return function(*arguments), called in a new process whose memory nothing else has touched."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
-
-
-def resident_bytes() -> int:
-    """Return the memory that this process holds now (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
-
-
-def anonymous_bytes() -> int:
-    """Return the memory that this process holds now, pages of mapped files not counted (Linux)."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
-
-
-def peak_resident_bytes() -> int:
-    """Return the most memory that this process ever held (Linux)."""
-    # Not getrusage's ru_maxrss, which a new process inherits from the one that started it.
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

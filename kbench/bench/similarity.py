@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from kbench import progress
 from kbench.bench import step
-from kbench.bench.measure import Row, alternate, in_fresh_process, peak_resident_bytes, resident_bytes, say
+from kbench.bench.measure import Row, alternate, in_fresh_process, say
+from kbench.memory import peak_bytes, resident_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +148,7 @@ def _peak_memory_here(case: Case, device: str, straightforward: bool) -> int:
     _gradients(small, device, straightforward)()  # libraries take memory at their first call
     compute = _gradients(case, device, straightforward)
     if device == "cpu":
-        before, peak = resident_bytes(), peak_resident_bytes
+        before, peak = resident_bytes(), peak_bytes
     else:
         torch.cuda.reset_peak_memory_stats()
         before, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated

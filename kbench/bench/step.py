@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from kbench import progress
-from kbench.bench.measure import Row, in_fresh_process, in_turns, peak_resident_bytes, resident_bytes, say
+from kbench.bench.measure import Row, in_fresh_process, in_turns, say
+from kbench.memory import peak_bytes, resident_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -254,7 +255,7 @@ def _peak_memory(case: Case) -> int:
     for _ in range(2):
         step(*batch)
     _wait(case.device, None)
-    return torch.cuda.max_memory_allocated() if case.device != "cpu" else peak_resident_bytes() - before
+    return torch.cuda.max_memory_allocated() if case.device != "cpu" else peak_bytes() - before
 
 
 def _flop(case: Case) -> int:

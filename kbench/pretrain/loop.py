@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import resource
 import signal
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from kbench.corpus.manifest import Manifest
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
 from kbench.locations import Locations
+from kbench.memory import peak_bytes
 from kbench.pretrain import acceleration, metrics, optimizer
 from kbench.pretrain.batch import BatchLoss
 from kbench.pretrain.checkpoint import Checkpoints
@@ -155,8 +155,8 @@ class Trainer:
             f" the last of them {self.progress.step} of {self.steps}: loss {float(measured['loss']):g}, gradient norm"
             f" {float(measured['gradient_norm']):g}, norm of all weights {float(weights):g}, learning rate"
             f" {self.optimizer.param_groups[0]['lr']:g}, logit scale"
-            f" {float(self.model.similarity.logit_scale()):g}. Weights and checkpoints are from before; try a lower"
-            " learning_rate, a clip_norm, or another precision"
+            f" {float(self.model.similarity.logit_scale().detach()):g}. Weights and checkpoints are from"
+            " before; try a lower learning_rate, a clip_norm, or another precision"
         )
 
 
@@ -348,4 +348,4 @@ def _finish(trainer: Trainer, run: Path, peak_memory: int) -> ModelCard:
 def _peak_memory(device: str) -> int:
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_bytes()

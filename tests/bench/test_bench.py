@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from kbench import similarity
+from kbench import memory, similarity
 from kbench.bench import measure
 from kbench.bench.peak import peak
 from kbench.bench.similarity import Case, _gradients, _peak_memory
@@ -43,11 +43,11 @@ def test_measuring_takes_turns():
 
 
 def take(megabytes):
-    before = measure.resident_bytes()
+    before = memory.resident_bytes()
     taken = bytearray(megabytes << 20)
     taken[:: 1 << 12] = b"1" * len(taken[:: 1 << 12])
     del taken
-    return measure.peak_resident_bytes() - before
+    return memory.peak_bytes() - before
 
 
 def test_peak_memory_is_of_the_fresh_process_alone():

@@ -42,21 +42,13 @@ def measure(folder: Path, variant: str, block_bytes: int | None = None) -> None:
     from kbench import similarity
     from kbench.evaluate.store import Reader
     from kbench.evaluate.tasks import retrieval
+    from kbench.memory import peak_bytes
 
     retrieval.BLOCK_BYTES = block_bytes or retrieval.BLOCK_BYTES
     run, features = SimpleNamespace(similarity=similarity.create(variant)), Reader(folder)
-    before, start = peak_memory(), time.perf_counter()
+    before, start = peak_bytes(), time.perf_counter()
     retrieval.retrieval_ranks(run, features, 0)
-    print(json.dumps({"before": before, "peak": peak_memory(), "seconds": time.perf_counter() - start}))
-
-
-def peak_memory() -> int:
-    """Return the most bytes that this program has held, mapped files included.
-
-    Not getrusage's ru_maxrss, which begins with what the process held that started this one.
-    """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    print(json.dumps({"before": before, "peak": peak_bytes(), "seconds": time.perf_counter() - start}))
 
 
 def measured(folder: Path, variant: str, block_bytes: int | None = None) -> dict[str, float]:

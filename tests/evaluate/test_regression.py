@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import objective, reference
 
+from kbench import memory
 from kbench.bench import measure
 from kbench.errors import UserError
 from kbench.evaluate import lbfgs, regression
@@ -141,10 +142,10 @@ def private_memory_of_a_fit(path):
     peak, evaluate = [], Regression._objective
 
     def watched(self, *arguments):
-        peak.append(measure.anonymous_bytes())
+        peak.append(memory.anonymous_bytes())
         return evaluate(self, *arguments)
 
-    before, Regression._objective = measure.anonymous_bytes(), watched
+    before, Regression._objective = memory.anonymous_bytes(), watched
     Regression([data], max_iterations=3).fit([1.0])
     return max(peak) - before
 

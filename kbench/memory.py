@@ -1,0 +1,30 @@
+"""Memory that this process holds or has held at most."""
+
+import resource
+import sys
+from pathlib import Path
+
+STATUS = Path("/proc/self/status")
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds now (Linux)."""
+    return _of("VmRSS")
+
+
+def anonymous_bytes() -> int:
+    """Return the memory that this process holds now, pages of mapped files not counted (Linux)."""
+    return _of("RssAnon")
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has held so far, pages of mapped files included."""
+    if STATUS.exists():
+        # Not ru_maxrss, which begins with what the process held that started this one.
+        return _of("VmHWM")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _of(name: str) -> int:
+    lines = STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

@@ -46,7 +46,7 @@ def write(folder: Path, model: ContrastiveModel, towers: TowerConfig, dataset: D
         "dataset": np.array(dataset.name),
         "images": images,
         "captions": np.array(captions),
-        "tokens": np.array([tokenizer.pieces(caption, towers.context_length) for caption in captions]),
+        "tokens": np.array([tokenizer.pieces(caption, towers) for caption in captions]),
         "image_weights": image_sets.weights.float().cpu().numpy(),
         "token_weights": text_sets.weights.float().cpu().numpy(),
         "image_parts": image_parts,

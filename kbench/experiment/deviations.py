@@ -10,6 +10,9 @@ RELEASED_RECIPES = {"cc3m": (50, 2), "cc12m": (35, 1)}
 
 RELEASED_TOWERS = "wpse-vit-b-16"
 
+RELEASED_CLIP_PADDING = ("cosine", "padding_embeddings", "shared")
+"""The released CLIP model, unlike the others, has one embedding row for all padding."""
+
 RELEASED_DATASETS = (
     "imagenet1k",
     "cifar10",
@@ -64,6 +67,8 @@ def _models(experiment: Experiment) -> Iterator[str]:
         yield f"towers {experiment.towers}: released ViT-B/16 and a text transformer of 12 layers"
     for variant in experiment.variants:
         for key, value in variant.towers.items():
+            if (variant.similarity, key, value) == RELEASED_CLIP_PADDING:
+                continue
             yield f"{variant.name}: {key} {_show(value)} in its own towers; released the same towers for all"
         for key, value in variant.set.items():
             yield f"{variant.name}: {key} {_show(value)}; `kbench variants` has the default and its source"

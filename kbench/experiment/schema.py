@@ -28,6 +28,11 @@ class Training(Section):
     batch_size: int = Field(gt=1, description="effective batch size: pairs that the loss compares with each other")
     epochs: float = Field(gt=0, description="passes over the corpus, possibly fractional")
     warmup_epochs: float = Field(ge=0, description="epochs of linear warm-up")
+    schedule: Literal["continuous", "released"] = Field(
+        default="continuous",
+        description="continuous: steps of the whole run rounded, the warm-up's first step above its start; released: "
+        "whole batches of each epoch, the warm-up's first step at its start, as in the code of arXiv 2404.19228",
+    )
     learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate")
     initial_learning_rate: float = Field(default=1e-6, ge=0, description="where the warm-up starts")
     final_learning_rate: float = Field(default=1e-5, ge=0, description="where the cosine decay ends")

@@ -70,7 +70,7 @@ class Trainer:
     def __init__(self, config: RunConfig, manifest: Manifest, device: str, processes: Processes) -> None:
         torch.manual_seed(derive("initial weights", config.seed))
         self.config, self.device, self.processes = config, device, processes
-        self.steps = max(1, round(config.training.epochs * manifest.pairs / config.training.batch_size))
+        self.steps = optimizer.steps(config.training, manifest.pairs)
         self.model = ContrastiveModel(config).to(device).train()
         acceleration.prepare(self.model, config.training)
         self.loss = processes.parallel(BatchLoss(self.model, processes, config.training.micro_batch_size))

@@ -7,10 +7,15 @@ from torch import nn
 
 INITIAL = 1 / 0.07
 LARGEST = 100.0
+LARGEST_LOG = 4.6052
+"""Of SLIP's code and that of arXiv 2404.19228, a little more than log 100."""
 
 
 class LogScale(nn.Module):
-    """exp of a learned number, at most 100: CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.5)."""
+    """exp of a learned number: CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.5).
+
+    The number is kept within [0, 4.6052], a multiplier of 1 to 100.003: released code of arXiv 2404.19228.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +28,7 @@ class LogScale(nn.Module):
     @torch.no_grad()
     def clamp_(self) -> None:
         """Bring the parameter back within its bounds."""
-        self.log.clamp_(max=math.log(LARGEST))
+        self.log.clamp_(0.0, LARGEST_LOG)
 
 
 class PlainScale(nn.Module):

@@ -52,8 +52,8 @@ class WeightSettings(Settings):
 class KernelSettings(Settings):
     """Parameters of a1 <v, t> + a2 k(v, t) and of the random features that stand for k."""
 
-    a1: float = Field(2 / 3, ge=0, description=f"share of the linear kernel; {RELEASED}")
-    a2: float = Field(1 / 3, ge=0, description=f"share of the kernel k; {RELEASED}")
+    a1: float = Field(0.667, ge=0, description=f"share of the linear kernel; {RELEASED}")
+    a2: float = Field(0.333, ge=0, description=f"share of the kernel k; {RELEASED}")
     features: int = Field(1024, ge=1, description=f"number of random features in training; {RELEASED}")
     estimator: Literal[*estimators.names()] = Field("rff", description=f"random features in training; {RELEASED}")
 

@@ -30,9 +30,21 @@ class TowerConfig(BaseModel):
         default=None,
         description="restrict the vocabulary to the byte pairs of these words and one row for the rest",
     )
-    padding_embeddings: Literal["shared", "by-position"] = Field(
+    backbone: str | None = Field(
+        default=None, description="the image tower's name in published tables; null: the configuration's name"
+    )
+    layer_norm_eps: float | None = Field(
+        default=None, gt=0, description="eps of every LayerNorm of both towers; null: what the libraries build with"
+    )
+    padding_embeddings: Literal["shared", "counted"] = Field(
         default="shared",
-        description="by-position: padding at each position has an embedding row of its own, after the vocabulary",
+        description="counted: the n-th id 0 of a text has row V + n - 1 of the embedding, V being the size of the "
+        "vocabulary, as in the released WPSE code; shared: all have row 0",
+    )
+    long_captions: Literal["keep-end", "cut"] = Field(
+        default="keep-end",
+        description="a caption over the context ends with the end of text (open_clip), or is cut, as the released "
+        "WPSE code does, which then pools the start of text",
     )
     released_projection: bool = Field(
         default=False,

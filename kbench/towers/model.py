@@ -41,6 +41,8 @@ class Towers(nn.Module):
         self._read_image = image.reader(config.name, self.visual)
         if not isinstance(self.text, TextTransformer) or self.text.cls_emb is not None:
             raise UserError(f"towers '{config.name}': a text tower with an appended class token is not supported")
+        if config.layer_norm_eps is not None:
+            _set_layer_norm_eps(model, config.layer_norm_eps)
         if config.released_projection:
             image.draw_projection(self.visual)
         self.embed_dim = config.embed_dim
@@ -66,3 +68,9 @@ class Towers(nn.Module):
         if projection is None:
             return embeddings
         return projection(embeddings) if isinstance(projection, nn.Linear) else embeddings @ projection
+
+
+def _set_layer_norm_eps(model: nn.Module, eps: float) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = eps

@@ -24,8 +24,13 @@ def _byte_pairs():
 
 
 @functools.lru_cache(maxsize=65536)
-def _encode(caption: str, context_length: int) -> np.ndarray:
-    return _byte_pairs()(caption, context_length=context_length)[0].numpy()
+def _encode(caption: str, context_length: int, cut: bool) -> np.ndarray:
+    """Return the ids (context length,) of a caption, padded with 0; `cut`: a long one loses its end of text."""
+    if not cut:
+        return _byte_pairs()(caption, context_length=context_length)[0].numpy()
+    pairs = _byte_pairs()
+    ids = [pairs.sot_token_id, *pairs.encode(caption), pairs.eot_token_id][:context_length]
+    return np.pad(np.array(ids), (0, context_length - len(ids)))
 
 
 @functools.lru_cache(maxsize=8)
@@ -42,36 +47,43 @@ def embedding_settings(config: TowerConfig) -> dict[str, Any]:
     size = _vocabulary_size(config)
     if config.padding_embeddings == "shared":
         return {"vocab_size": size}
-    # Padding then has the largest ids, so the end of text is found by its own.
+    # Padding then has the largest ids, so the end of text is found by its own; where it was cut off, open_clip
+    # takes position 0, and so does the released code, in which the start of text is then the largest id.
     return {"vocab_size": size + config.context_length - 1, "pool_type": "eos", "eos_id": size - 1}
 
 
-def pieces(caption: str, context_length: int) -> list[str]:
+def pieces(caption: str, config: TowerConfig) -> list[str]:
     """Return what stands at each position of a caption: 'start', byte pairs as text, 'end', then '' for padding."""
     names = {_byte_pairs().sot_token_id: "start", _byte_pairs().eot_token_id: "end"}
-    ids = _encode(caption, context_length).tolist()
-    written = ids.index(_byte_pairs().eot_token_id) + 1
+    ids, end = (
+        _encode(caption, config.context_length, config.long_captions == "cut").tolist(),
+        _byte_pairs().eot_token_id,
+    )
+    written = ids.index(end) + 1 if end in ids else len(ids)
     texts = [names.get(entry) or _byte_pairs().decode([entry]).strip() for entry in ids[:written]]
-    return texts + [""] * (context_length - written)
+    return texts + [""] * (config.context_length - written)
 
 
 def create(config: TowerConfig) -> Tokenizer:
     """Return a function from captions to token ids (B, context length), int64, padded with 0.
 
     With a restricted vocabulary, ids are renumbered in order from 0 and every other byte pair becomes row 1: open_clip
-    pools at the largest id, which must remain the end of text. With padding embeddings by position, padding at
-    position p = 1, 2 ... gets id V + p - 1, V being the size of the vocabulary.
+    pools at the largest id, which must remain the end of text. With counted padding embeddings, the n-th id 0 of a
+    text becomes V + n - 1, V being the size of the vocabulary; an exclamation mark within a word, whose id is 0 too,
+    counts, as it does in the released WPSE code.
     Raises UserError if the configuration names a Hugging Face tokenizer that is not on this machine.
     """
     if "hf_tokenizer_name" in config.text_cfg:
         return _hugging_face(config)
 
+    cut = config.long_captions == "cut"
+
     def tokenize(captions: Sequence[str]) -> np.ndarray:
-        ids = np.stack([_encode(caption, config.context_length) for caption in captions])
+        ids = np.stack([_encode(caption, config.context_length, cut) for caption in captions])
         if config.words is not None:
             ids = _renumbered(ids, config.words)
-        if config.padding_embeddings == "by-position":
-            ids = _padded_by_position(ids, _vocabulary_size(config))
+        if config.padding_embeddings == "counted":
+            ids = _counted(ids, _vocabulary_size(config))
         return ids
 
     return tokenize
@@ -89,11 +101,8 @@ def _renumbered(ids: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
     return np.where(kept[place] == ids, place + (place > 0), 1)
 
 
-def _padded_by_position(ids: np.ndarray, size: int) -> np.ndarray:
-    # Not where ids are 0: that is also the id of an exclamation mark.
-    end = (ids == size - 1).argmax(axis=1)
-    positions = np.arange(ids.shape[1])
-    return np.where(positions > end[:, None], size + positions - 1, ids)
+def _counted(ids: np.ndarray, size: int) -> np.ndarray:
+    return np.where(ids == 0, size - 1 + np.cumsum(ids == 0, axis=1), ids)
 
 
 def _hugging_face(config: TowerConfig) -> Tokenizer:

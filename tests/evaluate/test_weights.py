@@ -10,6 +10,7 @@ from kbench.evaluate import weights
 from kbench.experiment.load import read_run
 from kbench.pretrain.model import ContrastiveModel
 from kbench.similarity.sets import PointSet
+from kbench.towers import config as tower_config
 from kbench.towers import tokenizer
 
 WIDTHS = {"image": 8, "text": 6}
@@ -47,7 +48,8 @@ def test_parts_of_either_side_add_up_to_the_logit(name):
 
 
 def test_pieces_name_every_position():
-    assert tokenizer.pieces("a red star", 8) == ["start", "a", "red", "star", "end", "", "", ""]
+    towers = tower_config.load("demo", {"text_cfg": {"context_length": 8}})
+    assert tokenizer.pieces("a red star", towers) == ["start", "a", "red", "star", "end", "", "", ""]
 
 
 @pytest.mark.parametrize("variant", ["wpse-gaussian", "cosine"])

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -32,7 +33,20 @@ from kbench.pretrain.model import ContrastiveModel
 TRAINING = Training(batch_size=32, epochs=10, warmup_epochs=2)
 
 
-def test_learning_rate_warms_up_and_decays_as_released():
+def test_the_released_schedule_is_numpys_linspace_and_drops_part_batches():
+    """Step counts: 50 and 35 epochs of 2,905,954 and 10,968,539 pairs, by four loaders of 512 that drop their rest."""
+    for pairs, epochs, warmup, total in ((2_905_954, 50, 2, 70_900), (10_968_539, 35, 1, 187_425)):
+        training = Training(batch_size=2048, epochs=epochs, warmup_epochs=warmup, schedule="released")
+        assert optimizer.steps(training, pairs) == total == epochs * (-(-pairs // 4) // 512)
+        rising = np.linspace(1e-6, 5e-4, warmup * total // epochs)
+        falling = np.cos(np.pi * np.arange(total - len(rising)) / (total - len(rising)))
+        wanted = np.concatenate([rising, 1e-5 + 0.5 * (5e-4 - 1e-5) * (1 + falling)])
+        looked_at = [*range(5), *range(len(rising) - 3, len(rising) + 3), total // 2, total - 1]
+        ours = [optimizer.learning_rate(training, step, total) for step in looked_at]
+        np.testing.assert_allclose(ours, wanted[looked_at], rtol=1e-12)
+
+
+def test_the_continuous_schedule_warms_up_and_decays():
     rates = [optimizer.learning_rate(TRAINING, step, 1000) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-6 + (5e-4 - 1e-6) / 200)
     assert rates[199] == pytest.approx(5e-4) and max(rates) <= 5e-4

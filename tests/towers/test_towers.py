@@ -35,7 +35,7 @@ FAMILIES = {
     "open_clip-attention": ({**PLAIN, "attentional_pool": True, "attn_pooler_queries": 5}, TEXT, {}, 5),
     "resnet": ({"image_size": 64, "width": 8, "layers": [1, 1, 1, 1]}, TEXT, {}, 5),
     "bidirectional-text": (PLAIN, {**TEXT, "no_causal_mask": True, "pool_type": "last", "proj_bias": True}, {}, 17),
-    "padding-by-position": (timm("vit_tiny_patch16_224"), TEXT, {"padding_embeddings": "by-position"}, 197),
+    "counted-padding": (timm("vit_tiny_patch16_224"), TEXT, {"padding_embeddings": "counted"}, 197),
 }
 """(image tower, text tower, further keys, number of image tokens)"""
 
@@ -64,6 +64,10 @@ def assert_like_open_clip(settings, image_tokens):
         open_clip.CLIPTextCfg(**{**settings.text_cfg, **tokenizer.embedding_settings(settings)}),
         quick_gelu=settings.quick_gelu,
     ).eval()
+    if settings.layer_norm_eps is not None:
+        for module in peer.modules():
+            if isinstance(module, torch.nn.LayerNorm):
+                module.eps = settings.layer_norm_eps
     missing = peer.load_state_dict(towers.state_dict(), strict=False)
     assert missing.unexpected_keys == [] and missing.missing_keys == ["logit_scale"]
     images = torch.randn(3, 3, settings.image_size, settings.image_size)
@@ -104,9 +108,14 @@ def test_the_papers_configuration():
     settings = config.load("wpse-vit-b-16")
     torch.manual_seed(0)
     towers = Towers(settings)
+    shared = Towers(config.load("wpse-vit-b-16", {"padding_embeddings": "shared"}))
+    logit_scale, padding_rows = 1, 76 * 512
+    counts = [sum(p.numel() for p in model.parameters()) for model in (shared, towers)]
+    assert counts[0] + logit_scale == 149_619_969, "the released CLIP model's number"
+    assert counts[1] - counts[0] == padding_rows
     trunk, text = towers.visual.trunk, towers.text
     assert (len(trunk.blocks), trunk.num_features, trunk.patch_embed.num_patches) == (12, 768, 196)
-    assert {m.eps for m in trunk.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-6}
+    assert {m.eps for m in towers.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-6}
     assert {type(block.mlp.act).__name__ for block in trunk.blocks} == {"GELU"}
     assert text.token_embedding.weight.shape == (49408 + 76, 512)
     assert {type(block.mlp.gelu).__name__ for block in text.transformer.resblocks} == {"QuickGELU"}
@@ -117,17 +126,32 @@ def test_the_papers_configuration():
     assert towers.visual.head.proj.bias is None
 
 
-def test_padding_embeddings_by_position():
-    settings = settings_of("padding-by-position")
+def test_counted_padding_embeddings():
+    settings = settings_of("counted-padding")
     base = tokenizer.create(settings.model_copy(update={"padding_embeddings": "shared"}))
     texts = ["wow!(dog)", "", "word " * 40]
     plain, ours = base(texts), tokenizer.create(settings)(texts)
-    end = plain.argmax(axis=1)
-    for row, (before, after) in enumerate(zip(plain, ours, strict=True)):
-        assert (before[: end[row] + 1] == after[: end[row] + 1]).all(), "only padding changes; '!' has id 0 too"
-        assert after[end[row] + 1 :].tolist() == [49408 + p - 1 for p in range(end[row] + 1, 16)]
-    assert (plain[0, : end[0]] == 0).any() and end[2] == 15
+    for before, after in zip(plain.tolist(), ours.tolist(), strict=True):
+        zeros = [position for position, entry in enumerate(before) if entry == 0]
+        assert [after[position] for position in zeros] == [49408 + n for n in range(len(zeros))]
+        assert all(after[p] == before[p] for p in range(16) if p not in zeros)
+    assert (plain[0, : plain[0].argmax()] == 0).any(), "the '!' within a word counts too"
     assert ours.max() < Towers(settings).text.vocab_size == 49408 + 15
+
+
+def test_long_captions_are_cut_or_keep_their_end():
+    kept = settings_of("timm")
+    cut = kept.model_copy(update={"long_captions": "cut"})
+    for words, same in ((14, True), (15, False), (40, False)):
+        texts = ["word " * words]
+        with_end, without = (tokenizer.create(settings)(texts)[0] for settings in (kept, cut))
+        assert (with_end == without).all() == same and (with_end[:15] == without[:15]).all()
+        assert (with_end[-1] == 49407) and (without[-1] == 49407) == same
+    assert tokenizer.pieces("word " * 40, cut) == ["start"] + ["word"] * 15
+    towers = Towers(cut).eval()
+    with torch.inference_mode():
+        output = towers.encode_text(torch.from_numpy(without[None]))
+    torch.testing.assert_close(output.pooled, output.tokens[:, 0])
 
 
 @pytest.mark.parametrize("name", config.names())

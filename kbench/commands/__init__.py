@@ -10,6 +10,7 @@ COMMANDS: dict[str, str] = {
     "published show": "print the published rows of one source",
     "published import": "import published numbers from a document's tables",
     "check": "validate an experiment file and print its plan",
+    "differences": "how kbench differs from a released recipe, and with what effect",
     "resolve": "write the frozen run configurations of an experiment",
     "world make": "generate the embedded world: corpus shards and evaluation sets",
     "corpus verify": "read every shard of a corpus and write its manifest",

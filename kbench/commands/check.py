@@ -11,8 +11,7 @@ from pathlib import Path
 from kbench import locations
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError
-from kbench.experiment import cost, load
-from kbench.experiment.deviations import deviations
+from kbench.experiment import cost, differences, load
 from kbench.experiment.schema import Experiment, RunConfig
 
 
@@ -50,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     _print_cost(experiment, runs, [trial.config for trial in trials], arguments)
     for name, reason in _missing(experiment, locations.from_arguments(arguments)):
         print(f"  missing     {name}: {reason}")
-    for sentence in deviations(experiment):
+    for sentence in differences.of(experiment):
         print(f"  deviates    {sentence}")
 
 

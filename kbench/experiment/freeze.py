@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kbench import files
-from kbench.experiment.deviations import deviations
+from kbench.experiment import differences
 from kbench.experiment.schema import Experiment, RunConfig
 from kbench.experiment.tuning import Trial
 
@@ -40,7 +40,7 @@ def describe(experiment: Experiment, runs: list[RunConfig]) -> dict[str, Any]:
     return {
         "name": experiment.name,
         "description": experiment.description,
-        "deviations": deviations(experiment),
+        "deviations": differences.of(experiment),
         "runs": [run.run for run in runs],
         "variants": [variant.name for variant in experiment.variants],
         "seeds": list(experiment.seeds),

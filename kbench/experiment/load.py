@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError, unknown
-from kbench.experiment import tuning
+from kbench.experiment import differences, tuning
 from kbench.experiment.schema import Experiment, RunConfig, Training, Variant
 from kbench.experiment.smoke import shrink
 from kbench.experiment.tuning import Trial
@@ -52,6 +52,7 @@ def load(name: str, smoke: bool = False) -> Experiment:
         experiment = Experiment.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error, Experiment)}") from error
+    differences.refuse_false_claim(experiment)
     if smoke:
         experiment = shrink(experiment)
     _check_names(experiment)

@@ -147,6 +147,9 @@ class Experiment(Section):
 
     name: str = Field(pattern=r"^[a-z0-9_-]+$", description="name of the experiment and of its results folder")
     description: str = Field(description="one sentence")
+    recipe: str | None = Field(
+        default=None, description="released recipe that it claims to follow; what differs from it is listed in full"
+    )
     corpus: AnyCorpus
     towers: str = Field(description="tower configuration: kbench's, open_clip's, or a path to a JSON file")
     variants: tuple[Variant, ...] = Field(min_length=1)

@@ -49,6 +49,7 @@ def shrink(experiment: Experiment) -> Experiment:
     return experiment.model_copy(
         update={
             "name": f"{experiment.name}-smoke",
+            "recipe": None,
             "corpus": corpus,
             "towers": "demo",
             "seeds": experiment.seeds[:most],

@@ -7,8 +7,7 @@ import yaml
 from tiny import EXPERIMENT, ROOT
 
 from kbench.errors import UserError
-from kbench.experiment import load, smoke
-from kbench.experiment.deviations import deviations
+from kbench.experiment import differences, load, smoke
 from kbench.experiment.freeze import freeze
 from kbench.experiment.workflow import Workflow
 
@@ -147,7 +146,7 @@ def test_every_experiment_resolves_and_shrinks_to_the_same_graph(name, monkeypat
     assert {trial.variant.name for trial in load.search(experiment)} == {t.variant.name for t in load.search(small)}
     assert small.evaluation.datasets == experiment.evaluation.datasets
     assert small.name == f"{name}-smoke" and small.training.batch_size == smoke.BATCH_SIZE
-    assert deviations(experiment)
+    assert differences.of(experiment)
 
 
 def test_results_that_cannot_be_written_are_one_message(changed, tmp_path):
@@ -175,49 +174,3 @@ def test_check_says_which_data_are_missing(kbench):
     process = kbench("check", "cifar10", "--data", "/nowhere")
     assert process.returncode == 0, process.stderr
     assert "missing     cifar10" in process.stdout and "missing     flickr8k_1k" in process.stdout
-
-
-@pytest.mark.parametrize(("name", "epochs"), [("cc3m", 50), ("cc12m", 35)])
-def test_the_paper_scale_experiments_say_how_they_deviate(name, epochs, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    released, modern = (load.load(f"{name}{suffix}") for suffix in ("", "-modern"))
-    for experiment in (released, modern):
-        assert experiment.training.epochs == epochs and len(experiment.seeds) == 3
-        assert [variant.name for variant in experiment.variants] == ["cosine", "wpse-gaussian", "wpse-imq"]
-    said, modern_said = deviations(released), deviations(modern)
-    starts = ["wpse-imq: a1 and a2", "effective batch size 2048", "seeds 0, 1, 2", "tuning", "evaluation: mean over 5"]
-    assert [sentence for sentence in said if not sentence.startswith(tuple(starts))] == []
-    assert len(said) == len(starts), "nothing but what the release does not state"
-    new = ["precision bf16", "checkpoint selection held-out", "evaluation draws random features by kbench's"]
-    assert [s for s in modern_said if s not in said and not s.startswith(tuple(new))] == []
-    assert len(modern_said) == len(starts) + len(new)
-
-
-def test_every_changed_setting_of_the_recipe_is_a_deviation(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    released = load.load("cc3m")
-    said = set(deviations(released))
-    changes = {
-        "clip_norm": 1.0,
-        "betas": (0.9, 0.999),
-        "eps": 1e-6,
-        "epochs": 40,
-        "weight_decay": 0.2,
-        "crop": None,
-        "precision": "fp32",
-        "test_column": "cifar10",
-    }
-    for key, value in changes.items():
-        training = released.training.model_copy(update={key: value})
-        assert set(deviations(released.model_copy(update={"training": training}))) - said, key
-    for section, key, value in [
-        ("random_features", "number", 512),
-        ("random_features", "estimator", "orthogonal"),
-        ("linear_probe", "random_features", 256),
-        ("linear_probe", "released_scaling", False),
-    ]:
-        part = getattr(released.evaluation, section).model_copy(update={key: value})
-        evaluation = released.evaluation.model_copy(update={section: part})
-        assert set(deviations(released.model_copy(update={"evaluation": evaluation}))) - said, key
-    evaluation = released.evaluation.model_copy(update={"datasets": ("cifar10", "flickr30k")})
-    assert len(set(deviations(released.model_copy(update={"evaluation": evaluation}))) - said) == 2

@@ -94,7 +94,8 @@ def scikit_learn_probe(
     train: "Features", test: "Features", settings: "LinearProbe"
 ) -> tuple["LogisticRegression", "Tried"]:
     """Make the published search with scikit-learn's solver; returns the model refitted on all, and the best C tried."""
-    from kbench.evaluate.logistic import Tried, held_out, search, top1
+    from kbench.evaluate.logistic import Tried, search, top1
+    from kbench.evaluate.splits import held_out
 
     fitted_on, judged_on = held_out(train)
     fitted_on, judged_on = (type(train)(_double(part), part.labels) for part in (fitted_on, judged_on))

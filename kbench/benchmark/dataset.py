@@ -47,8 +47,10 @@ class Dataset(BaseModel):
     obtain: str | None = Field(default=None, description="how the folder is made, where there is no URL or loader")
     train_split: str | None = Field(default="train", description="split the linear probe is fitted on")
     val_split: str | None = Field(default=None, description="official validation split; null: held out of train")
-    held_out: Literal["random", "stratified"] = Field(
-        default="random", description="how a tenth of train is held out where there is no validation split"
+    held_out: Literal["random", "stratified", "proportional"] = Field(
+        default="random",
+        description="how a tenth of train is held out where there is no validation split: torch's random_split, "
+        "scikit-learn's stratified one, or every tenth of each class",
     )
     test_split: str = Field(default="test", description="split that is scored")
     n_train: int | None = Field(default=None, gt=0, description="images in the train split")

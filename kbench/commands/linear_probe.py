@@ -24,16 +24,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="acc1",
         help="criterion of the search; mean_per_class_recall also balances the classes",
     )
+    parser.add_argument(
+        "--held-out",
+        choices=("random", "stratified", "proportional"),
+        default="random",
+        help="how a tenth of train is held out without val: torch's random_split, scikit-learn's, or kbench's own",
+    )
+    parser.add_argument(
+        "--tolerance", type=float, help="stop as the released solver does (1e-4); default: exact to a certain choice"
+    )
     add_device(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Probe and write the JSON."""
     from kbench.evaluate.logistic import probe
-    from kbench.experiment.schema import LinearProbe
 
     train, val, test = _read(arguments.features)
-    result = probe(train, val, test, LinearProbe(), arguments.metric, device=device(arguments))
+    settings = _settings(arguments.tolerance)
+    result = probe(train, val, test, settings, arguments.metric, arguments.held_out, device=device(arguments))
     document = {
         "C": result.C,
         "acc1": result.acc1,
@@ -42,6 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
         "iterations": result.iterations,
         "objective": result.objective,
         "metric": arguments.metric,
+        "held_out": "val" if val is not None else arguments.held_out,
+        "tolerance": settings.tolerance,
         "path": [
             {"C": tried.C, arguments.metric: tried.value, "iterations": tried.iterations, "converged": tried.converged}
             for tried in result.path
@@ -49,6 +60,17 @@ def run(arguments: argparse.Namespace) -> None:
     }
     files.write_json(arguments.output, document)
     print(f"C {result.C:.3g}, acc1 {result.acc1:.4f}, mean per-class recall {result.mean_per_class_recall:.4f}")
+
+
+def _settings(tolerance: float | None):
+    from pydantic import ValidationError
+
+    from kbench.experiment.schema import LinearProbe
+
+    try:
+        return LinearProbe(tolerance=tolerance)
+    except ValidationError as error:
+        raise UserError(f"--tolerance {tolerance}: {error.errors()[0]['msg']}; the release has 1e-4") from error
 
 
 def _read(path: Path):

@@ -7,18 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from kbench.errors import UserError
+from kbench.evaluate import stopping
 from kbench.evaluate.accuracy import mean_per_class_recall, top1
 from kbench.evaluate.regression import TOLERANCE, Fit, Regression
 from kbench.evaluate.samples import Features
+from kbench.evaluate.splits import held_out
 from kbench.experiment.schema import LinearProbe
 
 GRID = np.logspace(-6, 6, 97)
 """Inverse regularisation strengths C of the published protocol."""
 
 NEIGHBOURS = 3
-VALIDATION_SHARE = 0.1
-VALIDATION_SEED = 314
-STRATIFIED_SEED = 42
 TOLERANCES = (1e-7, 1e-9, 1e-11, TOLERANCE)
 """Estimated relative excesses of the objective that fits are made to, as long as the best is not certain."""
 
@@ -69,18 +68,26 @@ def probe(
 
     The bias is not penalised. `metric` (acc1 or mean_per_class_recall) is both the criterion and the reported metric;
     with the latter, classes are weighted as scikit-learn's 'balanced'. Without `val`, a tenth of train is held out, by
-    `split` at random or stratified. Protocol: released code of arXiv 2404.19228.
+    the method `split` of kbench.evaluate.splits. Fits are exact, or stop at `settings.tolerance`. Protocol: released
+    code of arXiv 2404.19228. UserError where a split has a label that train has not.
     """
     if len({part.width for part in (train, val, test) if part is not None}) > 1:
         raise UserError("the splits have different numbers of features")
     fitted_on, judged_on = held_out(train, split) if val is None else (train, val)
     options = {"balanced": metric == "mean_per_class_recall", "max_iterations": settings.max_iterations}
     regression = Regression([fitted_on], **options, device=device)
-
-    rank = Ranking(regression, judged_on, METRICS[metric])
-    best, path = search(settings.strides, rank.judge)
+    for name, part in (("val", val), ("test", test)):
+        if part is not None:
+            _refuse_unknown_labels(train, part, name)
     together = Regression([train] if val is None else [train, val], **options, device=device)
-    (final,) = together.fit([best.C], start=regression.fits[best.C])
+    if settings.tolerance is None:
+        rank = Ranking(regression, judged_on, METRICS[metric])
+        best, path = search(settings.strides, rank.judge)
+        (final,) = together.fit([best.C], start=regression.fits[best.C])
+    else:
+        judge = _stopped_early(regression, judged_on, METRICS[metric], settings.tolerance)
+        best, path = search(settings.strides, judge)
+        (final,) = stopping.fit(together, [best.C], settings.tolerance)
     predictions = final.predict(test)
     return ProbeResult(
         C=final.C,
@@ -92,6 +99,29 @@ def probe(
         acc1=top1(predictions, test.labels),
         mean_per_class_recall=mean_per_class_recall(predictions, test.labels),
     )
+
+
+def _refuse_unknown_labels(train: Features, part: Features, name: str) -> None:
+    unknown = np.setdiff1d(part.labels, train.labels)
+    if len(unknown):
+        raise UserError(
+            f"{name} has {len(unknown)} labels that train has not, the first {unknown[0]}; train has "
+            f"{len(np.unique(train.labels))}, from {train.labels.min()} to {train.labels.max()}"
+        )
+
+
+def _stopped_early(
+    regression: Regression, held_out: Features, metric: Callable[[np.ndarray, np.ndarray], float], tolerance: float
+) -> Callable[[Sequence[float]], list[Tried]]:
+    """Return a judge whose fits stop where the released solver's do, and are taken as they are."""
+
+    def judge(strengths: Sequence[float]) -> list[Tried]:
+        fits = stopping.fit(regression, strengths, tolerance)
+        return [
+            Tried(fit.C, metric(fit.predict(held_out), held_out.labels), fit.iterations, fit.converged) for fit in fits
+        ]
+
+    return judge
 
 
 class Ranking:
@@ -146,25 +176,14 @@ def search(strides: Sequence[int], judge: Callable[[Sequence[float]], Sequence[T
 
 
 def candidates(stride: int, best: int | None) -> list[int]:
-    """Return the grid indices to try at a stride: the whole grid at first, then neighbours of the best so far."""
+    """Return the grid indices to try at a stride: the whole grid at first, then neighbours of the best so far.
+
+    At the grid's edge the window shifts inwards and keeps its seven values, as in the released code.
+    """
     if best is None:
         return list(range(0, len(GRID), stride))
-    around = (best + offset * stride for offset in range(-NEIGHBOURS, NEIGHBOURS + 1))
+    reach = NEIGHBOURS * stride
+    middle = max(reach, min(best, len(GRID) - 1 - reach))
+    around = range(middle - reach, middle + reach + 1, stride)
+    # A stride that no coarser one went before may be too wide for a window.
     return [index for index in around if 0 <= index < len(GRID)]
-
-
-def held_out(train: Features, split: str = "random") -> tuple[Features, Features]:
-    """Split a tenth of the samples off, with the published seeds: 314 at random, 42 stratified.
-
-    Stratified keeps the shares of the classes. It matters where classes are balanced: if the smaller part happens to
-    be so exactly, even the smallest C classifies it well, wins the tie, and fails when refitted on the whole.
-    """
-    if split == "stratified":
-        order = np.random.default_rng(STRATIFIED_SEED).permutation(len(train))
-        order = order[np.argsort(train.labels[order], kind="stable")]
-        chosen = np.arange(len(order)) % 10 == min(5, len(order) - 1)
-    else:
-        order = np.random.default_rng(VALIDATION_SEED).permutation(len(train))
-        chosen = np.arange(len(order)) < max(1, round(VALIDATION_SHARE * len(order)))
-    # In their own order, so that a memory map is read from its beginning to its end.
-    return train.rows(np.sort(order[~chosen])), train.rows(np.sort(order[chosen]))

@@ -163,7 +163,7 @@ class Regression:
             return steps - steps.mean(1, keepdim=True)
 
         def evaluate(points: torch.Tensor, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            value, gradient = self._objective(start[which] + move(points, which), loss_weights[which])
+            value, gradient = self.objective(start[which] + move(points, which), loss_weights[which])
             gradient = (gradient - gradient.mean(1, keepdim=True)).to(precision.dtype)
             return value, (grouped(gradient, which) @ to_weights[which].mT).flatten(1)
 
@@ -201,7 +201,7 @@ class Regression:
         factors = torch.linalg.cholesky(blocks + precision.ridge * largest[..., None, None] * identity)
         return torch.linalg.solve_triangular(factors, identity.expand_as(factors), upper=False).to(precision.dtype)
 
-    def _objective(self, theta: torch.Tensor, loss_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def objective(self, theta: torch.Tensor, loss_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return values (B,) and gradients (B, K, F + 1), float64, of B models theta in one pass over the samples.
 
         Losses and residuals are computed from the margins to the right class, which keeps their relative precision

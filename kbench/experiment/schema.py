@@ -108,6 +108,13 @@ class LinearProbe(Section):
         "probe does; test images are then encoded twice, because zero-shot classification does not",
     )
     max_iterations: int = Field(default=1000, gt=0, description="L-BFGS iterations per fit")
+    tolerance: float | None = Field(
+        default=None,
+        gt=0,
+        le=0.1,
+        description="stop as the released solver does, at its default 1e-4; null: as exact as it takes to be certain "
+        "which C is best",
+    )
 
 
 class Evaluation(Section):

@@ -15,6 +15,7 @@ from kbench.benchmark.texts import class_names, templates
 from kbench.errors import UserError
 from kbench.evaluate import logistic
 from kbench.evaluate.samples import Features
+from kbench.evaluate.splits import held_out
 from kbench.experiment.schema import LinearProbe
 from kbench.locations import Locations
 
@@ -60,7 +61,7 @@ def test_the_probe_chooses_the_c_of_scikit_learns_exact_solver():
         images = np.concatenate(list(split.batches(500, 4))).reshape(len(split.labels.targets), -1)
         splits[name] = Features(images / np.float32(64), np.array(split.labels.targets))
     train, test = splits.values()
-    fitted, held = logistic.held_out(train, "stratified")
+    fitted, held = held_out(train, "stratified")
     x, y, held_x = train.x[fitted.index].astype(float), fitted.labels, train.x[held.index].astype(float)
 
     def exactly(strengths):

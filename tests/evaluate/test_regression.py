@@ -28,7 +28,7 @@ class TestAgainstScikitLearn:
     @pytest.mark.parametrize("C", [1e-6, 1e-3, 1.0, 1e3])
     @pytest.mark.parametrize("classes", [2, 7])
     @pytest.mark.parametrize("balanced", [False, True])
-    def test_objective_and_predictions(self, C, classes, balanced):
+    def testobjective_and_predictions(self, C, classes, balanced):
         data, fresh = features(classes), features(classes, seed=0, size=900)
         (fit,) = Regression([data], balanced).fit([C])
         model = reference(data.x, data.y, C, balanced)
@@ -139,13 +139,13 @@ def private_memory_of_a_fit(path):
     x = np.load(path, mmap_mode="r")
     data = Features(x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0))
     Regression([Features(x[:600], data.y[:600])]).fit([1.0])
-    peak, evaluate = [], Regression._objective
+    peak, evaluate = [], Regression.objective
 
     def watched(self, *arguments):
         peak.append(memory.anonymous_bytes())
         return evaluate(self, *arguments)
 
-    before, Regression._objective = memory.anonymous_bytes(), watched
+    before, Regression.objective = memory.anonymous_bytes(), watched
     Regression([data], max_iterations=3).fit([1.0])
     return max(peak) - before
 

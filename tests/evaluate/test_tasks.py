@@ -203,24 +203,21 @@ class TestProbe:
 
     def test_candidates_are_coarse_to_fine(self):
         assert logistic.candidates(16, None) == [0, 16, 32, 48, 64, 80, 96]
-        assert logistic.candidates(8, 16) == [0, 8, 16, 24, 32, 40]
-        assert logistic.candidates(1, 96) == [93, 94, 95, 96]
+        assert logistic.candidates(8, 40) == [16, 24, 32, 40, 48, 56, 64]
 
-    def test_without_validation_a_tenth_of_train_is_held_out(self, splits):
-        fitted, held = logistic.held_out(splits[0])
-        assert len(fitted) == 180 and len(held) == 20
-        assert sorted(np.concatenate([fitted.index, held.index])) == list(range(200))
-        (rows,) = held.chunks(100)
-        assert (rows == splits[0].x[held.index]).all() and (held.labels == splits[0].y[held.index]).all()
+    def test_at_the_edge_of_the_grid_the_window_shifts_and_keeps_its_seven_values(self):
+        """A best C at an end of the grid takes 19 values to find; a window cut off there would try 15."""
+        assert logistic.candidates(8, 16) == [0, 8, 16, 24, 32, 40, 48]
+        assert logistic.candidates(1, 96) == [90, 91, 92, 93, 94, 95, 96]
+        for best in (0, 96):
+            tried = []
 
-    def test_a_stratified_tenth_keeps_the_shares_of_the_classes(self):
-        labels = np.repeat([0, 1, 2], [508, 392, 100])
-        train = Features(np.arange(1000.0)[:, None], labels)
-        fitted, held = logistic.held_out(train, "stratified")
-        assert sorted(np.concatenate([fitted.index, held.index])) == list(range(1000))
-        assert np.abs(np.bincount(held.labels) - np.array([50.8, 39.2, 10.0])).max() < 1
-        few = Features(np.zeros((3, 1)), np.array([0, 1, 1]))
-        assert [len(part) for part in logistic.held_out(few, "stratified")] == [2, 1]
+            def judge(strengths, best=best, tried=tried):
+                tried.extend(strengths)
+                return [logistic.Tried(C, -abs(np.log(C / GRID[best])), 1, True) for C in strengths]
+
+            found, _ = logistic.search(LinearProbe().strides, judge)
+            assert GRID[best] == found.C and len(tried) == len(set(tried)) == 19
 
     def test_command_writes_the_documented_json(self, kbench, splits, tmp_path):
         names = ("train", "val", "test")
@@ -231,6 +228,27 @@ class TestProbe:
         result = json.loads((tmp_path / "r.json").read_text())
         assert result["acc1"] == logistic.probe(*splits, LinearProbe(), "acc1").acc1
         assert {"C", "mean_per_class_recall", "converged", "path"} <= result.keys()
+
+    def test_command_stops_as_released_if_asked_to(self, kbench, refused, splits, tmp_path):
+        train, _, test = splits
+        arrays = {"train_x": train.x, "train_y": train.y, "test_x": test.x, "test_y": test.y}
+        np.savez(tmp_path / "f.npz", **arrays)
+        options = ("--features", tmp_path / "f.npz", "--output", tmp_path / "r.json")
+        chosen = ("--tolerance", "1e-4", "--held-out", "stratified")
+        process = kbench("linear-probe", *options, *chosen)
+        assert process.returncode == 0, process.stderr
+        result = json.loads((tmp_path / "r.json").read_text())
+        assert (result["tolerance"], result["held_out"]) == (1e-4, "stratified")
+        settings = LinearProbe(tolerance=1e-4)
+        assert result["C"] == logistic.probe(train, None, test, settings, "acc1", "stratified").C
+        refused(kbench("linear-probe", *options, "--tolerance", "-1"), "--tolerance -1.0", "greater than 0")
+
+    @pytest.mark.parametrize("label", [-1, 7, 2**40])
+    def test_labels_that_train_has_not_are_refused(self, splits, label):
+        train, val, test = splits
+        odd = Features(test.x, np.where(np.arange(len(test)) == 3, label, test.y))
+        with pytest.raises(UserError, match=f"test has 1 labels that train has not, the first {label}; train has 4"):
+            logistic.probe(train, val, odd, LinearProbe(), "acc1")
 
     def test_bad_input_leaves_no_output(self, kbench, refused, splits, tmp_path):
         def attempt(**arrays):

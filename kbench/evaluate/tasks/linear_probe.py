@@ -35,7 +35,9 @@ def score(run: TrainedRun, features: Reader, evaluation: Evaluation, main_metric
             "strides": [float(stride) for stride in evaluation.linear_probe.strides],
             "random_features": evaluation.linear_probe.random_features if run.similarity.uses_random_features else None,
             "released_scaling": evaluation.linear_probe.released_scaling,
-            "held_out": features.key["dataset"]["held_out"],
+            "held_out": features.key["dataset"]["val_split"] or features.key["dataset"]["held_out"],
+            "tolerance": evaluation.linear_probe.tolerance,
+            "released_resize": evaluation.linear_probe.released_resize,
         },
         arrays={
             "target": np.asarray(features.array("test/targets")),

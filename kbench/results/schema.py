@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised when a document gains or loses a key. Version 1, of kbench 0.1.0, names no code but a version as a whole."""
 
 
 class Record(BaseModel):
@@ -16,7 +17,16 @@ class Record(BaseModel):
 class Provenance(Record):
     """Where a number comes from; rows whose provenance clashes are never averaged."""
 
-    code_version: str = Field(description="kbench's version, with the git revision when run from a checkout")
+    code_version: str = Field(description="kbench's version, and a hash over its whole code; shown, never compared")
+    training_code: str | None = Field(
+        default=None, description="code that trained the weights: runs/RUN/code/HASH.json lists it; null: not recorded"
+    )
+    features_code: str | None = Field(default=None, description="code that made the features, in the same way")
+    task_code: str | None = Field(default=None, description="code that scored the task, in the same way")
+    features: str | None = Field(
+        default=None, description="hash of all that the features were made from and with: weights, data, prompts, draws"
+    )
+    evaluation: str | None = Field(default=None, description="hash of the evaluation settings that the task obeys")
     config_hash: str = Field(description="identity of the frozen run configuration")
     checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
     dataset_sha256: str = Field(description="SHA-256 over the dataset's files, names and sizes included")
@@ -74,7 +84,10 @@ class ModelCard(Record):
     seed: int
     config_hash: str
     checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
-    code_version: str
+    code_version: str = Field(description="kbench's version, and a hash over its whole code; shown, never compared")
+    training_code: str | None = Field(
+        default=None, description="code that trained the weights: code/HASH.json beside lists it; null: not recorded"
+    )
     torch_version: str
     image_digest: str | None
     device: str

@@ -22,7 +22,8 @@ def code_version() -> str:
     The hash is over file contents, so that a checkout, an installation and a container with the same code agree.
     """
     package = Path(__file__).parent
-    paths = sorted(path for part in DECIDES for path in (package / part).rglob("*.py"))
+    parts = (path for part in DECIDES for path in (package / part).rglob("*.py"))
+    paths = sorted([package / "seeds.py", *parts])
     hashes = [[path.relative_to(package).as_posix(), files.sha256(path)] for path in paths]
     return f"{__version__}+{files.canonical_hash(hashes, digits=8)}"
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from tiny import ROOT
 
-from kbench.experiment.schema import Evaluation, RunConfig
+from kbench.experiment.schema import Evaluation, RunConfig, Training
 from kbench.identity.stages import Stages
 from kbench.towers import config as towers
 
@@ -216,3 +216,23 @@ sys.exit("torch was imported" if "torch" in sys.modules else 0)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1
+
+
+SHOWN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from kbench.experiment.schema import Training
+print(Training(batch_size=32, epochs=1, warmup_epochs=0.25).model_dump_json())
+"""
+
+
+def test_a_default_of_the_recipe_changes_the_configuration_whose_hash_names_the_run(package):
+    def default():
+        words = [sys.executable, "-c", SHOWN, str(package.parent)]
+        return subprocess.run(words, capture_output=True, text=True, cwd=package.parent, check=True).stdout
+
+    before = default()
+    replace("experiment/schema.py", r"default=5e-4", "default=6e-4")(package)
+    assert default() != before
+    was, now = (run_config(training=Training.model_validate_json(text).model_dump()) for text in (before, default()))
+    assert was.hash != now.hash and was.run != now.run

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kbench import objective, similarity
 from kbench.identity.code import Code
 from kbench.identity.tree import Tree
+from kbench.plugins import Family
 from kbench.similarity import EVALUATION_ESTIMATOR
 
 if TYPE_CHECKING:
@@ -49,7 +52,17 @@ class Stages:
     """The stages as one tree of modules has them; by default that of the kbench that runs."""
 
     def __init__(self, package: Path = PACKAGE) -> None:
-        self.tree = Tree({"kbench": [package]}, COMPONENTS)
+        folders = {"kbench": [package]}
+        for family in (similarity.FAMILY, objective.FAMILY):
+            name = family.package.__name__
+            folders[name] = [package.joinpath(*name.split(".")[1:]), family.folder]
+            # What an installed package announces is followed through that package, and no further.
+            for component in family.found().values():
+                top = component.module.partition(".")[0]
+                if top not in folders and (spec := importlib.util.find_spec(top)) and spec.origin:
+                    file = Path(spec.origin)
+                    folders[top] = [file.parent if file.name == "__init__.py" else file.with_suffix("")]
+        self.tree = Tree(folders, COMPONENTS)
 
     def training(self, config: RunConfig) -> Code:
         """Return the code that trains a run."""
@@ -78,7 +91,10 @@ class Stages:
 
     def _components(self, config: RunConfig) -> list[str]:
         """Return the modules of the components that a run's configuration names."""
-        named = (component("kbench.similarity", config.similarity), component("kbench.objective", config.objective))
+        named = (
+            _named("kbench.similarity", similarity.FAMILY, config.similarity),
+            _named("kbench.objective", objective.FAMILY, config.objective),
+        )
         return [*named, *self._parts(config.similarity_settings.values())]
 
     def _evaluated(self, config: RunConfig, evaluation: Evaluation) -> list[str]:
@@ -90,6 +106,12 @@ class Stages:
         names = [value for value in values if isinstance(value, str)]
         modules = [component(package, name) for package in PARTS for name in names]
         return [module for module in modules if self.tree.path(module)]
+
+
+def _named(package: str, family: Family, name: str) -> str:
+    """Return the module of a similarity or an objective, which need not be one of kbench's package."""
+    found = family.found().get(name)
+    return found.module if found else component(package, name)
 
 
 def component(package: str, name: str) -> str:

@@ -23,7 +23,7 @@ class Tree:
         for package in _ancestors(module):
             for folder in self.folders.get(package, ()):
                 below = folder.joinpath(*module.removeprefix(package).split(".")[1:])
-                paths = [below / "__init__.py", *([below.with_suffix(".py")] if below != folder else [])]
+                paths = (below / "__init__.py", below.with_name(f"{below.name}.py"))
                 if found := next((path for path in paths if path.is_file()), None):
                     return found
         return None

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
         for task in dataset.tasks:
             what = (trained, dataset, task, experiment, evaluation)
             result = kept(*what)
-            print(summary(result or evaluate(*what)), "(kept)" if result else "", flush=True)
+            print(f"{summary(result)}  (kept)" if result else summary(evaluate(*what)), flush=True)
             done.append(f"{dataset.name}/{task}")
     record = {"checkpoint_sha256": trained.card.checkpoint_sha256, "results": done}
     files.write_json(arguments.run / "evaluation.json", record)

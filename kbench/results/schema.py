@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SCHEMA_VERSION = 2
 """Raised when a document gains or loses a key. Version 1, of kbench 0.1.0, names no code but a version as a whole."""
@@ -12,6 +12,22 @@ class Record(BaseModel):
     """Base of all stored documents: immutable, no unknown keys, no NaN or infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Versioned(Record):
+    """A document that says by which version of its schema it was written; of those known here it is read."""
+
+    schema_version: int = Field(default=SCHEMA_VERSION, description="version of the schema that the document obeys")
+
+    @field_validator("schema_version")
+    @classmethod
+    def _known(cls, version: int) -> int:
+        if not 1 <= version <= SCHEMA_VERSION:
+            raise ValueError(
+                f"schema version {version}, but this kbench reads 1 to {SCHEMA_VERSION}: use the kbench that wrote it,"
+                " or a later one"
+            )
+        return version
 
 
 class Provenance(Record):
@@ -50,10 +66,9 @@ class Metric(Record):
     main: bool = Field(default=False, description="whether this is the metric the dataset is reported by")
 
 
-class TaskResult(Record):
+class TaskResult(Versioned):
     """The outcome of one task on one dataset for one run: evaluation/DATASET/TASK.json."""
 
-    schema_version: int = SCHEMA_VERSION
     experiment: str = Field(description="name of the experiment")
     run: str = Field(description="identity of the run: VARIANT-sSEED-HASH")
     variant: str = Field(description="label of the similarity variant")
@@ -74,10 +89,9 @@ class TaskResult(Record):
     provenance: Provenance
 
 
-class ModelCard(Record):
+class ModelCard(Versioned):
     """What pretraining leaves beside model.safetensors, as model.json."""
 
-    schema_version: int = SCHEMA_VERSION
     run: str
     variant: str
     objective: str

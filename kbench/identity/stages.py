@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1]
 
 DECIDES_NOTHING = (
     "kbench.devices",
+    "kbench.environment",
     "kbench.errors",
     "kbench.files",
     "kbench.identity",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kbench import files, provenance
+from kbench import environment, files, provenance
 from kbench.corpus import stream
 from kbench.corpus.crop import Cropper
 from kbench.corpus.manifest import Manifest
@@ -330,6 +330,8 @@ def _finish(trainer: Trainer, run: Path, peak_memory: int, code: Code | None) ->
         image_digest=provenance.image_digest(),
         device=provenance.device_name(trainer.device),
         machine=provenance.machine(),
+        environment=environment.record(run, trainer.device),
+        **provenance.times(),
         processes=trainer.processes.size,
         parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         steps=progress.step,

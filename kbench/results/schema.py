@@ -50,6 +50,11 @@ class Provenance(Record):
     torch_version: str = Field(description="torch version, with its local build tag")
     device: str = Field(description="'cpu' or the accelerator's name")
     machine: str = Field(description="processor model and number of cores seen by the job")
+    environment: str | None = Field(
+        default=None, description="what the job ran on: runs/RUN/environments/HASH.json holds it; null: not recorded"
+    )
+    started: str | None = Field(default=None, description="when the job's last process started, UTC")
+    ended: str | None = Field(default=None, description="when the document was written, UTC")
 
 
 class Metric(Record):
@@ -106,6 +111,11 @@ class ModelCard(Versioned):
     image_digest: str | None
     device: str
     machine: str
+    environment: str | None = Field(
+        default=None, description="what the job ran on: runs/RUN/environments/HASH.json holds it; null: not recorded"
+    )
+    started: str | None = Field(default=None, description="when the job's last process started, UTC")
+    ended: str | None = Field(default=None, description="when the document was written, UTC")
     processes: int = Field(default=1, description="training processes, each with its part of every batch")
     parameters: int = Field(description="number of learned parameters")
     steps: int = Field(description="optimiser steps taken")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from kbench import files, provenance
+from kbench import environment, files, provenance
 from kbench.benchmark.dataset import Dataset
 from kbench.errors import unknown
 from kbench.evaluate import key
@@ -132,5 +132,7 @@ def _result(
             torch_version=torch.__version__,
             device=run.card.device,
             machine=provenance.machine(),
+            environment=environment.record(run.folder),
+            **provenance.times(),
         ),
     )

@@ -74,3 +74,13 @@ def canonical_hash(value: Any, digits: int = 12) -> str:
     """Return the first hexadecimal digits of the SHA-256 of a value's canonical JSON (sorted keys, no spaces)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def differences(found: Any, expected: Any, key: str = "") -> Iterator[str]:
+    """Yield 'KEY SEEN instead of EXPECTED' for each leaf in which two JSON values differ."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for name in sorted(found.keys() | expected.keys()):
+            inner = f"{key}.{name}" if key else name
+            yield from differences(found.get(name, "absent"), expected.get(name, "absent"), inner)
+    elif found != expected:
+        yield f"{key} {json.dumps(found)} instead of {json.dumps(expected)}"

@@ -1,27 +1,123 @@
-"""Components found by the name of their file: dropping a module into a package is all it takes to add one.
+"""Components found by the name of their file: dropping a module into a folder is all it takes to add one.
 
-The module `wpse_gaussian` of a package holds the component `wpse-gaussian`: the class defined there whose
-`name` says so. Names are read from the file system, so listing them imports nothing.
+The module `wpse_gaussian` holds the component `wpse-gaussian`: the class defined there whose `name` says so. It lies in
+kbench's own package of its kind, or in a folder of the working folder that joins that package; or an installed package
+announces it as an entry point. Names are read from the file system, so listing them imports nothing.
 """
 
 import importlib
+import importlib.metadata
 import pkgutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 
-from kbench.errors import unknown
+from kbench.errors import UserError, unknown
+
+OWN = "kbench"
+"""Where the components of kbench itself come from."""
+
+_joined: dict[str, str | None] = {}
+"""Name of a package -> the folder that has joined it."""
 
 
-def names(package: ModuleType) -> list[str]:
-    """Return the names of a package's components, sorted: its modules but `base`."""
-    modules = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name.replace("_", "-") for name in modules if name != "base")
+@dataclass(frozen=True)
+class Component:
+    """A component that was found: its name, its module, where it comes from, and why it must not be used, if so.
+
+    file: the file of one that lies in the working folder.
+    """
+
+    name: str
+    module: str
+    origin: str
+    file: str | None = None
+    problem: str = ""
 
 
-def load(package: ModuleType, what: str, name: str) -> type:
-    """Return the component `name` of a package; UserError naming the nearest match if there is none."""
-    if name not in names(package):
-        raise unknown(what, name, names(package))
-    module = importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
+@dataclass(frozen=True)
+class Family:
+    """All components of one kind.
+
+    package: the package with kbench's own; what: the kind in words; folder: where further files are looked for,
+    relative to the working folder; group: the entry points under which installed packages announce theirs.
+    """
+
+    package: ModuleType
+    what: str
+    folder: Path | None = None
+    group: str | None = None
+
+    def names(self) -> list[str]:
+        """Return the names of all components, sorted."""
+        return sorted(self.found())
+
+    def found(self) -> dict[str, Component]:
+        """Return every component by its name; one that takes the name of another has a problem."""
+        found: dict[str, Component] = {}
+        for component in self._all():
+            first = found.setdefault(component.name, component)
+            if first is not component:
+                problem = f"{component.origin} has a {self.what} '{component.name}', a name that is taken by "
+                problem += f"{first.origin}: give it another name"
+                found[component.name] = replace(first, problem=problem)
+        return found
+
+    def load(self, name: str) -> type:
+        """Return the class of a component; UserError if there is none, naming the nearest match, or it is broken."""
+        found = self.found()
+        if name not in found:
+            raise unknown(self.what, name, found)
+        component = found[name]
+        if component.problem:
+            raise UserError(component.problem)
+        if component.origin == OWN:
+            return _defined(importlib.import_module(component.module), name)
+        try:
+            return _defined(self._imported(component), name)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(f"{self.what} '{name}' of {component.origin} cannot be loaded: {reason}") from error
+
+    def _imported(self, component: Component) -> ModuleType:
+        """Import a component from outside; one of the same name from another working folder is forgotten."""
+        known = sys.modules.get(component.module)
+        if component.file and known is not None and known.__file__ != component.file:
+            del sys.modules[component.module]
+        return importlib.import_module(component.module)
+
+    def _all(self) -> Iterator[Component]:
+        package = self.package.__name__
+        outside = self._join()
+        for module in pkgutil.iter_modules([path for path in self.package.__path__ if path != outside]):
+            if module.name != "base":
+                yield Component(_name(module.name), f"{package}.{module.name}", OWN)
+        for module in pkgutil.iter_modules([outside] if outside else []):
+            file = f"{module.name}.py"
+            where = str(self.folder / file), str(Path(outside, file))
+            yield Component(_name(module.name), f"{package}.{module.name}", *where)
+        for entry in importlib.metadata.entry_points(group=self.group) if self.group else ():
+            yield Component(entry.name, entry.module, f"the package {entry.dist.name if entry.dist else entry.module}")
+
+    def _join(self) -> str | None:
+        """Let the folder join the package, so that its files import each other as kbench's own do; return its path."""
+        name = self.package.__name__
+        path = str(self.folder.resolve()) if self.folder and self.folder.is_dir() else None
+        before = _joined.get(name)
+        if before != path:
+            others = [other for other in self.package.__path__ if other != before]
+            self.package.__path__ = [*others, *([path] if path else [])]
+            _joined[name] = path
+        return path
+
+
+def _name(module: str) -> str:
+    return module.replace("_", "-")
+
+
+def _defined(module: ModuleType, name: str) -> type:
     found = [
         value
         for value in vars(module).values()

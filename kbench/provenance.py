@@ -3,9 +3,14 @@
 import functools
 import os
 import platform
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kbench import __version__, files
+
+STARTED = time.time()
+"""When this process began to work, seconds since 1970."""
 
 IMAGE_VARIABLE = "KBENCH_IMAGE_DIGEST"
 """Set for jobs in a container by the workflow: SHA-256 of the SIF, or the image's digest."""
@@ -22,9 +27,16 @@ def code_version() -> str:
     The hash is over file contents, so that a checkout, an installation and a container with the same code agree.
     """
     package = Path(__file__).parent
-    paths = sorted(path for part in DECIDES for path in (package / part).rglob("*.py"))
+    parts = (path for part in DECIDES for path in (package / part).rglob("*.py"))
+    paths = sorted([package / "seeds.py", *parts])
     hashes = [[path.relative_to(package).as_posix(), files.sha256(path)] for path in paths]
     return f"{__version__}+{files.canonical_hash(hashes, digits=8)}"
+
+
+def times() -> dict[str, str]:
+    """Return when this process started and what time it is now, UTC, to the second."""
+    now = {"started": STARTED, "ended": time.time()}
+    return {name: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") for name, at in now.items()}
 
 
 def image_digest() -> str | None:

@@ -2,6 +2,8 @@
 
 COMMANDS: dict[str, str] = {
     "variants": "list the similarity variants: formula, parameters, explicit features or not",
+    "objectives": "list the training objectives",
+    "conform": "check that a similarity or an objective does all that one must do",
     "datasets": "list the evaluation datasets and which are present",
     "benchmark verify": "check evaluation datasets: counts, class order, no image in two splits",
     "benchmark fetch": "download an evaluation dataset that has a URL",

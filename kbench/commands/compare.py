@@ -1,6 +1,6 @@
 """Gather every result of an experiment into one tidy table, table.csv and table.json, and print a summary.
 
-Results of different container images, code versions or data are refused, never averaged. What is missing is
+Results of different container images, code, evaluation settings or data are refused, never averaged. What is missing is
 listed with the command that makes it.
 
 Example:
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the table beside the results and print mean and sd over seeds; 1 if asked to fail and a verdict does."""
-    loaded = store.load(arguments.results, arguments.allow_mixed_images)
+    loaded = options.load_results(arguments)
     from kbench.results import table
     from kbench.results.text import summary
 

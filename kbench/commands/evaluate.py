@@ -1,4 +1,4 @@
-"""Score every task on every evaluation set of one run from its features.
+"""Score every task on every evaluation set of one run from its features; results that are still right are kept.
 
 Example: kbench evaluate --run results/demo/runs/RUN --evaluation results/demo/evaluation.json
 """
@@ -18,14 +18,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write evaluation/DATASET/TASK.json for each task, then evaluation.json, which names them."""
     from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
-    from kbench.evaluate.tasks.registry import evaluate, summary
+    from kbench.evaluate.tasks.registry import evaluate, kept, summary
 
     experiment, evaluation = read_evaluation(arguments.evaluation)
     trained = TrainedRun(arguments.run)
     done = []
     for dataset in datasets(evaluation):
         for task in dataset.tasks:
-            print(summary(evaluate(trained, dataset, task, experiment, evaluation)), flush=True)
+            what = (trained, dataset, task, experiment, evaluation)
+            result = kept(*what)
+            print(f"{summary(result)}  (kept)" if result else summary(evaluate(*what)), flush=True)
             done.append(f"{dataset.name}/{task}")
     record = {"checkpoint_sha256": trained.card.checkpoint_sha256, "results": done}
     files.write_json(arguments.run / "evaluation.json", record)

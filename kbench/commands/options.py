@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kbench.results.store import Store
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
@@ -12,6 +16,18 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take results of different container images, which are then named under every table",
     )
+    parser.add_argument(
+        "--allow-mixed-code",
+        action="store_true",
+        help="take results of code that differs in what they share, which is then named under every table",
+    )
+
+
+def load_results(arguments: argparse.Namespace) -> "Store":
+    """Read the results that a command with `add_results` was given."""
+    from kbench.results import store
+
+    return store.load(arguments.results, arguments.allow_mixed_images, arguments.allow_mixed_code)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

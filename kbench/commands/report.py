@@ -9,7 +9,6 @@ Example:
 import argparse
 
 from kbench.commands import options
-from kbench.results import store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write report/index.html, report.md and report.tex below the results, and say where the page is."""
-    loaded = store.load(arguments.results, arguments.allow_mixed_images)
+    loaded = options.load_results(arguments)
     from kbench.report import content, render
     from kbench.report.analysis import Analysis
     from kbench.results import table

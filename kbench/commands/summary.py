@@ -13,7 +13,6 @@ from pathlib import Path
 from kbench.commands import options
 from kbench.errors import unknown
 from kbench.experiment import cost
-from kbench.results import store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Check what was asked for, write all files, say how much is in each."""
-    loaded = store.load(arguments.results, arguments.allow_mixed_images)
+    loaded = options.load_results(arguments)
     from kbench import files
     from kbench.report import content, render, svg
     from kbench.report.analysis import Analysis

@@ -2,7 +2,8 @@
 
 Each variant comes with its formula, whether it has explicit features (an inner product that retrieval and the
 linear probe can use), and its parameters: default, legal range, meaning and source. All of them are set in an
-experiment file, or with --set in `kbench score`.
+experiment file, or with --set in `kbench score`. Those that are not kbench's own say where they come from: a file in
+workflow/variants of the working folder, or an installed package.
 
 Example:
   kbench variants
@@ -11,7 +12,7 @@ Example:
 
 import argparse
 
-from kbench.errors import unknown
+from kbench.commands import listing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +26,14 @@ def run(arguments: argparse.Namespace) -> None:
     from kbench.similarity import estimators, kernels
 
     if arguments.variant is not None:
-        if arguments.variant not in similarity.names():
-            raise unknown("variant", arguments.variant, similarity.names())
         print("\n".join(_variant(arguments.variant)))
         return
     for name in similarity.names():
-        print("\n".join(_variant(name)))
+        print("\n".join(listing.or_problem(name, _variant)))
     for title, package in (("objectives", objective), ("kernels", kernels), ("estimators", estimators)):
         print(f"\n{title}:")
-        print("\n".join(f"  {name:<22} {package.get(name).formula}" for name in package.names()))
+        for line in listing.formulas(package.FAMILY):
+            print(f"  {line}")
 
 
 def _variant(name: str) -> list[str]:
@@ -44,7 +44,8 @@ def _variant(name: str) -> list[str]:
     heading = f"{name:<24} {variant.formula}   [explicit features: {features}; {variant.source}]"
     remark = [f"    note: {variant.remark}"] if variant.remark else []
     properties = variant.Settings.model_json_schema().get("properties", {})
-    return [heading, *remark, *(_parameter(key, value) for key, value in properties.items())]
+    where = listing.origin(similarity.FAMILY, name)
+    return [heading, *where, *remark, *(_parameter(key, value) for key, value in properties.items())]
 
 
 def _parameter(name: str, schema: dict) -> str:

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from kbench.benchmark.dataset import Dataset
-from kbench.benchmark.reader import Split, digest
+from kbench.benchmark.reader import Split
 from kbench.benchmark.texts import class_names, templates
 from kbench.evaluate import store
+from kbench.evaluate.key import asked, of_data
 from kbench.evaluate.run import TrainedRun
 from kbench.experiment.schema import Evaluation
+from kbench.identity.stages import Stages
 from kbench.locations import Locations
 from kbench.pretrain import model as pretrained
 from kbench.seeds import derive
@@ -22,12 +22,6 @@ from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Side
 from kbench.towers import tokenizer
 from kbench.towers.output import TowerOutput
-
-FEATURE_VERSION = 2
-"""Raised whenever the arrays change meaning; features of another version are made again."""
-
-TRANSFORM = "resize short side bicubic, centre crop, ImageNet mean and sd"
-DTYPE = "float32"
 
 RELEASED_PROBE_SHARE = 224 / 256
 """Share of the short side that the released probe's centre crop keeps: of 256 pixels it takes 224."""
@@ -47,10 +41,11 @@ class Encoder:
     def extract(self, dataset: Dataset, locations: Locations) -> bool:
         """Write a dataset's feature folder; returns False if it was there already, made from the same key."""
         root = dataset.root(locations)
-        key = self._key(dataset, root)
+        key = asked(self.run, dataset, self.evaluation) | of_data(dataset, root)
         target = self.run.features(dataset.name)
         if store.present(target, key):
             return False
+        Stages().features(self.run.config, self.evaluation).write(self.run.folder)
         # What is wrong with the texts or a split is found before hours are spent on images.
         prompts = (class_names(dataset, root), templates(dataset, root)) if dataset.kind == "classification" else None
         test = Split(dataset, root, dataset.test_split)
@@ -65,23 +60,6 @@ class Encoder:
             self._prompts(writer, *prompts, draws)
         writer.finish(key)
         return True
-
-    def _key(self, dataset: Dataset, root: Path) -> dict[str, Any]:
-        return {
-            "version": FEATURE_VERSION,
-            "checkpoint_sha256": self.run.card.checkpoint_sha256,
-            "dataset": dataset.model_dump(mode="json"),
-            "dataset_sha256": digest(root),
-            "transform": TRANSFORM,
-            "dtype": DTYPE,
-            "image_size": self.run.config.towers.image_size,
-            "seed": self.run.config.seed,
-            "random_features": self.evaluation.random_features.model_dump(mode="json"),
-            "estimator": self.evaluation.random_features.estimator or EVALUATION_ESTIMATOR,
-            "probe_random_features": self.evaluation.linear_probe.random_features,
-            "probe_released_scaling": self.evaluation.linear_probe.released_scaling,
-            "probe_released_resize": self.evaluation.linear_probe.released_resize,
-        }
 
     @torch.inference_mode()
     def _images(self, writer: store.Writer, dataset: Dataset, split: Split, name: str, draws: "Draws") -> None:

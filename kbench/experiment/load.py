@@ -126,11 +126,15 @@ def _configure(
 
 
 def read_run(path: Path) -> RunConfig:
-    """Read a frozen run configuration; UserError if it is not one."""
+    """Read a frozen run configuration; UserError if it is not one, or one of a later kbench."""
     try:
-        return RunConfig.model_validate(read_json(path))
+        config = RunConfig.model_validate(read_json(path))
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error, RunConfig)}") from error
+    known = RunConfig.model_fields["schema_version"].default
+    if config.schema_version != known:
+        raise UserError(f"{path}: schema version {config.schema_version}, but this kbench reads {known}")
+    return config
 
 
 def _check_names(experiment: Experiment) -> None:

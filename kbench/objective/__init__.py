@@ -1,8 +1,9 @@
-"""Training objectives: one file each, found by itself."""
+"""Training objectives: one file each, found by itself here or in workflow/objectives."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kbench import plugins
@@ -11,14 +12,17 @@ if TYPE_CHECKING:
     from kbench.objective.base import Objective
 
 
+FAMILY = plugins.Family(sys.modules[__name__], "objective", Path("workflow/objectives"), "kbench.objectives")
+
+
 def names() -> list[str]:
     """Return the names of all objectives, sorted."""
-    return plugins.names(sys.modules[__name__])
+    return FAMILY.names()
 
 
 def get(name: str) -> type[Objective]:
     """Return the class of the objective `name`; UserError naming the nearest match if there is none."""
-    return plugins.load(sys.modules[__name__], "objective", name)
+    return FAMILY.load(name)
 
 
 def create(name: str) -> Objective:

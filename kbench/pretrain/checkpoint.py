@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 
 from kbench import files
 from kbench.errors import UserError
+from kbench.identity.code import Code, conflicts
 
 KEPT = 2
 NAMED = 5
@@ -20,15 +20,18 @@ class Checkpoints:
     """The checkpoints of one run, in the folder checkpoints/ below its own.
 
     identity: everything that decides how the run goes on, as JSON values; a checkpoint of another one is refused.
+    code: what trains the run; a checkpoint of other code is refused too. None once the run goes on from a checkpoint of
+    kbench 0.1.0, which did not say what wrote it.
     """
 
-    def __init__(self, run: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, run: Path, identity: dict[str, Any], code: Code | None = None) -> None:
         self.folder, self.identity = run / "checkpoints", json.loads(json.dumps(identity))
+        self.code = code
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write the state after `step` steps beside the others, whole or not at all, and keep the last two."""
         with files.replacing(self.folder / f"step-{step:09d}.pt") as temporary:
-            torch.save(state | {"identity": json.dumps(self.identity)}, temporary)
+            torch.save(state | {"identity": json.dumps(self.identity)} | self._modules(), temporary)
         for old in self._all()[:-KEPT]:
             old.unlink(missing_ok=True)
 
@@ -45,6 +48,7 @@ class Checkpoints:
         try:
             state = torch.load(newest, map_location="cpu", weights_only=True)
             found = json.loads(state["identity"])
+            modules = json.loads(state["modules"]) if "modules" in state else None
         except (
             pickle.UnpicklingError,
             RuntimeError,
@@ -57,13 +61,14 @@ class Checkpoints:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             older = f"{paths[-2].name} goes on from there" if len(paths) > 1 else "the run starts over"
             raise UserError(f"checkpoint {newest} is corrupt ({reason}); delete it and {older}") from error
-        different = list(differences(found, self.identity))
+        different = list(files.differences(found, self.identity))
         if different:
             more = f" and {len(different) - NAMED} more" if len(different) > NAMED else ""
             raise UserError(
                 f"checkpoint {newest} is of another configuration: {', '.join(different[:NAMED])}{more}."
                 " Go back to that configuration, or delete the checkpoints to start over"
             )
+        self._check_code(newest, modules)
         return state
 
     def clear_unfinished(self) -> None:
@@ -71,15 +76,17 @@ class Checkpoints:
         for part in self.folder.glob(".*.part"):
             part.unlink(missing_ok=True)
 
+    def _modules(self) -> dict[str, str]:
+        return {"modules": json.dumps(dict(self.code.modules))} if self.code else {}
+
+    def _check_code(self, path: Path, modules: dict[str, str] | None) -> None:
+        if modules is None:
+            self.code = None
+        elif self.code and (changed := conflicts([self.code, Code(modules)])):
+            raise UserError(
+                f"checkpoint {path} was written by other code: {', '.join(changed)} changed since."
+                " Go back to that code, or delete the checkpoints to start over"
+            )
+
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"))
-
-
-def differences(found: Any, expected: Any, key: str = "") -> Iterator[str]:
-    """Yield 'KEY SEEN instead of EXPECTED' for each leaf in which two JSON values differ."""
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for name in sorted(found.keys() | expected.keys()):
-            inner = f"{key}.{name}" if key else name
-            yield from differences(found.get(name, "absent"), expected.get(name, "absent"), inner)
-    elif found != expected:
-        yield f"{key} {json.dumps(found)} instead of {json.dumps(expected)}"

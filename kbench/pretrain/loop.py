@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kbench import files, provenance
+from kbench import environment, files, provenance
 from kbench.corpus import stream
 from kbench.corpus.crop import Cropper
 from kbench.corpus.manifest import Manifest
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
+from kbench.identity.code import Code
+from kbench.identity.stages import Stages
 from kbench.locations import Locations
 from kbench.memory import peak_bytes
 from kbench.pretrain import acceleration, metrics, optimizer
@@ -183,7 +185,7 @@ def pretrain(
         "processes": processes.size,
         "loaders_of_a_process": max(workers, 1),
     }
-    checkpoints = Checkpoints(run, identity)
+    checkpoints = Checkpoints(run, identity, Stages().training(config))
     state = checkpoints.latest()
     if state is not None:
         trainer.load_state(state)
@@ -215,7 +217,7 @@ def pretrain(
         return None
     log.close()
     selection.restore(trainer.model)
-    return _finish(trainer, run, peak_memory)
+    return _finish(trainer, run, peak_memory, checkpoints.code)
 
 
 def _train(
@@ -307,7 +309,7 @@ def _log_entry(trainer: Trainer, measured: dict[str, torch.Tensor], clock: Clock
     }
 
 
-def _finish(trainer: Trainer, run: Path, peak_memory: int) -> ModelCard:
+def _finish(trainer: Trainer, run: Path, peak_memory: int, code: Code | None) -> ModelCard:
     """Write the final weights and the card, whose presence says that the run is finished."""
     config, progress = trainer.config, trainer.progress
     entries = metrics.read(run / "metrics.jsonl")
@@ -323,10 +325,13 @@ def _finish(trainer: Trainer, run: Path, peak_memory: int) -> ModelCard:
         config_hash=config.hash,
         checkpoint_sha256=save(trainer.model, run / "model.safetensors"),
         code_version=provenance.code_version(),
+        training_code=code.write(run) if code else None,
         torch_version=torch.__version__,
         image_digest=provenance.image_digest(),
         device=provenance.device_name(trainer.device),
         machine=provenance.machine(),
+        environment=environment.record(run, trainer.device),
+        **provenance.times(),
         processes=trainer.processes.size,
         parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         steps=progress.step,

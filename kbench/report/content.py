@@ -80,8 +80,7 @@ def _warnings(analysis: Analysis) -> list[str]:
         found.append("Smoke run: tiny towers, a few steps and synthetic data. No number here means anything.")
     if store.missing:
         found.append(f"Partial: {len(store.missing)} of {store.expected} results are missing; they are listed below.")
-    if store.images_note:
-        found.append(store.images_note)
+    found += store.mixture_notes
     if store.stale:
         found.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")
     return found

@@ -15,8 +15,8 @@ RULES = {
 
 
 def added(analysis: Analysis, tables: list[Table]) -> list[Table]:
-    """Return the tables with a note on how settings and checkpoints were chosen, and which images are mixed."""
-    parts = [_settings(analysis), *_checkpoints(analysis), *filter(None, [analysis.store.images_note])]
+    """Return the tables with a note on how settings and checkpoints were chosen, and what is mixed."""
+    parts = [_settings(analysis), *_checkpoints(analysis), *analysis.store.mixture_notes]
     return [replace(table, notes=[*table.notes, " ".join(parts)]) for table in tables]
 
 

@@ -1,6 +1,10 @@
 """The jobs that produce an experiment's results, as a user would start them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+STAGE_FILES = {"training": "model.json", "features": "features.json", "task": "evaluation.json"}
+"""The file in a run's folder that says that a stage is done."""
 
 
 def whole(folder: Path) -> str:
@@ -21,6 +25,19 @@ def evaluate(folder: Path, run: str) -> str:
 def again(folder: Path, rule: str) -> str:
     """Return the command that runs a rule ('pretrain', 'evaluate') again for every run of the experiment."""
     return f"{whole(folder)} --forcerun {rule}"
+
+
+def stage_again(folder: Path, stage: str, runs: Sequence[str]) -> str:
+    """Return the command that makes a stage ('training', 'features', 'task') again for some runs.
+
+    What these are already up to date in is kept; the checkpoints of a training are not, or it would go on from them.
+    """
+    targets = [str(folder / "runs" / run / STAGE_FILES[stage]) for run in runs]
+    command = f"{whole(folder)} --forcerun {' '.join(targets)}"
+    if stage != "training":
+        return command
+    checkpoints = (str(folder / "runs" / run / "checkpoints") for run in runs)
+    return f"rm -r {' '.join(checkpoints)}; {command}"
 
 
 def _job(folder: Path, target: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kbench.errors import UserError
-from kbench.results import jobs
+from kbench.results import codes, jobs
 from kbench.results.schema import ModelCard, TaskResult
 
 
@@ -14,14 +14,21 @@ def document_path(folder: Path, run: str, dataset: str, task: str) -> Path:
 
 
 def refuse(
-    folder: Path, name: str, results: Sequence[TaskResult], cards: Mapping[str, ModelCard], mixed_images: bool = False
+    folder: Path,
+    name: str,
+    results: Sequence[TaskResult],
+    cards: Mapping[str, ModelCard],
+    mixed_images: bool = False,
+    mixed_code: bool = False,
 ) -> None:
     """Raise UserError if results clash or their provenance must not be averaged; the message says what to run.
 
-    mixed_images: let results of different container images pass; who shows them has to name the images.
+    mixed_images, mixed_code: let results of different container images, or of code that does not agree, pass; who
+    shows them has to say so.
 
-    One over all results are container image and code version, over each dataset its data and split, over each run
-    its configuration and checkpoint, and each (variant, objective, seed, dataset, task) has one run.
+    One over all results is the container image, and the code of each stage as far as results share it; over each
+    dataset its data, split and evaluation settings; over each run its configuration and checkpoint; and each (variant,
+    objective, seed, dataset, task) has one run.
     """
 
     def path(result: TaskResult) -> Path:
@@ -40,8 +47,12 @@ def refuse(
         _one_value(cards.values(), rule, card_path, jobs.again(folder, "pretrain"), _OR_MIXED)
     for rule in _RESULT_RULES:
         _one_value(results, rule, path, jobs.again(folder, "features"))
-    for rule in _CARD_RULES:
-        _one_value(cards.values(), rule, card_path, jobs.again(folder, "pretrain"))
+    if not mixed_code:
+        for found in codes.disagreements(folder, results, cards):
+            raise UserError(
+                f"results must not be mixed: {found.sentence}. Make again what today's code would not have made: "
+                f"{found.remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
+            )
     for result in results:
         card = cards.get(result.run)
         if card and card.checkpoint_sha256 != result.provenance.checkpoint_sha256:
@@ -58,6 +69,12 @@ def images(results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> dic
     seen |= {(card.image_digest, run) for run, card in cards.items()}
     digests = [_shown(digest) for digest, _ in seen]
     return {digest: digests.count(digest) for digest in sorted(set(digests))}
+
+
+def code_note(folder: Path, results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> str | None:
+    """Return what has to be said of results of code that does not agree, naming what differs; None if all does."""
+    found = codes.disagreements(folder, results, cards)
+    return f"Results of different code are mixed: {'; '.join(one.sentence for one in found)}." if found else None
 
 
 def _one_value(documents: Iterable, rule: "Rule", path: Callable, remedy: str, otherwise: str = "") -> None:
@@ -88,13 +105,19 @@ def _cell(result: TaskResult) -> str:
 
 _OR_MIXED = "; --allow-mixed-images compares them all the same and names both images under the tables"
 
+_OR_MIXED_CODE = "; --allow-mixed-code compares them all the same and says so under the tables"
+
 Rule = tuple[str, Callable, Callable]
 """What the value is of, in which documents it must be one, and the value."""
 
 _RESULT_RULES: tuple[Rule, ...] = (
     ("the run for {}", _cell, lambda result: result.run),
-    ("the code version", _all, lambda result: result.provenance.code_version),
     ("the data of {}", lambda result: result.dataset, lambda result: result.provenance.dataset_sha256),
+    (
+        "the evaluation settings of {0[0]} ({0[1]})",
+        lambda result: (result.dataset, result.task),
+        lambda result: result.provenance.evaluation or "not recorded",
+    ),
     (
         "the split of {0[0]} ({0[1]})",
         lambda result: (result.dataset, result.task),
@@ -103,4 +126,3 @@ _RESULT_RULES: tuple[Rule, ...] = (
     ("the checkpoint of {}", lambda result: result.run, lambda result: result.provenance.checkpoint_sha256),
     ("the configuration of {}", lambda result: result.run, lambda result: result.provenance.config_hash),
 )
-_CARD_RULES: tuple[Rule, ...] = (("the code version of training", _all, lambda card: card.code_version),)

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised when a document gains or loses a key. Version 1, of kbench 0.1.0, names no code but a version as a whole."""
 
 
 class Record(BaseModel):
@@ -13,10 +14,35 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Versioned(Record):
+    """A document that says by which version of its schema it was written; of those known here it is read."""
+
+    schema_version: int = Field(default=SCHEMA_VERSION, description="version of the schema that the document obeys")
+
+    @field_validator("schema_version")
+    @classmethod
+    def _known(cls, version: int) -> int:
+        if not 1 <= version <= SCHEMA_VERSION:
+            raise ValueError(
+                f"schema version {version}, but this kbench reads 1 to {SCHEMA_VERSION}: use the kbench that wrote it,"
+                " or a later one"
+            )
+        return version
+
+
 class Provenance(Record):
     """Where a number comes from; rows whose provenance clashes are never averaged."""
 
-    code_version: str = Field(description="kbench's version, with the git revision when run from a checkout")
+    code_version: str = Field(description="kbench's version, and a hash over its whole code; shown, never compared")
+    training_code: str | None = Field(
+        default=None, description="code that trained the weights: runs/RUN/code/HASH.json lists it; null: not recorded"
+    )
+    features_code: str | None = Field(default=None, description="code that made the features, in the same way")
+    task_code: str | None = Field(default=None, description="code that scored the task, in the same way")
+    features: str | None = Field(
+        default=None, description="hash of all that the features were made from and with: weights, data, prompts, draws"
+    )
+    evaluation: str | None = Field(default=None, description="hash of the evaluation settings that the task obeys")
     config_hash: str = Field(description="identity of the frozen run configuration")
     checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
     dataset_sha256: str = Field(description="SHA-256 over the dataset's files, names and sizes included")
@@ -24,6 +50,11 @@ class Provenance(Record):
     torch_version: str = Field(description="torch version, with its local build tag")
     device: str = Field(description="'cpu' or the accelerator's name")
     machine: str = Field(description="processor model and number of cores seen by the job")
+    environment: str | None = Field(
+        default=None, description="what the job ran on: runs/RUN/environments/HASH.json holds it; null: not recorded"
+    )
+    started: str | None = Field(default=None, description="when the job's last process started, UTC")
+    ended: str | None = Field(default=None, description="when the document was written, UTC")
 
 
 class Metric(Record):
@@ -40,10 +71,9 @@ class Metric(Record):
     main: bool = Field(default=False, description="whether this is the metric the dataset is reported by")
 
 
-class TaskResult(Record):
+class TaskResult(Versioned):
     """The outcome of one task on one dataset for one run: evaluation/DATASET/TASK.json."""
 
-    schema_version: int = SCHEMA_VERSION
     experiment: str = Field(description="name of the experiment")
     run: str = Field(description="identity of the run: VARIANT-sSEED-HASH")
     variant: str = Field(description="label of the similarity variant")
@@ -64,21 +94,28 @@ class TaskResult(Record):
     provenance: Provenance
 
 
-class ModelCard(Record):
+class ModelCard(Versioned):
     """What pretraining leaves beside model.safetensors, as model.json."""
 
-    schema_version: int = SCHEMA_VERSION
     run: str
     variant: str
     objective: str
     seed: int
     config_hash: str
     checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
-    code_version: str
+    code_version: str = Field(description="kbench's version, and a hash over its whole code; shown, never compared")
+    training_code: str | None = Field(
+        default=None, description="code that trained the weights: code/HASH.json beside lists it; null: not recorded"
+    )
     torch_version: str
     image_digest: str | None
     device: str
     machine: str
+    environment: str | None = Field(
+        default=None, description="what the job ran on: runs/RUN/environments/HASH.json holds it; null: not recorded"
+    )
+    started: str | None = Field(default=None, description="when the job's last process started, UTC")
+    ended: str | None = Field(default=None, description="when the document was written, UTC")
     processes: int = Field(default=1, description="training processes, each with its part of every batch")
     parameters: int = Field(description="number of learned parameters")
     steps: int = Field(description="optimiser steps taken")

@@ -1,5 +1,6 @@
 """Reads every result of an experiment, refuses mixtures, and says what is missing."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,12 @@ class Store:
         named = ", ".join(f"{image} ({runs} run{'s' if runs > 1 else ''})" for image, runs in seen.items())
         return f"Results of different container images are mixed: {named}."
 
+    @functools.cached_property
+    def mixture_notes(self) -> list[str]:
+        """What has to be said under every table of results that were allowed to mix; empty if nothing is mixed."""
+        notes = (self.images_note, mixture.code_note(self.folder, self.results, self.cards))
+        return [note for note in notes if note]
+
     def arrays(self, result: TaskResult) -> Path | None:
         """Return the path of a result's arrays (TASK.npz), or None if it has none."""
         path = document_path(self.folder, result.run, result.dataset, result.task).with_suffix(".npz")
@@ -75,8 +82,10 @@ class Store:
         return metrics.read(self.folder / "runs" / run / "metrics.jsonl")
 
 
-def load(folder: Path, mixed_images: bool = False) -> Store:
-    """Read and check all results in results/EXPERIMENT; with `mixed_images` they may be of several container images.
+def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> Store:
+    """Read and check all results in results/EXPERIMENT.
+
+    mixed_images, mixed_code: they may be of several container images, or of code that does not agree.
 
     Raises UserError if the folder is not an experiment's, a file is unreadable or two results must not mix.
     """
@@ -88,7 +97,7 @@ def load(folder: Path, mixed_images: bool = False) -> Store:
     experiment = read_record(folder / "experiment.json", ExperimentRecord)
     results = tuple(_results(folder, experiment))
     cards = _cards(folder, experiment.runs)
-    mixture.refuse(folder, experiment.name, results, cards, mixed_images)
+    mixture.refuse(folder, experiment.name, results, cards, mixed_images, mixed_code)
     return Store(
         folder=folder,
         experiment=experiment,

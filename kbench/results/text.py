@@ -73,7 +73,7 @@ def summary(store: Store, table: pandas.DataFrame) -> str:
     if tasks:
         header = ["variant", "seeds", *(_heading(task, columns) for task, columns in tasks)]
         lines += _aligned([header, *(_line(scores, group, tasks) for group in scores.groups)])
-    lines += [store.images_note] if store.images_note else []
+    lines += store.mixture_notes
     lines += [f"left out, no longer part of the experiment: {run}" for run in store.stale]
     jobs = dict.fromkeys(missing.job for missing in store.missing)
     return "\n".join(lines + [f"missing: {job}" for job in jobs])

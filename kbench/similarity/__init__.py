@@ -1,10 +1,11 @@
-"""Similarities between images and texts: one file of `variants` each, found by itself.
+"""Similarities between images and texts: one file each, found by itself in `variants` or in workflow/variants.
 
 Nothing here imports torch until a variant is asked for: an experiment file is checked without it.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kbench import plugins
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 EVALUATION_ESTIMATOR = "orthogonal"
 
 
+FAMILY = plugins.Family(variants, "variant", Path("workflow/variants"), "kbench.variants")
+
+
 def names() -> list[str]:
     """Return the names of all variants, sorted."""
-    return plugins.names(variants)
+    return FAMILY.names()
 
 
 def get(name: str) -> type[Similarity]:
     """Return the class of the variant `name`; UserError naming the nearest match if there is none."""
-    return plugins.load(variants, "variant", name)
+    return FAMILY.load(name)
 
 
 def create(name: str, settings: dict[str, Any] | None = None, widths: Widths | None = None) -> Similarity:

@@ -60,6 +60,13 @@ class Similarity(nn.Module, ABC):
         """Return a class's features (n, F) from the means of its prompts' features."""
         return means
 
+    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return the score, a scalar, of one image set (1, M, d) with one text set: the formula as a plain loop.
+
+        What `kbench conform` and the tests compare the scores with; nothing else calls it.
+        """
+        raise NotImplementedError(f"{self.name} has no reference formula")
+
     @classmethod
     def has_features(cls) -> bool:
         """Return whether there are explicit features, given a draw if the variant uses random ones."""

@@ -10,7 +10,7 @@ from kbench.similarity.base import Representation, Similarity
 from kbench.similarity.features import RandomFeatures, weighted_means
 from kbench.similarity.kernels.base import Kernel
 from kbench.similarity.scale import PlainScale
-from kbench.similarity.sets import PointSet, Side
+from kbench.similarity.sets import EPSILON, PointSet, Side
 from kbench.similarity.settings import KernelSettings
 
 PAPER = "Uesaka et al., arXiv 2404.19228v3"
@@ -56,6 +56,24 @@ class KernelSimilarity(Similarity):
             return None
         linear, random = weighted_means(sets.points, sets.weights, draw)
         return torch.cat([self.settings.a1**0.5 * linear, self.settings.a2**0.5 * random], dim=1)
+
+    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return mean_ij w_i u_j [a1 <v_i, t_j> + a2 k(v_i, t_j)], pair by pair; k by its random features if drawn."""
+        total = image.points.new_zeros(())
+        for w, v in zip(image.weights[0], image.points[0], strict=True):
+            for u, t in zip(text.weights[0], text.points[0], strict=True):
+                v1, t1 = (x / max(float(x.norm()), EPSILON) for x in (v, t))
+                total = total + w * u * (self.settings.a1 * (v1 @ t1) + self._reference_kernel(v1, t1, draw))
+        return total / (image.points.shape[1] * text.points.shape[1])
+
+    def _reference_kernel(self, v: torch.Tensor, t: torch.Tensor, draw: RandomFeatures | None) -> torch.Tensor | float:
+        if not self.uses_random_features:
+            return 0.0
+        if draw is None:
+            return self.settings.a2 * self.kernel.value((v - t).square().sum())
+        pairs = zip(draw.frequencies, draw.phases, strict=True)
+        products = sum(torch.cos(w @ v + b) * torch.cos(w @ t + b) for w, b in pairs)
+        return self.settings.a2 * draw.factor**2 * products
 
     def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return the scores (B, C) with the exact kernel."""

@@ -11,6 +11,9 @@ from kbench.errors import UserError, unknown
 
 OWN = Path(__file__).parent / "configs"
 
+ADDED = Path("workflow/towers")
+"""Where a user's own configurations are looked for, relative to the working folder."""
+
 OF_THE_SIMILARITY = ("init_logit_scale", "init_logit_bias", "nonscalar_logit_scale")
 """Keys of open_clip's files that kbench passes over: scale and bias belong to the similarity and the objective."""
 
@@ -64,21 +67,17 @@ class TowerConfig(BaseModel):
 
 
 def names() -> list[str]:
-    """Return the names of kbench's own tower configurations."""
-    return sorted(path.stem for path in OWN.glob("*.json"))
+    """Return the names of kbench's own tower configurations and of the user's."""
+    return sorted(path.stem for folder in (OWN, ADDED) for path in folder.glob("*.json"))
 
 
 def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
-    """Read a tower configuration: a path to a JSON file, one of kbench's own, or one of open_clip's.
+    """Read a tower configuration: a path to a JSON file, or the name of one of kbench's, open_clip's or the user's.
 
-    `changes` replaces some of its keys. Raises UserError for an unknown name or key, or a file that is not an
-    open_clip model configuration.
+    `changes` replaces some of its keys. Raises UserError for an unknown name or key, a name that two of them have, or a
+    file that is not an open_clip model configuration.
     """
-    path = Path(name) if name.endswith(".json") else OWN / f"{name}.json"
-    if not path.exists():
-        path = _open_clip_folder() / f"{name}.json"
-    if not path.exists():
-        raise unknown("tower configuration", name, names() + [file.stem for file in _open_clip_folder().glob("*.json")])
+    path = _find(name)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         own = {key: values[key] for key in values if key not in OF_THE_SIMILARITY}
@@ -89,6 +88,17 @@ def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
         raise UserError(f"{path} is not a tower configuration: {place}: {problem['msg']}") from error
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is not a tower configuration: {error}") from error
+
+
+def _find(name: str) -> Path:
+    if name.endswith(".json") and Path(name).exists():
+        return Path(name)
+    found = [path for folder in (OWN, _open_clip_folder(), ADDED) if (path := folder / f"{name}.json").exists()]
+    if not found:
+        raise unknown("tower configuration", name, names() + [file.stem for file in _open_clip_folder().glob("*.json")])
+    if found[-1].parent == ADDED and len(found) > 1:
+        raise UserError(f"{found[-1]} names a tower configuration that there is already: give it another name")
+    return found[0]
 
 
 def _open_clip_folder() -> Path:

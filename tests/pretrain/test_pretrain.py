@@ -23,11 +23,12 @@ from kbench.corpus import manifest, stream
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Training
+from kbench.files import differences
 from kbench.locations import Locations
 from kbench.objective.infonce import InfoNCE
 from kbench.pretrain import loop, metrics, optimizer
 from kbench.pretrain import model as pretrained
-from kbench.pretrain.checkpoint import Checkpoints, differences
+from kbench.pretrain.checkpoint import Checkpoints
 from kbench.pretrain.model import ContrastiveModel
 
 TRAINING = Training(batch_size=32, epochs=10, warmup_epochs=2)

@@ -71,7 +71,7 @@ def test_runs_that_left_the_experiment_are_named(folder):
     "key, value",
     [
         ("image_digest", "sha256:feed"),
-        ("code_version", "0.1.0+other"),
+        ("evaluation", "feed"),
         ("dataset_sha256", "feed"),
         ("n_test", 41),
         ("checkpoint_sha256", "feed"),

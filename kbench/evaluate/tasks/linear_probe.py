@@ -10,6 +10,9 @@ from kbench.evaluate.tasks.outcome import Outcome
 from kbench.experiment.schema import Evaluation
 from kbench.results.schema import Metric
 
+OBEYS = ("linear_probe", "random_features.estimator")
+"""Evaluation settings that decide the result."""
+
 EMBEDDINGS = ("after_projection", "before_projection")
 
 

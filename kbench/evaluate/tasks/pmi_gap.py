@@ -15,6 +15,9 @@ from kbench.experiment.schema import Evaluation
 from kbench.results.schema import Metric
 from kbench.world import World
 
+OBEYS = ("random_features",)
+"""Evaluation settings that decide the result."""
+
 BATCH_SIZE = 256
 """Pairs a loss is taken over; InfoNCE depends on it, so that it is part of the figure."""
 

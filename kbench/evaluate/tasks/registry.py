@@ -1,34 +1,62 @@
 """Run a task on a dataset of a run and write its result."""
 
 import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
-from kbench import files, provenance
+from kbench import environment, files, provenance
 from kbench.benchmark.dataset import Dataset
 from kbench.errors import unknown
+from kbench.evaluate import key
 from kbench.evaluate.run import TrainedRun
 from kbench.evaluate.store import Reader
 from kbench.evaluate.tasks.outcome import Outcome
 from kbench.experiment.schema import Evaluation
+from kbench.identity.stages import Stages
 from kbench.results.schema import Provenance, TaskResult
 
 
 def evaluate(run: TrainedRun, dataset: Dataset, task: str, experiment: str, evaluation: Evaluation) -> TaskResult:
-    """Score one task from the stored features; writes evaluation/DATASET/TASK.npz, then TASK.json."""
+    """Score one task from the stored features; writes evaluation/DATASET/TASK.npz, then TASK.json.
+
+    Raises UserError if the features were made with other settings or code, or of other weights.
+    """
     if task not in dataset.tasks:
         raise unknown(f"task for dataset '{dataset.name}'", task, dataset.tasks)
     features = Reader(run.features(dataset.name))
-    outcome = importlib.import_module(f"kbench.evaluate.tasks.{task}").score(
-        run, features, evaluation, dataset.main_metric
-    )
-    result = _result(run, dataset, task, experiment, features, outcome)
-    folder = run.folder / "evaluation" / dataset.name
-    with files.replacing(folder / f"{task}.npz") as temporary, temporary.open("wb") as stream:
+    key.refuse_others(features, key.asked(run, dataset, evaluation))
+    outcome = _module(task).score(run, features, evaluation, dataset.main_metric)
+    result = _result(run, dataset, task, experiment, outcome, _identity(run, task, evaluation, features))
+    Stages().task(run.config, evaluation, task).write(run.folder)
+    path = _path(run, dataset, task)
+    with files.replacing(path.with_suffix(".npz")) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **outcome.arrays)
-    files.write_json(folder / f"{task}.json", result.model_dump(mode="json"))
+    files.write_json(path, result.model_dump(mode="json"))
     return result
+
+
+def kept(run: TrainedRun, dataset: Dataset, task: str, experiment: str, evaluation: Evaluation) -> TaskResult | None:
+    """Return the result that is there already if `evaluate` would make it from the same and with the same, else None.
+
+    What it was made from is known by hashes: neither arrays nor weights are read.
+    """
+    path = _path(run, dataset, task)
+    if not path.is_file() or not path.with_suffix(".npz").is_file():
+        return None
+    try:
+        result = TaskResult.model_validate(files.read_json(path))
+    except ValidationError:
+        return None
+    features = Reader(run.features(dataset.name))
+    key.refuse_others(features, key.asked(run, dataset, evaluation))
+    wanted = _identity(run, task, evaluation, features)
+    found = result.provenance.model_dump(include=set(wanted))
+    return result if found == wanted and result.experiment == experiment else None
 
 
 def summary(result: TaskResult) -> str:
@@ -37,8 +65,49 @@ def summary(result: TaskResult) -> str:
     return f"{result.run}  {result.dataset}  {result.task}  {'  '.join(shown)}"
 
 
+def _module(task: str) -> ModuleType:
+    return importlib.import_module(f"kbench.evaluate.tasks.{task}")
+
+
+def _path(run: TrainedRun, dataset: Dataset, task: str) -> Path:
+    return run.folder / "evaluation" / dataset.name / f"{task}.json"
+
+
+def _identity(run: TrainedRun, task: str, evaluation: Evaluation, features: Reader) -> dict[str, str | None]:
+    """Return those keys of the provenance that say whether a result is still right."""
+    return {
+        "training_code": run.card.training_code,
+        "features_code": features.key["features_code"],
+        "task_code": Stages().task(run.config, evaluation, task).hash,
+        "features": key.identity(features.key),
+        "evaluation": files.canonical_hash(_settings(task, evaluation)),
+        "config_hash": run.config.hash,
+        "checkpoint_sha256": run.card.checkpoint_sha256,
+        "dataset_sha256": features.key["dataset_sha256"],
+        "image_digest": provenance.image_digest(),
+    }
+
+
+def _settings(task: str, evaluation: Evaluation) -> dict[str, Any]:
+    """Return the settings that a task obeys, by their places in the section: 'random_features.estimator' ..."""
+    section = evaluation.model_dump(mode="json")
+
+    def at(place: str) -> Any:
+        value = section
+        for part in place.split("."):
+            value = value[part]
+        return value
+
+    return {place: at(place) for place in _module(task).OBEYS}
+
+
 def _result(
-    run: TrainedRun, dataset: Dataset, task: str, experiment: str, features: Reader, outcome: Outcome
+    run: TrainedRun,
+    dataset: Dataset,
+    task: str,
+    experiment: str,
+    outcome: Outcome,
+    identity: dict[str, str | None],
 ) -> TaskResult:
     config = run.config
     return TaskResult(
@@ -58,13 +127,12 @@ def _result(
         metrics=outcome.metrics,
         settings=outcome.settings,
         provenance=Provenance(
+            **identity,
             code_version=provenance.code_version(),
-            config_hash=config.hash,
-            checkpoint_sha256=run.card.checkpoint_sha256,
-            dataset_sha256=features.key["dataset_sha256"],
-            image_digest=provenance.image_digest(),
             torch_version=torch.__version__,
             device=run.card.device,
             machine=provenance.machine(),
+            environment=environment.record(run.folder),
+            **provenance.times(),
         ),
     )

@@ -11,6 +11,9 @@ from kbench.evaluate.store import Reader
 from kbench.evaluate.tasks.outcome import Outcome, over_draws, random_feature_settings
 from kbench.experiment.schema import Evaluation
 
+OBEYS = ("random_features",)
+"""Evaluation settings that decide the result."""
+
 RANKS = (1, 5, 10)
 ROWS, COLUMNS = 1024, 4096
 """Most images and captions that are scored at once."""

@@ -9,6 +9,9 @@ from kbench.evaluate.store import Reader
 from kbench.evaluate.tasks.outcome import Outcome, over_draws, random_feature_settings
 from kbench.experiment.schema import Evaluation
 
+OBEYS = ("random_features",)
+"""Evaluation settings that decide the result."""
+
 CHUNK = 4096
 
 

@@ -5,12 +5,14 @@ import sys
 from kbench import plugins
 from kbench.similarity.estimators.base import Estimator
 
+FAMILY = plugins.Family(sys.modules[__name__], "estimator")
+
 
 def names() -> list[str]:
     """Return the names of all estimators, sorted."""
-    return plugins.names(sys.modules[__name__])
+    return FAMILY.names()
 
 
 def get(name: str) -> type[Estimator]:
     """Return the class of the estimator `name`; UserError naming the nearest match if there is none."""
-    return plugins.load(sys.modules[__name__], "estimator", name)
+    return FAMILY.load(name)

@@ -5,12 +5,14 @@ import sys
 from kbench import plugins
 from kbench.similarity.kernels.base import Kernel
 
+FAMILY = plugins.Family(sys.modules[__name__], "kernel")
+
 
 def names() -> list[str]:
     """Return the names of all kernels, sorted."""
-    return plugins.names(sys.modules[__name__])
+    return FAMILY.names()
 
 
 def get(name: str) -> type[Kernel]:
     """Return the class of the kernel `name`; UserError naming the nearest match if there is none."""
-    return plugins.load(sys.modules[__name__], "kernel", name)
+    return FAMILY.load(name)

@@ -20,6 +20,15 @@ class Cosine(Similarity):
         """Return unit embeddings (B, d)."""
         return normalize(sets.mean(), dim=-1, eps=EPSILON)
 
+    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return the cosine of the means of the points that are there."""
+        means = []
+        for one in (image, text):
+            there = [v for w, v in zip(one.weights[0], one.points[0], strict=True) if w != 0]
+            means.append(sum(there) / len(there))
+        v, t = means
+        return v @ t / (v.norm() * t.norm())
+
     def class_features(self, means: torch.Tensor) -> torch.Tensor:
         """Return unit class embeddings (n, d): normalise, mean, normalise."""
         return normalize(means, dim=-1, eps=EPSILON)

@@ -3,7 +3,8 @@
 import torch
 
 from kbench.similarity.base import Representation, Similarity
-from kbench.similarity.sets import Tokens
+from kbench.similarity.features import RandomFeatures
+from kbench.similarity.sets import PointSet, Tokens
 
 
 class Filip(Similarity):
@@ -16,6 +17,13 @@ class Filip(Similarity):
     formula = "1/2 mean_i max_j <v_i, t_j> + 1/2 mean_j max_i <v_i, t_j>, unit points"
     source = "Yao et al. 2021, arXiv 2111.07783; both directions averaged, which is kbench's choice"
     takes = Tokens
+
+    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return the mean over both sides of the mean best match of each point."""
+        v, t = ([x / x.norm() for w, x in zip(s.weights[0], s.points[0], strict=True) if w != 0] for s in (image, text))
+        forward = sum(max(x @ y for y in t) for x in v) / len(v)
+        backward = sum(max(x @ y for x in v) for y in t) / len(t)
+        return (forward + backward) / 2
 
     def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return the scores (B, C)."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from kbench.similarity.base import Representation, Similarity
+from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Pooled, Side, Widths
 from kbench.similarity.settings import Settings
 
@@ -55,6 +56,19 @@ class Hyperbolic(Similarity):
         half = (torch.outer(x_0, y_0) - x @ y.T - 1) / 2
         distance = 2 * torch.asinh(half.clamp(min=torch.finfo(half.dtype).eps).sqrt())
         return -distance / self._root_curvature(x)
+
+    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return minus the distance by arccosh, which the scores avoid."""
+        curvature = self._root_curvature(image.points).square()
+        lifted = []
+        for one, side in ((image, "image"), (text, "text")):
+            there = [v for w, v in zip(one.weights[0], one.points[0], strict=True) if w != 0]
+            v = self.log_factor[side].exp() * sum(there) / len(there) / len(there[0]) ** 0.5
+            root = curvature.sqrt() * v.norm()
+            space = torch.sinh(root) / root * v
+            lifted.append(((1 / curvature + space @ space).sqrt(), space))
+        (x_0, x), (y_0, y) = lifted
+        return -torch.acosh(curvature * (x_0 * y_0 - x @ y)) / curvature.sqrt()
 
     def clamp_(self) -> None:
         """Bring the multiplier and the curvature back within their bounds."""

@@ -28,3 +28,11 @@ class WpseLinear(Similarity):
     def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor:
         """Return weighted means (B, d)."""
         return self.settings.a1**0.5 * sets.unit().weighted_mean()
+
+    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return mean_ij w_i u_j a1 <v_i, t_j>, pair by pair."""
+        total = image.points.new_zeros(())
+        for w, v in zip(image.weights[0], image.points[0], strict=True):
+            for u, t in zip(text.weights[0], text.points[0], strict=True):
+                total = total + w * u * self.settings.a1 * (v @ t) / (v.norm() * t.norm())
+        return total / (image.points.shape[1] * text.points.shape[1])

@@ -1,0 +1,30 @@
+"""What the listings of components share: where each comes from, and what is wrong with one that cannot be used."""
+
+from collections.abc import Callable, Iterator
+
+from kbench.errors import UserError
+from kbench.plugins import OWN, Family
+
+
+def or_problem(name: str, lines: Callable[[str], list[str]]) -> list[str]:
+    """Return the lines about a component, or one that says why it cannot be loaded."""
+    try:
+        return lines(name)
+    except UserError as error:
+        return [f"{name:<24} cannot be loaded: {error.__cause__ or error}"]
+
+
+def origin(family: Family, name: str) -> list[str]:
+    """Return the line that says where a component comes from, none for kbench's own."""
+    where = family.found()[name].origin
+    return [] if where == OWN else [f"    from: {where}"]
+
+
+def formulas(family: Family) -> Iterator[str]:
+    """Yield a line for each component: its name and formula, and where it comes from if that is not kbench."""
+
+    def lines(name: str) -> list[str]:
+        return [f"{name:<22} {family.load(name).formula}", *origin(family, name)]
+
+    for name in family.names():
+        yield from or_problem(name, lines)

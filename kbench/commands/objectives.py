@@ -1,0 +1,29 @@
+"""List the training objectives: name, formula, source, and where those come from that are not kbench's own.
+
+Example:
+  kbench objectives
+"""
+
+import argparse
+
+from kbench.commands import listing
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments."""
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print one objective after the other."""
+    from kbench import objective
+
+    for name in objective.names():
+        print("\n".join(listing.or_problem(name, _objective)))
+
+
+def _objective(name: str) -> list[str]:
+    from kbench import objective
+
+    found = objective.get(name)
+    where = listing.origin(objective.FAMILY, name)
+    return [f"{name:<24} {found.formula}   [{found.source}]", *where]

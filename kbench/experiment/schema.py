@@ -196,6 +196,13 @@ class Experiment(Section):
         return self
 
 
+ADDED_LATER: dict[str, dict[str, Any]] = {
+    "training": {"schedule": "continuous"},
+    "towers": {"backbone": None, "layer_norm_eps": None, "long_captions": "keep-end"},
+}
+"""Keys of a run's configuration that release 0.1.0 did not have, with the value that stands for what it did."""
+
+
 class RunConfig(Section):
     """Everything that decides the outcome of one run, with every default written out. Its hash is its identity."""
 
@@ -212,8 +219,14 @@ class RunConfig(Section):
 
     @property
     def hash(self) -> str:
-        """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON; the label is not part of it."""
-        return canonical_hash(self.model_dump(mode="json", exclude={"variant"}))
+        """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON; the label is not part of it.
+
+        Nor is a key that came later, where it says what was always done: the runs of earlier releases keep their names.
+        """
+        values = self.model_dump(mode="json", exclude={"variant"})
+        for section, added in ADDED_LATER.items():
+            values[section] = {k: v for k, v in values[section].items() if k not in added or v != added[k]}
+        return canonical_hash(values)
 
     @property
     def run(self) -> str:

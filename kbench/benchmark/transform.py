@@ -9,16 +9,14 @@ from PIL import Image
 from kbench.corpus.base import Unusable
 from kbench.corpus.picture import MAX_PIXELS
 
-BICUBIC = Image.Resampling.BICUBIC
-
 
 @dataclass(frozen=True)
 class Transform:
-    """Resize the short side to `resize` pixels, bicubic, then cut the centred square of `crop` <= `resize` pixels.
+    """Resize the short side to `resize` pixels, bicubic, then cut the centred square of `crop` pixels.
 
-    Byte for byte torchvision's Resize and CenterCrop (0.28) of an RGB image, without the pixels that the crop would
-    throw away: PIL resizes in two passes, columns before rows, each rounded to uint8, so that only the columns that
-    are kept need the second. Without torchvision's memory, too, for very long images.
+    The whole image is resized, not only what the crop keeps: PIL resizes in two passes, each rounded to uint8, and
+    which comes first depends on its version and on the image's shape (Pillow pull request 9549), so that bytes put
+    together from parts would differ on some shapes.
     """
 
     resize: int
@@ -35,21 +33,15 @@ class Transform:
         return cls(round(size * 256 / 224), size)
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Return an RGB image as (crop, crop, 3) uint8; Unusable if it is too long to be resized."""
-        if self.resize * max(image.size) > MAX_PIXELS:
+        """Return an RGB image as (crop, crop, 3) uint8; Unusable if it would be huge when resized."""
+        import kbench.towers.compat  # isort: skip  # noqa: F401  not above: listing and verifying do without torch
+        from torchvision.transforms import InterpolationMode, functional
+
+        if self.resize**2 * max(image.size) > MAX_PIXELS * min(image.size):
             raise Unusable(
                 "huge image",
-                f"its image of {image.width} x {image.height} pixels is too long to be resized to {self.resize}",
+                f"its image of {image.width} x {image.height} pixels would have more than {MAX_PIXELS} with its short "
+                f"side resized to {self.resize}",
             )
-        short = min(image.size)
-        width, height = (self.resize * side // short for side in image.size)
-        left, top = (round((side - self.crop) / 2) for side in (width, height))
-        widened = image.resize((width, image.height), BICUBIC)
-        # All columns at once unless the image is so tall that they would not fit.
-        columns = max(1, min(self.crop, MAX_PIXELS // height))
-        strips = []
-        for start in range(left, left + self.crop, columns):
-            strip = widened.crop((start, 0, min(start + columns, left + self.crop), image.height))
-            resized = strip.resize((strip.width, height), BICUBIC)
-            strips.append(np.asarray(resized.crop((0, top, strip.width, top + self.crop))))
-        return np.concatenate(strips, axis=1)
+        resized = functional.resize(image, [self.resize], InterpolationMode.BICUBIC)
+        return np.asarray(functional.center_crop(resized, [self.crop]))

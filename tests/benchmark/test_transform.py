@@ -73,35 +73,19 @@ def test_every_mode_and_shape_is_torchvisions_byte_for_byte(mode, size, transfor
     check(encoded(mode, *size), transform)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(MODES),
-    st.integers(1, 640),
-    st.integers(1, 640),
+    st.integers(1, 400),
+    st.integers(1, 400),
     st.sampled_from(TRANSFORMS) | st.builds(Transform.released_probe, st.integers(1, 64)),
     st.integers(0, 9),
 )
-@example("RGB", 1, 640, TRANSFORMS[1], 0)
-@example("RGB", 640, 1, TRANSFORMS[1], 0)
+@example("RGB", 1, 400, TRANSFORMS[1], 0)
+@example("RGB", 400, 1, TRANSFORMS[1], 0)
+@example("RGB", 225, 451, TRANSFORMS[0], 0)
 def test_any_size_is_torchvisions_byte_for_byte(mode, width, height, transform, seed):
-    # torchvision makes the whole resized image, which would be gigabytes of a line of pixels.
-    if transform.resize**2 * max(width, height) <= 40_000_000 * min(width, height):
-        check(encoded(mode, width, height, seed), transform)
-
-
-def test_an_image_resized_strip_by_strip_is_torchvisions(monkeypatch):
-    monkeypatch.setattr("kbench.benchmark.transform.MAX_PIXELS", 224 * 1000)
-    check(encoded("RGB", 3, 900), Transform.whole(224))
-    check(encoded("RGB", 900, 3), Transform.whole(224))
-
-
-@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1)])
-def test_a_line_of_pixels_costs_no_more_than_a_photograph(size):
-    """torchvision would need 12 GB: 224 x 13,440,000 pixels, 4 bytes each."""
-    stream = io.BytesIO()
-    Image.new("RGB", size, (10, 200, 30)).save(stream, "PNG")
-    found = Transform.whole(224)(picture.rgb(stream.getvalue()))
-    assert (found == (10, 200, 30)).all()
+    check(encoded(mode, width, height, seed), transform)
 
 
 def shard(root, contents):
@@ -135,6 +119,8 @@ def test_what_is_too_large_or_of_another_format_is_refused_undecoded(tmp_path, m
     with pytest.raises(UserError, match=r"sample 's0': its image claims 10 x 10 pixels, more than 99"):
         list(shard(tmp_path / "b", [encoded("RGB", 10, 10)]).batches(1, 32))
     monkeypatch.undo()
-    monkeypatch.setattr("kbench.benchmark.transform.MAX_PIXELS", 224 * 99)
-    with pytest.raises(UserError, match=r"sample 's0': its image of 100 x 2 pixels is too long to be resized to 224"):
+    monkeypatch.setattr("kbench.benchmark.transform.MAX_PIXELS", 224**2 * 49)
+    with pytest.raises(
+        UserError, match=r"sample 's0': its image of 100 x 2 pixels would have more than .* resized to 224"
+    ):
         list(shard(tmp_path / "c", [encoded("RGB", 100, 2)]).batches(1, 224))

@@ -86,7 +86,7 @@ class Split:
         if self.dataset.kind == "classification":
             self.labels.targets.append(_target(sample, self.dataset.n_classes))
             return
-        captions = caption_lines(sample)
+        captions = _captions(sample)
         self.labels.captions += captions
         self.labels.caption_images += [index] * len(captions)
         if self.dataset.kind == "pairs":
@@ -115,6 +115,12 @@ def _shards(folder: Path) -> list[Path]:
         if not shard.is_file():
             raise UserError(f"shard {shard} is missing; nshards.txt promises {len(shards)}")
     return shards
+
+
+def _captions(sample: Sample) -> list[str]:
+    """Return every line of the sample's .txt member, empty ones too: CLIP_benchmark asks with each."""
+    caption_lines(sample)  # refuses what is absent, huge, not UTF-8 or nothing but blank
+    return sample["txt"].decode("utf-8").splitlines()
 
 
 def _target(sample: Sample, n_classes: int | None) -> int:

@@ -100,7 +100,8 @@ def rgb(encoded: bytes) -> Image.Image:
     """
     image = _open(encoded)
     try:
-        return image.convert("RGB")
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
     except MemoryError:
         raise
     except Exception as error:

@@ -22,13 +22,19 @@ from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import image_transform
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torchvision import transforms
 
 from kbench import files
 from kbench.bench import evaluate as bench
+from kbench.benchmark import dataset as benchmark
 from kbench.evaluate import store
+from kbench.evaluate.features import Encoder
 from kbench.evaluate.run import TrainedRun
 from kbench.experiment.schema import Evaluation
+from kbench.locations import Locations
+from kbench.pretrain import model as pretrained
 from kbench.pretrain.model import IMAGENET_MEAN, IMAGENET_STD
+from kbench.pretrain.test_column import TestColumn
 
 BATCH = 256
 RECALLS = [f"{retrieved}_retrieval_recall@{k}" for retrieved in ("image", "text") for k in (1, 5, 10)]
@@ -106,11 +112,16 @@ ENTRIES = {
 """Datasets that these tests add, all without a train split: a probe would take minutes."""
 
 
-def evaluated(kbench, run, data, name, folder):
-    """Run `kbench features` and `kbench evaluate` on one dataset; returns what they printed last."""
+def add(name, folder):
+    """Add a dataset to those that kbench knows in a working folder."""
     (folder / "workflow" / "datasets").mkdir(parents=True)
     entry = ENTRIES[name] + ", location: data, source: here, train_split: null, stand_in: world-shape}"
     (folder / "workflow" / "datasets" / f"{name}.yaml").write_text(entry)
+
+
+def evaluated(kbench, run, data, name, folder):
+    """Run `kbench features` and `kbench evaluate` on one dataset; returns what they printed last."""
+    add(name, folder)
     section = Evaluation(datasets=(name,), batch_size=BATCH).model_dump(mode="json")
     evaluation = folder / "evaluation.json"
     evaluation.write_text(json.dumps({"experiment": "whole path", "evaluation": section}))
@@ -208,6 +219,38 @@ def test_recalls_of_odd_images_and_captions_of_every_length_are_clip_benchmarks(
 
 def test_predictions_of_odd_images_are_clip_benchmarks(kbench, run, synthetic, tmp_path):
     check_predictions(kbench, run, synthetic / "odd-images", "odd-images", tmp_path)
+
+
+def test_a_checkpoint_is_selected_by_clip_benchmarks_accuracy(run, synthetic, tmp_path, monkeypatch):
+    add("odd-images", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    training = run.config.training.model_copy(update={"test_column": "odd-images"})
+    config = run.config.model_copy(update={"training": training})
+    found = TestColumn(config, Locations(data=synthetic)).accuracy(pretrained.load(config, run.weights), "cpu")
+    predictions, targets = Peer(run).predictions("odd-images", synthetic / "odd-images")
+    assert found == pytest.approx(np.mean(predictions == targets), abs=1e-9) and 0 < found < 1
+
+
+def test_the_released_probe_sees_the_pixels_of_torchvisions_resize_to_256_of_224(run, synthetic, tmp_path, monkeypatch):
+    add("odd-images", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    dataset = benchmark.get("odd-images").model_copy(update={"train_split": "test"})
+    evaluation = Evaluation.model_validate({"datasets": ["odd-images"], "linear_probe": {"released_resize": True}})
+    Encoder(run, evaluation, "cpu").extract(dataset, Locations(data=synthetic))
+    kept = np.array(store.Reader(run.features("odd-images")).array("test/after_projection"))
+    peer, size = Peer(run), run.config.towers.image_size
+    norm = peer.transform.transforms[-2:]
+    crop = transforms.CenterCrop(size)
+    expected = []
+    for resized in (37, size):  # round(32 * 256 / 224) is 37
+        resize = transforms.Resize(resized, transforms.InterpolationMode.BICUBIC)
+        peer.transform = transforms.Compose([resize, crop, *norm])
+        images = torch.cat([x for x, _ in peer.loader("odd-images", synthetic / "odd-images", "zeroshot")])
+        with torch.no_grad():
+            embedded = torch.nn.functional.normalize(peer.model.encode_image(images), dim=-1)
+        expected.append(embedded.numpy() * run.similarity.logit_scale().sqrt().item())
+    np.testing.assert_allclose(kept, expected[0], rtol=1e-4, atol=1e-5)
+    assert np.abs(kept - expected[1]).mean() > 0.01
 
 
 @pytest.mark.slow

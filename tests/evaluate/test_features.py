@@ -302,6 +302,16 @@ def test_features_of_another_version_or_transform_are_refused_and_results_stay(
     assert {path: path.read_bytes() for path in copied.folder.rglob("*") if path.is_file()} == before
 
 
+def test_features_of_another_transform_are_made_again(copied, tiny_world):
+    encoder, folder = features.Encoder(copied, EVALUATION, "cpu"), copied.features("world-shape")
+    encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert not encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    record = files.read_json(folder / store.RECORD)
+    files.write_json(folder / store.RECORD, record | {"key": record["key"] | {"version": 2}})
+    assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert store.Reader(folder).key == record["key"]
+
+
 class TestDatasetRefusals:
     @pytest.fixture
     def world(self, tiny_world, tmp_path):

@@ -12,9 +12,9 @@ import numpy as np
 from kbench import files
 from kbench.benchmark.dataset import Dataset
 from kbench.benchmark.texts import lines
+from kbench.benchmark.transform import Transform
 from kbench.corpus.base import Sample, caption_lines
-from kbench.corpus.crop import centred_square
-from kbench.corpus.picture import decode_image, resize
+from kbench.corpus.picture import encoded_image, rgb
 from kbench.corpus.shards import count_samples, read_samples
 from kbench.errors import UserError, unknown
 
@@ -58,24 +58,14 @@ class Split:
                 self._read_labels(index, sample)
             yield key, sample
 
-    def images(self) -> Iterator[np.ndarray]:
-        """Yield every image, decoded, (height, width, 3) uint8, filling `labels`."""
-        for key, sample in self.samples():
-            with self.named(key):
-                image = decode_image(sample)
-            yield image
-
     def batches(self, batch_size: int, image_size: int) -> Iterator[np.ndarray]:
         """Yield uint8 images (B, S, S, 3), resized on the short side and centre-cropped, filling `labels`."""
-        for (batch,) in self.crops(batch_size, image_size, [1.0]):
+        for (batch,) in self.crops(batch_size, [Transform.whole(image_size)]):
             yield batch
 
-    def crops(self, batch_size: int, image_size: int, shares: Sequence[float]) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield for each share of the short side a batch (B, S, S, 3) of centre crops, every image decoded once."""
-        crops = (
-            [resize(image, centred_square(*image.shape[:2], share), image_size) for share in shares]
-            for image in self.images()
-        )
+    def crops(self, batch_size: int, transforms: Sequence[Transform]) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield of each transform a batch (B, S, S, 3) uint8, every image decoded once; fills `labels`."""
+        crops = (self._transformed(key, sample, transforms) for key, sample in self.samples())
         while part := list(itertools.islice(crops, batch_size)):
             yield tuple(np.stack(batch) for batch in zip(*part, strict=True))
 
@@ -87,11 +77,16 @@ class Split:
         except UserError as error:
             raise UserError(f"dataset '{self.dataset.name}', split '{self.name}', sample '{key}': {error}") from error
 
+    def _transformed(self, key: str, sample: Sample, transforms: Sequence[Transform]) -> list[np.ndarray]:
+        with self.named(key):
+            image = rgb(encoded_image(sample))
+            return [transform(image) for transform in transforms]
+
     def _read_labels(self, index: int, sample: Sample) -> None:
         if self.dataset.kind == "classification":
             self.labels.targets.append(_target(sample, self.dataset.n_classes))
             return
-        captions = caption_lines(sample)
+        captions = _captions(sample)
         self.labels.captions += captions
         self.labels.caption_images += [index] * len(captions)
         if self.dataset.kind == "pairs":
@@ -120,6 +115,12 @@ def _shards(folder: Path) -> list[Path]:
         if not shard.is_file():
             raise UserError(f"shard {shard} is missing; nshards.txt promises {len(shards)}")
     return shards
+
+
+def _captions(sample: Sample) -> list[str]:
+    """Return every line of the sample's .txt member, empty ones too: CLIP_benchmark asks with each."""
+    caption_lines(sample)  # refuses what is absent, huge, not UTF-8 or nothing but blank
+    return sample["txt"].decode("utf-8").splitlines()
 
 
 def _target(sample: Sample, n_classes: int | None) -> int:

@@ -18,12 +18,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write evaluation/DATASET/TASK.json for each task, then evaluation.json, which names them."""
     from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
+    from kbench.evaluate.store import Reader
     from kbench.evaluate.tasks.registry import evaluate, kept, summary
 
     experiment, evaluation = read_evaluation(arguments.evaluation)
-    trained = TrainedRun(arguments.run)
+    trained, chosen = TrainedRun(arguments.run), datasets(evaluation)
+    # Features that do not fit are refused before anything is scored: results of old and new ones are never mixed.
+    for dataset in chosen:
+        Reader(trained.features(dataset.name))
     done = []
-    for dataset in datasets(evaluation):
+    for dataset in chosen:
         for task in dataset.tasks:
             what = (trained, dataset, task, experiment, evaluation)
             result = kept(*what)

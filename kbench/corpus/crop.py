@@ -11,7 +11,7 @@ from kbench.experiment.schema import Crop
 class Cropper:
     """Cut a box out of a picture and resize it to (3, size, size) uint8, bicubic.
 
-    Without a `crop` the box is the largest centred square, which is a resize of the short side and a centre crop.
+    Without a `crop` the box is the largest centred square.
     With one, it is torchvision's RandomResizedCrop: area uniform in `scale`, log aspect ratio uniform in 3/4 to 4/3.
     """
 
@@ -30,9 +30,9 @@ class Cropper:
         return resized
 
 
-def centred_square(height: int, width: int, share: float = 1.0) -> Box:
-    """Return a centred square, its side that share of the short side, as (left, top, right, bottom)."""
-    side = max(1, round(min(height, width) * share))
+def centred_square(height: int, width: int) -> Box:
+    """Return the largest centred square as (left, top, right, bottom)."""
+    side = min(height, width)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
 

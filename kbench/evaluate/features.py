@@ -9,6 +9,7 @@ import torch
 from kbench.benchmark.dataset import Dataset
 from kbench.benchmark.reader import Split
 from kbench.benchmark.texts import class_names, templates
+from kbench.benchmark.transform import Transform
 from kbench.evaluate import store
 from kbench.evaluate.key import asked, of_data
 from kbench.evaluate.run import TrainedRun
@@ -22,9 +23,6 @@ from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Side
 from kbench.towers import tokenizer
 from kbench.towers.output import TowerOutput
-
-RELEASED_PROBE_SHARE = 224 / 256
-"""Share of the short side that the released probe's centre crop keeps: of 256 pixels it takes 224."""
 
 RELEASED_NORMALISER = 1024
 """The released probe scales its 512 random features as if they were 1024."""
@@ -64,12 +62,13 @@ class Encoder:
     @torch.inference_mode()
     def _images(self, writer: store.Writer, dataset: Dataset, split: Split, name: str, draws: "Draws") -> None:
         start, similarity = 0, self.model.similarity
-        probed_share = RELEASED_PROBE_SHARE if self.evaluation.linear_probe.released_resize else 1.0
-        uses = {"scoring": 1.0} if name == "test" else {}
-        uses |= {"probe": probed_share} if "linear_probe" in dataset.tasks else {}
-        shares = sorted(set(uses.values()))
-        for crops in split.crops(self.evaluation.batch_size, self.run.config.towers.image_size, shares):
-            encoded = {share: self._encode(crop) for share, crop in zip(shares, crops, strict=True)}
+        size = self.run.config.towers.image_size
+        probed = Transform.released_probe if self.evaluation.linear_probe.released_resize else Transform.whole
+        uses = {"scoring": Transform.whole(size)} if name == "test" else {}
+        uses |= {"probe": probed(size)} if "linear_probe" in dataset.tasks else {}
+        transforms = list(dict.fromkeys(uses.values()))
+        for crops in split.crops(self.evaluation.batch_size, transforms):
+            encoded = {transform: self._encode(crop) for transform, crop in zip(transforms, crops, strict=True)}
             if "scoring" in uses:
                 _, sets = encoded[uses["scoring"]]
                 self._represent(writer, "test/images", start, split.size, sets, "image", draws.scoring)

@@ -9,16 +9,10 @@ from kbench.benchmark.reader import digest
 from kbench.benchmark.texts import class_names, templates
 from kbench.errors import UserError
 from kbench.evaluate.run import TrainedRun
-from kbench.evaluate.store import Reader
+from kbench.evaluate.store import MEANING, Reader
 from kbench.experiment.schema import Evaluation
 from kbench.identity.stages import Stages
 from kbench.similarity import EVALUATION_ESTIMATOR
-
-FEATURE_VERSION = 2
-"""Raised whenever the arrays change meaning; features of another version are made again."""
-
-TRANSFORM = "resize short side bicubic, centre crop, ImageNet mean and sd"
-DTYPE = "float32"
 
 FROM_DATA = ("dataset_sha256", "texts_sha256")
 """What only a look at the data tells."""
@@ -35,14 +29,12 @@ def asked(run: TrainedRun, dataset: Dataset, evaluation: Evaluation) -> dict[str
         "probe_released_scaling": probe.released_scaling,
     }
     return {
-        "version": FEATURE_VERSION,
+        **MEANING,
         "checkpoint_sha256": run.card.checkpoint_sha256,
         "training_code": run.card.training_code,
         "features_code": Stages().features(config, evaluation).hash,
         "image_digest": provenance.image_digest(),
         "dataset": dataset.model_dump(mode="json"),
-        "transform": TRANSFORM,
-        "dtype": DTYPE,
         "image_size": config.towers.image_size,
         "seed": config.seed,
         "probe_released_resize": probe.released_resize,

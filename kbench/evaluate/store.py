@@ -12,6 +12,13 @@ from kbench.errors import UserError
 
 RECORD = "features.json"
 
+MEANING = {
+    "version": 3,
+    "transform": "RGB, torchvision's Resize (bicubic) and CenterCrop, ImageNet mean and sd",
+    "dtype": "float32",
+}
+"""Part of every key; features with another are refused. The version is raised whenever arrays change meaning."""
+
 
 class Writer:
     """Writes arrays row by row into a folder that takes its final name only when `finish` is called."""
@@ -54,7 +61,7 @@ class Writer:
 
 
 class Reader:
-    """The arrays of a feature folder, memory-mapped. Raises UserError if it is absent, corrupt or incomplete."""
+    """The arrays of a feature folder, memory-mapped. UserError if it is absent, corrupt or of another meaning."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,7 +70,13 @@ class Reader:
         record = files.read_json(folder / RECORD)
         if not isinstance(record, dict) or not {"key", "arrays", "sha256"} <= record.keys():
             raise UserError(f"{folder / RECORD} is not a feature record of this version: run `kbench features` again")
-        self.key: dict[str, Any] = record["key"]
+        self.key: dict[str, Any] = record["key"] if isinstance(record["key"], dict) else {}
+        for name, legal in MEANING.items():
+            if (found := self.key.get(name)) != legal:
+                raise UserError(
+                    f"features in {folder} have {name} {found!r}, not {legal!r}: run `kbench features` again, with the "
+                    "same --run and --evaluation"
+                )
         self.shapes: dict[str, list[int]] = record["arrays"]
         self.hashes: dict[str, str] = record["sha256"]
         self.sound: set[str] = set()

@@ -23,7 +23,7 @@ def write(folder: Path, explicit: bool, images: int, width: int, tokens: tuple[i
 
     explicit: features of `width` dimensions, otherwise sets of `tokens` points (of an image, of a caption).
     """
-    from kbench.evaluate.store import Writer
+    from kbench.evaluate.store import MEANING, Writer
 
     writer, generator = Writer(folder), np.random.default_rng(0)
     for side, size, points in (("images", images, tokens[0]), ("captions", CAPTIONS * images, tokens[1])):
@@ -33,7 +33,7 @@ def write(folder: Path, explicit: bool, images: int, width: int, tokens: tuple[i
                 rows = generator.standard_normal((min(100, size - start), 1, *shape), dtype=np.float32)
                 writer.rows(f"test/{side}/{name}", start, size, rows)
     writer.whole("test/caption_images", np.repeat(np.arange(images), CAPTIONS))
-    writer.finish({})
+    writer.finish(MEANING)
     return sum(path.stat().st_size for path in folder.rglob("*.npy"))
 
 

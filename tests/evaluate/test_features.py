@@ -10,17 +10,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
-from torchvision import transforms
 
 from kbench import files
 from kbench.benchmark.dataset import get
 from kbench.benchmark.reader import Split
 from kbench.benchmark.texts import class_names, templates
 from kbench.cli import main
-from kbench.corpus.crop import centred_square
-from kbench.corpus.picture import resize
 from kbench.errors import UserError
 from kbench.evaluate import features, store
 from kbench.evaluate.run import TrainedRun
@@ -108,18 +104,6 @@ def test_the_released_resize_is_the_probes_alone(copied, tiny_world):
     assert after.shapes == before.shapes
     changed = {name for name, array in plain.items() if not np.array_equal(array, after.array(name))}
     assert changed == {f"{split}/{place}_projection" for split in ("train", "test") for place in ("before", "after")}
-
-
-def test_the_released_resize_is_torchvisions():
-    rng = np.random.default_rng(0)
-    coarse = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
-    picture = np.asarray(coarse.resize((480, 480), Image.Resampling.BICUBIC))
-    steps = [transforms.Resize(256, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)]
-    expected = np.asarray(transforms.Compose(steps)(Image.fromarray(picture))).astype(float)
-    share = features.RELEASED_PROBE_SHARE
-    ours = resize(picture, centred_square(480, 480, share), 224).astype(float)
-    assert np.abs(ours - expected).mean() < 1
-    assert np.abs(resize(picture, centred_square(480, 480), 224) - expected).mean() > 10
 
 
 def test_prompts_are_encoded_once_for_all_draws(copied, tiny_world, monkeypatch):
@@ -300,6 +284,33 @@ def test_a_corrupt_array_is_named_and_other_results_stay(kbench, refused, copied
     (copied.folder / "evaluation" / "world-shape" / "zeroshot.json").unlink()
     refused(kbench("evaluate", *arguments), "targets.npy")
     assert files.sha256(copied.folder / "evaluation" / "world-digits" / "zeroshot.json") == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "zeroshot"])
+@pytest.mark.parametrize("changed", [{"version": 2}, {"transform": "a square of source pixels"}])
+def test_features_of_another_version_or_transform_are_refused_and_results_stay(
+    kbench, refused, copied, tiny_experiment, command, changed
+):
+    path = copied.features("world-shape") / store.RECORD
+    record = files.read_json(path)
+    files.write_json(path, record | {"key": record["key"] | changed})
+    before = {path: path.read_bytes() for path in copied.folder.rglob("*") if path.is_file()}
+    dataset = ("--dataset", "world-shape") if command == "zeroshot" else ()
+    evaluation = tiny_experiment[1] / "evaluation.json"
+    process = kbench(command, "--run", copied.folder, "--evaluation", evaluation, *dataset)
+    (found,) = changed.values()
+    refused(process, f"{copied.features('world-shape')}", repr(found), "run `kbench features` again")
+    assert {path: path.read_bytes() for path in copied.folder.rglob("*") if path.is_file()} == before
+
+
+def test_features_of_another_transform_are_made_again(copied, tiny_world):
+    encoder, folder = features.Encoder(copied, EVALUATION, "cpu"), copied.features("world-shape")
+    encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert not encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    record = files.read_json(folder / store.RECORD)
+    files.write_json(folder / store.RECORD, record | {"key": record["key"] | {"version": 2}})
+    assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
+    assert store.Reader(folder).key == record["key"]
 
 
 class TestDatasetRefusals:

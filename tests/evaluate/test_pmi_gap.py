@@ -55,7 +55,7 @@ def scored(folder, world, name, logits):
     writer.whole("test/caption_indices", captions)
     writer.whole("test/images/features", logits[scenes][:, used].unsqueeze(1))
     writer.whole("test/captions/features", torch.eye(len(used), dtype=torch.float64)[columns].unsqueeze(1))
-    writer.finish({})
+    writer.finish(store.MEANING)
     training = SimpleNamespace(batch_size=BATCH)
     run = SimpleNamespace(similarity=Table(), objective=name, config=SimpleNamespace(training=training))
     return pmi_gap.score(run, store.Reader(folder / "features"), None, "excess_loss")

@@ -14,6 +14,7 @@ from kbench.errors import UserError
 from kbench.experiment import cost, load
 from kbench.experiment.deviations import deviations
 from kbench.experiment.schema import Experiment, RunConfig
+from kbench.results import comparable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     _print_cost(experiment, runs, [trial.config for trial in trials], arguments)
     for name, reason in _missing(experiment, locations.from_arguments(arguments)):
         print(f"  missing     {name}: {reason}")
+    for line in comparable.lines(experiment, runs):
+        print(f"  published   {line}")
     for sentence in deviations(experiment):
         print(f"  deviates    {sentence}")
 

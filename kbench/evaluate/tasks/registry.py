@@ -23,7 +23,7 @@ def evaluate(run: TrainedRun, dataset: Dataset, task: str, experiment: str, eval
     outcome = importlib.import_module(f"kbench.evaluate.tasks.{task}").score(
         run, features, evaluation, dataset.main_metric
     )
-    result = _result(run, dataset, task, experiment, features, outcome)
+    result = describe(run, dataset, task, experiment, features, outcome)
     folder = run.folder / "evaluation" / dataset.name
     with files.replacing(folder / f"{task}.npz") as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **outcome.arrays)
@@ -37,9 +37,10 @@ def summary(result: TaskResult) -> str:
     return f"{result.run}  {result.dataset}  {result.task}  {'  '.join(shown)}"
 
 
-def _result(
+def describe(
     run: TrainedRun, dataset: Dataset, task: str, experiment: str, features: Reader, outcome: Outcome
 ) -> TaskResult:
+    """Return an outcome as a result, with what it was measured with and where it comes from."""
     config = run.config
     return TaskResult(
         experiment=experiment,
@@ -48,7 +49,7 @@ def _result(
         objective=config.objective,
         seed=config.seed,
         corpus=config.corpus.name,
-        backbone=config.towers.name,
+        backbone=config.towers.backbone or config.towers.name,
         epochs=config.training.epochs,
         selection=config.training.selection,
         dataset=dataset.name,

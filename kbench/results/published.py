@@ -192,7 +192,8 @@ def _cell(row: PublishedRow) -> tuple:
 def _refuse_duplicates(given: list[PublishedRow]) -> None:
     seen: dict[tuple, PublishedRow] = {}
     for row in given:
-        other = seen.setdefault((*_cell(row), row.table, row.epochs), row)
+        how = (row.table, row.epochs, row.split, row.n_test, row.image_size, row.prompts)
+        other = seen.setdefault((*_cell(row), *how), row)
         if other is not row:
             raise UserError(
                 f"two published values for {row.variant} on {row.dataset}, {row.task} {row.metric}, "

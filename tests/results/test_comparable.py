@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from synthetic import write
+from synthetic import write, write_experiment
 
 from kbench.benchmark import dataset as benchmark
 from kbench.cli import main
@@ -39,10 +39,8 @@ def measured(experiment, folder, seeds=None):
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """Imported numbers lie in the working directory."""
-    from kbench.experiment import load as loader
-
-    experiments = {name: loader.load(name) for name in ("cc3m", "cc12m")}
+    """Imported numbers lie in the working directory, experiments too."""
+    experiments = {name: load.load(name) for name in ("cc3m", "cc12m")}
     monkeypatch.chdir(tmp_path)
     return experiments
 
@@ -119,9 +117,43 @@ def test_objectives_are_never_pooled(_elsewhere, tmp_path):
     assert "2 of 3 seeds present" in infonce.caveats
 
 
-def test_nats_are_nats(tmp_path):
-    from synthetic import write_experiment
+def test_tables_and_published_orders_are_of_one_objective_and_unit(tmp_path):
+    """Every run of the sigmoid loss is turned round, so that pooling would hide both orders."""
+    from kbench.report.analysis import Analysis
+    from kbench.results import agreement, table
 
+    folder = write_experiment(tmp_path / "made-up", {"cosine": -1.0, "filip": 3.0}, seeds=(0, 1, 2, 3), n_test=400)
+    other = write_experiment(tmp_path / "other", {"cosine": 3.0, "filip": -1.0}, seeds=(4, 5, 6, 7), n_test=400)
+    one, two = store.load(folder), store.load(other)
+    turned = tuple(result.model_copy(update={"objective": "sigmoid"}) for result in two.results)
+    loaded = store.Store(**{**one.__dict__, "results": one.results + turned})
+    common = dict(source="made-up", url="https://example.org", table="t", corpus="world", backbone="demo", epochs=9.6)
+    rows = [
+        published.PublishedRow(**common, **cell, variant=variant, value=value, objective=objective)
+        for variant, value in (("cosine", 20.0), ("filip", 40.0))
+        for objective in ("infonce", "sigmoid")
+        for cell in (
+            dict(dataset="world-shape", task="zeroshot", metric="acc1"),
+            dict(dataset="world-pairs", task="pmi_gap", metric="excess_loss", unit="nats"),
+        )
+    ]
+    found = verdicts(loaded, rows)
+    overall = agreement.tables(found)
+    assert len(overall) == 4 and {entry.cells for entry in overall} == {2}
+    assert {(e.objective, e.unit) for e in overall} == {
+        (objective, unit) for objective in ("infonce", "sigmoid") for unit in ("percent", "nats")
+    }
+    # Arrays of single images are those of one folder each: the orders are tested on values alone.
+    frame = table.frame(loaded)
+    analysis = Analysis(store.Store(**{**loaded.__dict__, "folder": tmp_path / "no-arrays"}), frame)
+    claims = agreement.claims(found, analysis.scores, analysis.pairs)
+    assert {(c.comparison.first, c.verdict) for c in claims} == {
+        ("filip, infonce", "reproduced"),
+        ("filip, sigmoid", "contradicted"),
+    }
+
+
+def test_nats_are_nats(tmp_path):
     loaded = store.load(write_experiment(tmp_path / "made-up", {"cosine": 0.0}, seeds=(0, 1, 2)))
     ours = [r.metrics[0].value for r in loaded.results if r.task == "pmi_gap"]
     common = dict(source="made-up", url="https://example.org", table="t", corpus="world", backbone="demo", epochs=9.6)
@@ -135,8 +167,6 @@ def test_nats_are_nats(tmp_path):
 
 
 def test_fail_on_inconclusive(tmp_path, capsys):
-    from synthetic import write_experiment
-
     folder = write_experiment(tmp_path / "made-up", {"cosine": 0.0}, seeds=(0,))
     common = dict(source="made-up", url="https://example.org", table="t", corpus="world", backbone="demo", epochs=9.6)
     row = published.PublishedRow(

@@ -28,7 +28,7 @@ def rates(seeds, sd, difference=0.0, margin=1.0, same_images=True):
     apart, variances = values.mean(axis=1) - theirs, (seeds, one / seeds + one, images)
     p = reproduction.p_value(apart, *variances)
     outcomes = reproduction.outcome(apart, p, reproduction.reproduced(apart, margin, *variances))
-    return {name: float((outcomes == name).mean()) for name in np.unique(outcomes)}
+    return {str(name): float((outcomes == name).mean()) for name in np.unique(outcomes)}
 
 
 @pytest.mark.parametrize("same_images", [True, False])

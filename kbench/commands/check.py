@@ -13,6 +13,7 @@ from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError
 from kbench.experiment import cost, differences, load
 from kbench.experiment.schema import Experiment, RunConfig
+from kbench.results import comparable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
     _print_cost(experiment, runs, [trial.config for trial in trials], arguments)
     for name, reason in _missing(experiment, locations.from_arguments(arguments)):
         print(f"  missing     {name}: {reason}")
+    for line in comparable.lines(experiment, runs):
+        print(f"  published   {line}")
     for sentence in differences.of(experiment):
         print(f"  deviates    {sentence}")
 

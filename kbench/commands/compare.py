@@ -19,8 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_results(parser)
     parser.add_argument(
         "--fail-on",
-        choices=("lower", "higher"),
-        help="exit with status 1 if a comparable published number has this verdict (ours lower, or higher)",
+        choices=("lower", "higher", "inconclusive"),
+        help="exit with status 1 if a comparable published number has this verdict",
     )
 
 
@@ -46,8 +46,8 @@ def _failed(loaded: store.Store, status: str) -> int:
     for verdict in found:
         row = verdict.row
         print(
-            f"{status}: {row.variant} on {row.dataset}, {row.task} {row.metric}: {verdict.ours:.1f}, "
-            f"published {published.value_text(row)} ({row.source}); difference {verdict.difference:.1f} points, "
-            f"95 % interval {verdict.low:.1f} to {verdict.high:.1f}"
+            f"{status}: {row.variant} on {row.dataset}, {row.task} {row.metric}: {verdict.ours:.4g}, "
+            f"published {published.value_text(row)} ({row.source}); difference {verdict.difference:.2g}, "
+            + ("one seed" if verdict.low is None else f"95 % interval {verdict.low:.2g} to {verdict.high:.2g}")
         )
     return int(bool(found))

@@ -22,6 +22,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{about.title}\n{about.url}")
         if about.evaluation:
             print(f"Evaluation: {about.evaluation}")
+    for pending in [published.announced()[arguments.source]] if not rows else []:
+        print(f"{pending.table} has {', '.join(pending.variants)}; its cells are not known: {published.NOT_IMPORTED}")
     for row in rows:
         epochs = "epochs not stated" if row.epochs is None else f"{row.epochs:g} epochs"
         where = f"{row.corpus:<8} {row.backbone:<16} {epochs:<18} {row.variant:<14} {row.dataset:<16}"

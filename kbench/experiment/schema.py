@@ -166,6 +166,9 @@ class Experiment(Section):
     tuning: Tuning | None = Field(default=None, description="null: all variants share the settings of `training`")
     evaluation: Evaluation
     resources: Resources = Resources()
+    margin: float = Field(
+        default=1.0, gt=0, description="largest difference from a published value that counts as reproduced, points"
+    )
 
     @model_validator(mode="before")
     @classmethod

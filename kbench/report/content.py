@@ -171,7 +171,11 @@ def _published(analysis: Analysis) -> Section:
     return Section(
         "published",
         "Published",
-        ["A published number is compared only where corpus, backbone, epochs, metric and evaluation are the same."],
+        [
+            "A published number is compared only where nothing that its source states contradicts the "
+            "experiment: corpus, backbone, objective, epochs, checkpoint selection, metric, unit, split, "
+            "test images, resolution and prompts."
+        ],
         tables=published.tables(analysis.verdicts, analysis.claims),
         details=[published.every_cell(analysis.verdicts)],
     )

@@ -3,15 +3,18 @@
 from itertools import groupby
 
 from kbench.report.parts import Cell, Table
-from kbench.report.tables import difference_cells
+from kbench.report.tables import difference_cells, p_text
 from kbench.results import agreement, published
 from kbench.results.agreement import Claim, TableAgreement
 from kbench.results.text import TASK_NAMES, metric_name, number
 from kbench.results.verdicts import NOT_COMPARABLE, Verdict
 
 COMPARABLE_NOTE = (
-    "Difference: ours - theirs in points, with its 95 % interval from training seeds, the choice of test images and "
-    "the published sd where one is given. 'Agrees' means that the interval holds 0."
+    "Difference: ours - theirs, with the 95 % prediction interval of a single training of theirs: it covers the spread "
+    "of our trainings, theirs (their sd where it is given, else ours) and, where the source does not say that the test "
+    "images are the same, the choice of these. Reproduced: two one-sided tests at 5 % place the true difference within "
+    "the experiment's margin. Higher, lower: it is not 0, at 5 % after Holm's correction over the table's cells. "
+    "Inconclusive: neither can be said; with one seed nothing can."
 )
 
 
@@ -57,12 +60,14 @@ def _comparable(verdicts: list[Verdict]) -> Table:
             _published(verdict),
             _ours(verdict),
             _difference(verdict),
+            _p_value(verdict),
             Cell(verdict.status),
             Cell("; ".join(verdict.caveats) or "–"),
         ]
         for verdict in verdicts
     ]
-    header = ["Variant", "Dataset", "Task and metric", "Source", "Published, %", "Ours, %", "Difference", "Verdict"]
+    header = ["Variant", "Dataset", "Task and metric", "Source", "Published, %", "Ours, %", "Difference"]
+    header += ["p (Holm)", "Verdict"]
     caption = f"Comparable with this experiment: {len(verdicts)} published cells"
     return Table("published-comparable", caption, [*header, "Not covered"], rows, [COMPARABLE_NOTE], text_columns=4)
 
@@ -71,14 +76,14 @@ def _overall(tables: list[TableAgreement]) -> Table:
     rows = [
         [
             Cell(entry.source),
-            Cell(f"{entry.table}, {TASK_NAMES[entry.task]}"),
+            Cell(f"{entry.table}, {TASK_NAMES[entry.task]}, {entry.objective}"),
             Cell(str(entry.cells), entry.cells),
-            Cell(number(entry.mean_difference / 100, "fraction"), entry.mean_difference),
+            Cell(_number(entry.mean_difference, entry.unit), entry.mean_difference),
             Cell(number(entry.rank_correlation, "correlation"), entry.rank_correlation),
         ]
         for entry in tables
     ]
-    header = ["Source", "Table", "Cells", "Mean difference, points", "Rank correlation of variants"]
+    header = ["Source", "Table", "Cells", "Mean difference", "Rank correlation of variants"]
     return Table("published-overall", "Whole tables: ours - theirs", header, rows, text_columns=2)
 
 
@@ -146,11 +151,23 @@ def _published(verdict: Verdict) -> Cell:
 
 
 def _ours(verdict: Verdict) -> Cell:
-    return Cell(number(None if verdict.ours is None else verdict.ours / 100, "fraction"), verdict.ours)
+    return Cell(_number(verdict.ours, verdict.row.unit), verdict.ours)
 
 
 def _difference(verdict: Verdict) -> Cell:
     if verdict.difference is None:
         return Cell("–")
-    value, low, high = (number(part / 100, "fraction") for part in (verdict.difference, verdict.low, verdict.high))
-    return Cell(f"{value} ({low} to {high})", verdict.difference)
+    parts = (verdict.difference, verdict.low, verdict.high)
+    value, low, high = (_number(part, verdict.row.unit) for part in parts)
+    return Cell(value if verdict.low is None else f"{value} ({low} to {high})", verdict.difference)
+
+
+def _p_value(verdict: Verdict) -> Cell:
+    return Cell("–" if verdict.p_holm is None else p_text(verdict.p_holm), verdict.p_holm)
+
+
+def _number(value: float | None, unit: str) -> str:
+    """Return a number in its published unit, as a table has it."""
+    if value is None or unit != "percent":
+        return number(value, unit) + (" nats" if unit == "nats" and value is not None else "")
+    return number(value / 100, "fraction")

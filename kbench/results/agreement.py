@@ -3,22 +3,26 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from kbench.results.matching import same_name
 from kbench.results.pairs import Comparison, Pairs
 from kbench.results.summary import Column, Scores
-from kbench.results.verdicts import Verdict, same_name
+from kbench.results.verdicts import Verdict
 
 
 @dataclass(frozen=True)
 class TableAgreement:
-    """A published table beside ours, over the cells that are comparable; differences in points."""
+    """A published table beside ours, over the comparable cells of one objective and unit; differences in that unit."""
 
     source: str
     table: str
     task: str
+    objective: str
+    unit: str
     cells: int
     mean_difference: float  # ours - theirs
     rank_correlation: float | None  # Spearman's, of the variants' averages; None with fewer than three
@@ -47,15 +51,22 @@ def tables(verdicts: Iterable[Verdict]) -> list[TableAgreement]:
 
 
 def claims(verdicts: Iterable[Verdict], scores: Scores, pairs: Pairs) -> list[Claim]:
-    """Return every published order of two variants on the data sets that both have, Holm-corrected over all."""
+    """Return every published order of two variants on the data sets that both have, Holm-corrected over all.
+
+    Only of percentages, of which more is better.
+    """
     asked = []
-    for (source, _, task, *_), cells in _by_table(verdicts).items():
+    for key, cells in _by_table(verdicts).items():
+        source, task, objective = key.source, key.task, key.objective
+        if key.unit != "percent":
+            continue
         for one, other in combinations(_variants(cells), 2):
             shared = _shared(cells, [one, other])
             columns = _columns(scores, task, shared)
             difference = _average(cells, one, shared) - _average(cells, other, shared) if shared else 0.0
             if difference and len(columns) == len(shared):
-                better, worse = (one, other) if difference > 0 else (other, one)
+                named = [_group(scores, variant, objective) for variant in (one, other)]
+                better, worse = named if difference > 0 else reversed(named)
                 asked.append((source, task, abs(difference), (better, worse, columns)))
     compared = pairs.chosen([question for *_, question in asked])
     return [
@@ -64,25 +75,41 @@ def claims(verdicts: Iterable[Verdict], scores: Scores, pairs: Pairs) -> list[Cl
     ]
 
 
-def _by_table(verdicts: Iterable[Verdict]) -> dict[tuple, list[Verdict]]:
-    """Return the comparable verdicts by table; corpora and backbones of one table are apart."""
-    found: dict[tuple, list[Verdict]] = {}
+class _Key(NamedTuple):
+    """What the cells of one average have in common."""
+
+    source: str
+    table: str
+    task: str
+    corpus: str
+    backbone: str
+    objective: str
+    unit: str
+
+
+def _by_table(verdicts: Iterable[Verdict]) -> dict[_Key, list[Verdict]]:
+    """Return the comparable verdicts by table; corpora, backbones, objectives and units of one table are apart."""
+    found: dict[_Key, list[Verdict]] = {}
     for verdict in verdicts:
-        row = verdict.row
         if verdict.difference is not None:
-            found.setdefault((row.source, row.table, row.task, row.corpus, row.backbone), []).append(verdict)
+            key = _Key(*(getattr(verdict.row, name) for name in _Key._fields))
+            found.setdefault(key, []).append(verdict)
     return found
 
 
-def _agreement(key: tuple, cells: list[Verdict]) -> TableAgreement:
-    source, table, task, *_ = key
+def _group(scores: Scores, variant: str, objective: str) -> str:
+    """Return the name that the scores have for a variant's runs; with its objective where there are several."""
+    return variant if variant in scores.groups else f"{variant}, {objective}"
+
+
+def _agreement(key: _Key, cells: list[Verdict]) -> TableAgreement:
     shared = _shared(cells, _variants(cells))
     averages = [(_average(cells, v, shared), _average(cells, v, shared, ours=True)) for v in _variants(cells)]
     ranks = None
     if shared and len(averages) > 2:
         ranks = float(stats.spearmanr(*zip(*averages, strict=True)).statistic)
     mean = float(np.mean([cell.difference for cell in cells]))
-    return TableAgreement(source, table, task, len(cells), mean, ranks)
+    return TableAgreement(key.source, key.table, key.task, key.objective, key.unit, len(cells), mean, ranks)
 
 
 def _variants(cells: list[Verdict]) -> list[str]:

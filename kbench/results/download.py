@@ -1,10 +1,11 @@
 """Fetches a document whose tables are imported, only where a user gives its address."""
 
 import http.client
-import shutil
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from kbench import __version__
@@ -13,6 +14,9 @@ from kbench.files import replacing
 
 SCHEMES = ("http://", "https://")
 SECONDS = 60
+"""Longest silence of a server."""
+LONGEST = 300
+"""Seconds that a whole document may take."""
 LARGEST = 64 << 20
 """Bytes; the HTML page of a paper has a few millions."""
 
@@ -32,10 +36,8 @@ def fetch(address: str, folder: Path, name: str) -> Path:
         with urllib.request.urlopen(request, timeout=SECONDS) as response:
             path = folder / f"{name}{_suffix(address, response.headers.get_content_type())}"
             length = int(response.headers.get("Content-Length") or 0)
-            if length > LARGEST:
-                raise UserError(f"{address} has {length >> 20} MB; documents of up to {LARGEST >> 20} MB are read")
             with replacing(path) as temporary, temporary.open("wb") as stream:
-                shutil.copyfileobj(response, stream)
+                _copy(address, response, stream, length)
                 if length and stream.tell() != length:
                     raise http.client.IncompleteRead(b"", length - stream.tell())
             return path
@@ -44,6 +46,22 @@ def fetch(address: str, folder: Path, name: str) -> Path:
         raise UserError(
             f"cannot fetch {address}: {reason}. Where there is no network, save the page elsewhere and give its path"
         ) from error
+
+
+def _copy(address: str, response: http.client.HTTPResponse, stream: BinaryIO, length: int) -> None:
+    """Copy piece by piece; UserError once the document is too large, whatever length was said, or takes too long."""
+    end, size = time.monotonic() + LONGEST, length
+    while True:
+        if size > LARGEST:
+            raise UserError(f"{address} has over {LARGEST >> 20} MB; larger documents are not read")
+        if time.monotonic() > end:
+            raise TimeoutError(f"not whole after {LONGEST} seconds")
+        # read1 returns what has come, so that a server that sends byte by byte cannot outlast the limit.
+        piece = response.read1(1 << 16)
+        if not piece:
+            return
+        stream.write(piece)
+        size = max(length, stream.tell())
 
 
 def _suffix(address: str, content_type: str) -> str:

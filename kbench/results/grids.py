@@ -37,7 +37,8 @@ class _Reader(HTMLParser):
     """Collects LaTeXML tables: <figure class=ltx_table> with a caption around <table class=ltx_tabular>.
 
     LaTeXML also writes rows and cells as <span class="ltx_tr"> and <span class="ltx_td">. Formulas are read
-    from the alttext of <math>. A table inside a table's cell belongs to the cell.
+    from the alttext of <math>. Notes, citations and raised marks are no part of a cell or caption. A table inside a
+    table's cell belongs to the cell.
     """
 
     def __init__(self, text: str) -> None:
@@ -52,7 +53,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attributes}
         role = self._role(tag, values.get("class", "").split())
-        if tag == "math" and "math" not in self._roles():
+        if role == "math" and not {"math", "aside"} & set(self._roles()):
             self._text(_plain(values.get("alttext", "")))
         elif tag == "br":
             self._text(" ")
@@ -65,7 +66,7 @@ class _Reader(HTMLParser):
         elif role == "cell":
             if not self._spanned:
                 self._spanned.append([])
-            self._spanned[-1].append(("", _span(values, "colspan"), _span(values, "rowspan")))
+            self._spanned[-1].append(("", _span(values, "col"), _span(values, "row")))
         if tag not in _VOID:
             self._open.append((tag, role))
 
@@ -82,7 +83,7 @@ class _Reader(HTMLParser):
                 break
 
     def handle_data(self, data: str) -> None:
-        if "math" not in self._roles():
+        if not {"math", "aside"} & set(self._roles()):
             self._text(data)
 
     def _role(self, tag: str, classes: list[str]) -> str:
@@ -90,6 +91,8 @@ class _Reader(HTMLParser):
         roles = self._roles()
         if tag == "math":
             return "math"
+        if tag == "sup" or _ASIDE & set(classes):
+            return "aside"
         if "ltx_table" in classes and "table" not in roles:
             return "figure"
         if "ltx_caption" in classes:
@@ -119,13 +122,25 @@ class _Reader(HTMLParser):
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
 
-def _span(values: dict[str, str], name: str) -> int:
-    return int(values[name]) if values.get(name, "").isdecimal() and int(values[name]) > 0 else 1
+_ASIDE = {"ltx_note", "ltx_cite", "ltx_sup"}
+_WIDEST = 1000
+"""Largest span of a cell, as in the HTML standard for columns."""
+_CELLS = 100_000
+"""Most cells of a table: a page of few bytes may ask for any number by spans."""
+
+
+def _span(values: dict[str, str], side: str) -> int:
+    """Return a span from colspan=2, or from the class ltx_colspan_2 of a <span>; `side` is col or row."""
+    named = re.search(rf"\bltx_{side}span_(\d+)\b", values.get("class", ""), re.ASCII)
+    text = named[1] if named else values.get(f"{side}span", "")
+    return min(max(int(text[:6]), 1), _WIDEST) if text.isascii() and text.isdecimal() else 1
 
 
 def _plain(formula: str) -> str:
     """Return a formula's numbers and signs as text: '58.3\\pm 0.2' as '58.3 ± 0.2'."""
-    text = re.sub(r"\\(?:mathbf|mathrm|text|bm|boldsymbol|textbf|underline|mathit)\b", "", formula)
+    text = re.sub(r"[_^]\s*\{(\s*(?:\\scriptstyle|\\scriptsize)?\s*\\pm[^}]*)\}", r"\1", formula)
+    text = re.sub(r"(?<=[\d}])\s*\^\s*(?:\{[^{}]*\}|\\[a-z]+|.)", "", text)
+    text = re.sub(r"\\(?:scriptstyle|scriptsize|mathbf|mathrm|text|bm|boldsymbol|textbf|underline|mathit)\b", "", text)
     text = re.sub(r"\\pm\b", " ± ", text).replace("\\%", "%")
     return re.sub(r"[{}$]|\\[,;!]", "", text)
 
@@ -138,7 +153,9 @@ def _expanded(spanned: list[list[tuple[str, int, int]]]) -> list[list[str]]:
         for text, columns, rows in cells:
             while (row, column) in filled:
                 column += 1
-            for down in range(rows):
+            if len(filled) + columns * min(rows, len(spanned) - row) > _CELLS:
+                raise UserError(f"a table has over {_CELLS:,} cells; none is read")
+            for down in range(min(rows, len(spanned) - row)):
                 for right in range(columns):
                     filled[row + down, column + right] = " ".join(text.split())
             column += columns

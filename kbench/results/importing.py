@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kbench.errors import UserError
 from kbench.files import sha256, write_text
 from kbench.results.grids import Grid, read
-from kbench.results.published import parse_row
+from kbench.results.published import parse_row, refuse_fractions
 from kbench.results.schema import PublishedRow
 
 PREPARED = Path(__file__).parent / "mappings"
@@ -24,7 +24,7 @@ class TableMapping(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    caption: str = Field(description="a regular expression that the caption of one table matches")
+    caption: re.Pattern = Field(description="a regular expression that the caption of one table matches")
     header_rows: int = Field(default=1, ge=1, description="rows that hold column labels; joined by ' / '")
     label_columns: int = Field(default=1, ge=1, description="columns that hold row labels; joined by ' / '")
     fields: dict[str, Any] = Field(default={}, description="fields of every row: corpus, backbone, task ...")
@@ -39,8 +39,8 @@ class Mapping(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str
-    url: str
+    source: str = Field(pattern=r"^[a-z0-9-]+$", description="short name; the rows are written to a file of it")
+    url: str = Field(pattern=r"^https?://", description="where the document is")
     tables: list[TableMapping] = Field(min_length=1)
 
 
@@ -66,9 +66,11 @@ def import_rows(document: Path, mapping: Mapping, origin: str | None = None) -> 
     """
     grids = read(document)
     note = f"imported from {origin or document.name}, SHA-256 {sha256(document)}"
-    return [
+    rows = [
         row for table in mapping.tables for row in _rows(document, _find(document, grids, table), table, mapping, note)
     ]
+    refuse_fractions(document, rows)
+    return rows
 
 
 def write_rows(path: Path, rows: list[PublishedRow]) -> None:
@@ -81,14 +83,20 @@ def write_rows(path: Path, rows: list[PublishedRow]) -> None:
 
 
 def _find(document: Path, grids: list[Grid], table: TableMapping) -> Grid:
-    found = [grid for grid in grids if re.search(table.caption, grid.caption)]
+    found = [grid for grid in grids if table.caption.search(grid.caption)]
     if len(found) != 1:
         captions = "; ".join(f"'{grid.caption[:60]}'" for grid in grids)
-        raise UserError(f"{document}: {len(found)} tables match '{table.caption}', expected one. Captions: {captions}")
+        raise UserError(
+            f"{document}: {len(found)} tables match '{table.caption.pattern}', expected one. Captions: {captions}"
+        )
     return found[0]
 
 
 def _rows(document: Path, grid: Grid, table: TableMapping, mapping: Mapping, note: str) -> list[PublishedRow]:
+    if len(grid.rows) <= table.header_rows:
+        raise UserError(
+            f"{document}: '{grid.caption[:60]}' has {len(grid.rows)} rows, {table.header_rows} are its header"
+        )
     header, body = grid.rows[: table.header_rows], grid.rows[table.header_rows :]
     columns = [_joined(row[index] for row in header) for index in range(table.label_columns, len(header[0]))]
     labels = [_joined(row[: table.label_columns]) for row in body]

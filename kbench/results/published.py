@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError, unknown
 from kbench.results.schema import PublishedRow
 
@@ -17,16 +18,19 @@ NOT_IMPORTED = "published value not imported"
 
 
 class Pending(BaseModel):
-    """Cells of a document that are known to exist but whose values nobody has imported yet."""
+    """Cells of a document that are known to exist but whose values nobody has imported yet.
+
+    A table that is known by its name and methods alone says no more than these, and then has no cells.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     table: str
-    backbone: str
-    epochs: dict[str, float] = Field(description="corpus -> passes over it")
-    variants: list[str]
-    tasks: list[str]
-    datasets: dict[str, str] = Field(description="dataset -> the metric it is reported by")
+    variants: list[str] = Field(min_length=1, description="the methods it has, in kbench's names")
+    backbone: str | None = None
+    epochs: dict[str, float] = Field(default={}, description="corpus -> passes over it")
+    tasks: list[str] = []
+    datasets: dict[str, str] = Field(default={}, description="dataset -> the metric it is reported by")
 
     def rows(self, source: str, url: str) -> list[PublishedRow]:
         """Return one row without a value for every cell."""
@@ -76,19 +80,51 @@ def read_rows(path: Path) -> list[PublishedRow]:
         with Path(path).open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
             _check_columns(path, reader.fieldnames)
-            return [parse_row(f"{path}, line {reader.line_num}", cells) for cells in reader]
+            rows = [parse_row(f"{path}, line {reader.line_num}", cells) for cells in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+    refuse_fractions(path, rows)
+    return rows
 
 
 def parse_row(place: str, cells: dict) -> PublishedRow:
-    """Return a row from text, where an empty number is none; UserError, naming the place, if it is not valid."""
-    numbers = {name: cells.get(name) or None for name in ("epochs", "value", "std")}
+    """Return a row from text, where an empty cell says nothing; UserError, naming the place, if it is not valid."""
+    if None in cells:
+        raise UserError(f"{place}: more cells than columns")
+    given = {name: cell for name, cell in cells.items() if cell not in ("", None)}
     try:
-        return PublishedRow.model_validate({**cells, **numbers})
+        return PublishedRow.model_validate({"epochs": None, "value": None} | given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        message = where + first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{place}: {message}") from error
+
+
+def refuse_fractions(place: Path, rows: list[PublishedRow]) -> None:
+    """Raise UserError where percentages look like fractions: 0.171 for 17.1 %.
+
+    They do if no value of a table is above 1, or if an accuracy is at most 1 % where chance alone gives more.
+    """
+    tables: dict[tuple, list[PublishedRow]] = {}
+    for row in rows:
+        if row.unit == "percent" and row.value is not None:
+            tables.setdefault((row.source, row.table), []).append(row)
+    for (source, table), members in tables.items():
+        low = [row for row in members if row.value <= 1 and (_chance(row) > 1)]
+        if all(row.value <= 1 for row in members) or low:
+            seen = (low or members)[0]
+            raise UserError(
+                f"{place}: {seen.value:g} for {seen.variant} on {seen.dataset} ({source}, {table}) looks like a "
+                "fraction; values are percent, for example 17.1"
+            )
+
+
+def _chance(row: PublishedRow) -> float:
+    """Return the accuracy of guessing, percent; 0 where it is not known."""
+    known = row.dataset in benchmark.names() and row.metric in ("acc1", "acc5", "mean_per_class_recall")
+    classes = benchmark.get(row.dataset).n_classes if known else None
+    return 100 / classes if classes else 0.0
 
 
 def rows() -> list[PublishedRow]:
@@ -126,27 +162,38 @@ def _given(paths: list[Path]) -> list[PublishedRow]:
 def of_source(name: str) -> list[PublishedRow]:
     """Return the rows of one source; UserError, with the nearest name, for an unknown one."""
     found = [row for row in rows() if row.source == name]
-    if not found:
-        raise unknown("source", name, {row.source for row in rows()})
+    if not found and name not in announced():
+        raise unknown("source", name, {row.source for row in rows()} | set(announced()))
     return found
 
 
+def announced() -> dict[str, Pending]:
+    """Return the tables of which no cell is known here, by source: that they exist is all there is to say."""
+    with_rows = {row.source for row in rows()}
+    return {name: source.pending for name, source in sources().items() if source.pending and name not in with_rows}
+
+
 def value_text(row: PublishedRow) -> str:
-    """Return a row's value for people: '17.1', '17.1 ± 0.2' or that it is not imported."""
+    """Return a row's value for people: '17.1', '17.1 ± 0.2', '1.8 nats' or that it is not imported."""
     if row.value is None:
         return NOT_IMPORTED
-    value = f"{row.value:.1f}" if round(row.value, 1) == row.value else f"{row.value:.2f}"
-    return value if row.std is None else f"{value} ± {row.std:g}"
+    value = f"{row.value:.1f}" if round(row.value, 1) == row.value else f"{row.value:.3g}"
+    if row.unit == "percent":
+        value = f"{row.value:.1f}" if round(row.value, 1) == row.value else f"{row.value:.2f}"
+    deviation = "" if row.std is None else f" ± {row.std:g}"
+    return value + deviation + (" nats" if row.unit == "nats" else "")
 
 
 def _cell(row: PublishedRow) -> tuple:
-    return (row.source, row.corpus, row.backbone, row.variant, row.dataset, row.task, row.metric)
+    where = (row.source, row.corpus, row.backbone, row.variant, row.objective)
+    return (*where, row.dataset, row.task, row.metric)
 
 
 def _refuse_duplicates(given: list[PublishedRow]) -> None:
     seen: dict[tuple, PublishedRow] = {}
     for row in given:
-        other = seen.setdefault((*_cell(row), row.table, row.epochs), row)
+        how = (row.table, row.epochs, row.split, row.n_test, row.image_size, row.prompts)
+        other = seen.setdefault((*_cell(row), *how), row)
         if other is not row:
             raise UserError(
                 f"two published values for {row.variant} on {row.dataset}, {row.task} {row.metric}, "
@@ -156,5 +203,6 @@ def _refuse_duplicates(given: list[PublishedRow]) -> None:
 
 def _check_columns(path: Path, seen: list[str] | None) -> None:
     expected = list(PublishedRow.model_fields)
-    if seen is None or sorted(seen) != sorted(expected):
+    needed = {name for name, field in PublishedRow.model_fields.items() if field.is_required()}
+    if seen is None or len(set(seen)) < len(seen) or not needed <= set(seen) <= set(expected):
         raise UserError(f"{path}: its columns are {', '.join(seen or [])}; expected {', '.join(expected)}")

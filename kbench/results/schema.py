@@ -1,8 +1,9 @@
 """The documents that a run leaves behind. Every key has a sentence; unknown keys are refused."""
 
+import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SCHEMA_VERSION = 2
 """Raised when a document gains or loses a key. Version 1, of kbench 0.1.0, names no code but a version as a whole."""
@@ -80,7 +81,9 @@ class TaskResult(Versioned):
     objective: str = Field(description="training objective")
     seed: int = Field(description="training seed")
     corpus: str = Field(description="name of the pretraining corpus, e.g. world, cifar10, cc3m")
-    backbone: str = Field(description="name of the tower configuration, e.g. demo, ViT-B/16")
+    backbone: str = Field(
+        description="the image tower's name in published tables, e.g. ViT-B/16; else that of the towers, e.g. demo"
+    )
     epochs: float = Field(description="passes over the corpus, possibly fractional")
     selection: str = Field(description="checkpoint selection rule: last, held-out or test-column")
     dataset: str = Field(description="evaluation dataset")
@@ -186,6 +189,21 @@ class PublishedRow(Record):
     dataset: str = Field(min_length=1, description="evaluation dataset, in kbench's name")
     task: str = Field(min_length=1, description="evaluation task; some are not measured by kbench")
     metric: str = Field(min_length=1, description="metric in kbench's name")
-    value: float | None = Field(ge=0, le=100, description="percent; null while it is not imported")
-    std: float | None = Field(default=None, ge=0, le=100, description="published sd, points; null if none")
+    value: float | None = Field(description="in its unit; null while it is not imported")
+    std: float | None = Field(default=None, ge=0, description="published sd, in the same unit; null if none")
     note: str = Field(default="", description="what a reader must know before comparing")
+    objective: str = Field(default="infonce", min_length=1, description="training objective, in kbench's name")
+    unit: Literal["percent", "nats", "correlation"] = Field(default="percent", description="unit of value")
+    split: str | None = Field(default=None, description="split that was scored, in kbench's name; null: not stated")
+    n_test: int | None = Field(default=None, gt=0, description="test samples; null: not stated")
+    image_size: int | None = Field(default=None, gt=0, description="resolution, pixels; null: not stated")
+    prompts: int | None = Field(default=None, gt=0, description="zero-shot prompts of a class; null: not stated")
+
+    @model_validator(mode="after")
+    def _within_its_unit(self) -> "PublishedRow":
+        lowest, highest = {"percent": (0, 100), "nats": (0, math.inf), "correlation": (-1, 1)}[self.unit]
+        if self.value is not None and not lowest <= self.value <= highest:
+            raise ValueError(f"value {self.value:g} is not between {lowest} and {highest}, the range of {self.unit}")
+        if self.std is not None and self.std > highest - lowest:
+            raise ValueError(f"std {self.std:g} is wider than the range of {self.unit}")
+        return self

@@ -1,138 +1,145 @@
-"""Our numbers beside published ones: agrees, higher, lower, or why the two must not be compared."""
+"""Our numbers beside published ones: reproduced, higher, lower, inconclusive, or why they must not be compared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
-from kbench.results import published
+from kbench.results import matching, published, reproduction
+from kbench.results.matching import Setting
+from kbench.results.pairs import holm
 from kbench.results.schema import PublishedRow, TaskResult
 from kbench.results.store import Store
 
 NOT_COMPARABLE = "not comparable"
-TASKS = {"zeroshot", "linear_probe", "retrieval", "pmi_gap"}
+INCONCLUSIVE = "inconclusive"
+MARGIN = 1.0
+"""Points; of experiments that were resolved before they could declare one."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A published row, what is ours for the same cell, and whether the two agree; in percent and points."""
+    """A published row, what is ours for the same cell, and what is to be said of the two, in the row's unit."""
 
     row: PublishedRow
-    status: str  # agrees, higher, lower, not comparable, published value not imported
+    status: str  # reproduced, higher, lower, inconclusive, not comparable, published value not imported
     reasons: tuple[str, ...] = ()  # why not comparable
     caveats: tuple[str, ...] = ()  # what the interval does not cover
     ours: float | None = None
     seeds: int = 0
     difference: float | None = None  # ours - theirs
-    low: float | None = None
+    low: float | None = None  # 95 % interval; None with one seed
     high: float | None = None
+    p_holm: float | None = None  # of no difference, Holm-corrected over the comparable cells of the table
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The results of one setting: the same in all but the seed."""
+
+    setting: Setting
+    results: tuple[TaskResult, ...]
+
+    def values(self, metric: str) -> np.ndarray:
+        """Return the (S,) values of a metric in its published unit."""
+        found = (entry for result in self.results for entry in result.metrics if entry.name == metric)
+        return np.array([(100 if m.unit == "fraction" else 1) * m.value for m in found if m.value is not None])
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """What the difference of a verdict is judged by."""
+
+    seeds: int
+    runs: float  # variance of the difference due to trainings
+    images: float  # and due to test images
+    margin: float
 
 
 def verdicts(store: Store, rows: list[PublishedRow]) -> list[Verdict]:
-    """Return one verdict for each published row."""
-    return [_verdict(store.results, row) for row in rows]
-
-
-def _verdict(results: tuple[TaskResult, ...], row: PublishedRow) -> Verdict:
-    cell = [result for result in results if _same_cell(result, row)]
-    same = [result for result in cell if not _differences(result, row)]
-    values = [value for result in same or cell if (value := _value(result, row.metric)) is not None]
-    ours = float(np.mean(values)) if values else None
-    reasons = [
-        *_setting_reasons(same or cell or results, row),
-        *([] if cell else _cell_reasons(results, row)),
-    ]
-    if reasons or not values:
-        return Verdict(row, NOT_COMPARABLE, tuple(reasons or ["not measured yet"]), (), ours, len(values))
-    if row.value is None:
-        return Verdict(row, published.NOT_IMPORTED, (), (), ours, len(values))
-    return _judged(row, np.array(values), same[0].n_test)
-
-
-def _judged(row: PublishedRow, values: np.ndarray, n_test: int) -> Verdict:
-    """Compare values of S seeds, in percent, with a published one.
-
-    Variance of the difference: var over seeds / S + p (100 - p) / n_test for our test images + the published
-    sd squared where there is one. The interval uses S - 1 degrees of freedom, or the normal law at one seed.
-    """
-    seeds, mean = len(values), float(values.mean())
-    variance = mean * (100 - mean) / n_test + (row.std or 0.0) ** 2
-    if seeds > 1:
-        variance += values.var(ddof=1) / seeds
-    quantile = stats.t.ppf(0.975, seeds - 1) if seeds > 1 else stats.norm.ppf(0.975)
-    difference, half = mean - row.value, float(quantile * np.sqrt(variance))
-    low, high = difference - half, difference + half
-    status = "higher" if low > 0 else "lower" if high < 0 else "agrees"
-    return Verdict(row, status, (), _caveats(row, seeds), mean, seeds, difference, low, high)
-
-
-def _caveats(row: PublishedRow, seeds: int) -> tuple[str, ...]:
-    caveats = []
-    if seeds == 1:
-        caveats.append("one seed: the variation between trainings of ours is unknown")
-    if row.std is None:
-        caveats.append("no published sd: the variation of theirs is unknown")
-    if row.epochs is None:
-        caveats.append("the source does not state its epochs")
-    return tuple(caveats)
-
-
-def _setting_reasons(results: Sequence[TaskResult], row: PublishedRow) -> list[str]:
-    """Return how the published setting differs from that of the nearest of our results."""
-    about = published.sources().get(row.source)
-    reasons = []
-    if results:
-        nearest = min(results, key=lambda result: len(_differences(result, row)))
-        reasons = [f"{what} {theirs}, here {ours}" for what, theirs, ours in _differences(nearest, row)]
-    if row.task in TASKS and about and about.evaluation:
-        reasons.append(f"evaluated by {about.evaluation}")
-    return reasons
-
-
-def _cell_reasons(results: tuple[TaskResult, ...], row: PublishedRow) -> list[str]:
-    """Return what of the cell itself the experiment does not have."""
-    if row.task not in TASKS:
-        return [f"task {row.task} is not measured here" + (f" ({row.note})" if row.note else "")]
-    reasons = []
-    if row.variant not in {result.variant for result in results}:
-        reasons.append(f"variant {row.variant} is not trained here")
-    if not any(same_name(result.dataset, row.dataset) for result in results):
-        reasons.append("dataset is not evaluated here")
-    return reasons or [f"no {row.task} {row.metric} here"]
-
-
-def _same_cell(result: TaskResult, row: PublishedRow) -> bool:
-    return (
-        (result.variant, result.task) == (row.variant, row.task)
-        and same_name(result.dataset, row.dataset)
-        and any(metric.name == row.metric for metric in result.metrics)
-    )
-
-
-def _differences(result: TaskResult, row: PublishedRow) -> list[tuple[str, str, str]]:
-    """Return (what, theirs, ours) for each part of the setting that differs."""
-    about = published.sources().get(row.source)
-    settings = [
-        ("corpus", row.corpus, result.corpus),
-        ("backbone", row.backbone, result.backbone),
-        ("epochs", None if row.epochs is None else f"{row.epochs:g}", f"{result.epochs:g}"),
-        ("checkpoint selection", about.selection if about else None, result.selection),
-    ]
+    """Return one verdict for each published row; Holm's correction is over the comparable cells of each table."""
+    measured = _measured(store)
+    margin = store.experiment.experiment.get("margin", MARGIN)
+    joined = [_joined(measured, row, len(store.experiment.seeds)) for row in rows]
+    spreads = [_spread(found, verdict, margin) for found, verdict in joined]
+    p_values = _corrected([verdict for _, verdict in joined], spreads)
     return [
-        (what, theirs, ours) for what, theirs, ours in settings if theirs is not None and not same_name(theirs, ours)
+        verdict if spread is None else _judged(verdict, spread, p)
+        for (_, verdict), spread, p in zip(joined, spreads, p_values, strict=True)
     ]
 
 
-def _value(result: TaskResult, metric: str) -> float | None:
-    value = next(entry.value for entry in result.metrics if entry.name == metric)
-    return None if value is None else 100 * value
+def _measured(store: Store) -> list[_Measured]:
+    configs = {run: store.config(run) for run in {result.run for result in store.results}}
+    groups: dict[Setting, list[TaskResult]] = {}
+    for result in store.results:
+        groups.setdefault(matching.of_result(result, configs[result.run]), []).append(result)
+    return [_Measured(setting, tuple(results)) for setting, results in groups.items()]
 
 
-def same_name(one: str, other: str) -> bool:
-    """Return whether two names differ in nothing but what differs between projects: 'ViT-B/16' and 'vit-b-16'."""
-    return _name(one) == _name(other)
+def _joined(measured: Sequence[_Measured], row: PublishedRow, asked: int) -> tuple[_Measured | None, Verdict]:
+    """Return what is nearest to a row, and the verdict as far as no test is needed for it."""
+    reasons = matching.reasons([entry.setting for entry in measured], row)
+    cell = [entry for entry in measured if matching.same_cell(entry.setting, row)]
+    found = min(cell, key=lambda entry: len(matching.differences(entry.setting, row)), default=None)
+    values = found.values(row.metric) if found else np.array([])
+    ours = float(values.mean()) if values.size else None
+    if reasons or ours is None:
+        return found, Verdict(row, NOT_COMPARABLE, reasons or ("not measured yet",), (), ours, values.size)
+    verdict = Verdict(row, published.NOT_IMPORTED, (), _caveats(found, row, values.size, asked), ours, values.size)
+    if row.value is None:
+        return found, verdict
+    return found, replace(verdict, status=INCONCLUSIVE, difference=ours - row.value)
 
 
-def _name(text: str) -> str:
-    return text.casefold().removeprefix("wds/").replace("/", "-").replace("_", "-")
+def _spread(found: _Measured | None, verdict: Verdict, margin: float) -> _Spread | None:
+    """Return what a difference is judged by; None where there is none, or only one seed."""
+    if verdict.difference is None or verdict.seeds < 2:
+        return None
+    row, values = verdict.row, found.values(verdict.row.metric)
+    percent = row.unit == "percent"
+    n_test = found.setting.n_test if percent else None
+    one_run = float(reproduction.one_run_variance(values, n_test))
+    theirs = one_run if row.std is None else row.std**2
+    other_images = percent and row.n_test is None
+    images = 2 * float(reproduction.image_variance(values, n_test)) if other_images else 0.0
+    return _Spread(len(values), one_run / len(values) + theirs, images, margin if percent else 0.0)
+
+
+def _corrected(verdicts: Sequence[Verdict], spreads: Sequence[_Spread | None]) -> list[float | None]:
+    """Return Holm-corrected p-values, table by table; None where nothing is judged."""
+    tables: dict[tuple, list[int]] = {}
+    for index, (verdict, spread) in enumerate(zip(verdicts, spreads, strict=True)):
+        if spread is not None:
+            tables.setdefault((verdict.row.source, verdict.row.table), []).append(index)
+    corrected: list[float | None] = [None] * len(verdicts)
+    for indices in tables.values():
+        p_values = [float(_p_value(verdicts[index], spreads[index])) for index in indices]
+        for index, p in zip(indices, holm(p_values), strict=True):
+            corrected[index] = p
+    return corrected
+
+
+def _p_value(verdict: Verdict, spread: _Spread) -> np.ndarray:
+    return reproduction.p_value(verdict.difference, spread.seeds, spread.runs, spread.images)
+
+
+def _judged(verdict: Verdict, spread: _Spread, p: float) -> Verdict:
+    variances = (spread.seeds, spread.runs, spread.images)
+    half = float(reproduction.half_width(reproduction.LEVEL, *variances))
+    equivalent = reproduction.reproduced(verdict.difference, spread.margin, *variances)
+    status = str(reproduction.outcome(verdict.difference, p, equivalent))
+    return replace(verdict, status=status, low=verdict.difference - half, high=verdict.difference + half, p_holm=p)
+
+
+def _caveats(found: _Measured, row: PublishedRow, seeds: int, asked: int) -> tuple[str, ...]:
+    caveats = matching.caveats(found.setting, row)
+    if seeds < asked:
+        caveats.append(f"{seeds} of {asked} seeds present")
+    if seeds == 1:
+        caveats.append("one seed: the variation between trainings is unknown")
+    if row.std is None:
+        caveats.append("no published sd: theirs is taken to be ours")
+    if row.unit != "percent":
+        caveats.append("no margin is declared for this unit; the choice of test samples is not covered")
+    return tuple(caveats)

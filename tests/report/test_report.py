@@ -279,7 +279,8 @@ def test_comparable_published_numbers(folder, tmp_path, monkeypatch):
     [section] = [section for section in report.sections if section.id == "published"]
     tables = {table.id: table for table in section.tables}
     assert len(tables["published-comparable"].rows) == 4
-    assert {row[7].text for row in tables["published-comparable"].rows} <= {"higher", "agrees", "lower"}
+    outcomes = {"reproduced", "higher", "lower", "inconclusive"}
+    assert {row[8].text for row in tables["published-comparable"].rows} <= outcomes
     assert len(tables["published-claims"].rows) == 6
     assert {row[3].text for row in tables["published-claims"].rows} <= {"reproduced", "contradicted", "open"}
     assert tables["published-overall"].rows[0][2].text == "4"

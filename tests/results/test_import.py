@@ -1,9 +1,11 @@
 """Import of published tables from pages written for these tests; all numbers are made up."""
 
+import contextlib
 import functools
 import http.server
 import socket
 import threading
+import time
 
 import pytest
 import yaml
@@ -11,7 +13,7 @@ import yaml
 from kbench.cli import main
 from kbench.errors import UserError
 from kbench.files import sha256
-from kbench.results import grids, importing, published
+from kbench.results import download, grids, importing, published
 
 PAGE = r"""<!DOCTYPE html><html><head><title>x</title><meta charset="utf-8"></head><body>
 <figure class="ltx_table" id="S4.T1">
@@ -250,4 +252,46 @@ def test_a_document_that_is_cut_short_is_not_kept(tmp_path, monkeypatch, capsys)
         assert run("published", "import", address, "--mapping", mapping(tmp_path)) == 2
         server.shutdown()
     assert "cannot fetch" in capsys.readouterr().err
+    assert not list((tmp_path / "published").rglob("*.*"))
+
+
+def serving(send):
+    """Return a server whose answer to every request is written by `send`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the other side has had enough
+                send(self.wfile)
+
+    return http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+
+def drip(stream):
+    for _ in range(200):
+        stream.write(b"<p>")
+        stream.flush()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "limit, value, send, reason",
+    [
+        ("LARGEST", 1 << 20, lambda stream: stream.write(b"x" * (3 << 20)), "over 1 MB"),
+        ("LONGEST", 0.5, drip, "not whole after 0.5 seconds"),
+    ],
+)
+def test_a_server_that_states_no_length_is_held_to_the_limits(
+    tmp_path, monkeypatch, capsys, limit, value, send, reason
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(download, limit, value)
+    with serving(send) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/paper.html"
+        assert run("published", "import", address, "--mapping", mapping(tmp_path)) == 2
+        server.shutdown()
+    assert reason in capsys.readouterr().err
     assert not list((tmp_path / "published").rglob("*.*"))

@@ -116,24 +116,29 @@ def test_given_values_replace_pending_cells(tmp_path):
     assert sum(entry.value is None for entry in before) == sum(entry.value is None for entry in after) + 1
 
 
-@pytest.mark.parametrize("offset, status", [(0, "agrees"), (-45, "higher"), (45, "lower")])
+@pytest.mark.parametrize("offset, status", [(0, "inconclusive"), (-45, "higher"), (45, "lower")])
 def test_comparable_rows_get_a_verdict(loaded, offset, status):
     values = ours(loaded)
     [found] = verdicts(loaded, [row(value=values.mean() + offset)])
     assert found.status == status and found.seeds == 3
-    assert found.difference == pytest.approx(-offset)
+    assert found.difference == pytest.approx(-offset, abs=1e-9)
     assert found.low < found.difference < found.high
     assert "no published sd" in " ".join(found.caveats)
 
 
-def test_the_interval_covers_seeds_sampling_and_the_published_sd(loaded):
+def test_the_interval_predicts_one_training_of_theirs(loaded):
     from scipy import stats
 
     values = ours(loaded)
-    mean = values.mean()
-    [found] = verdicts(loaded, [row(std=2.0)])
-    error = np.sqrt(values.var(ddof=1) / 3 + mean * (100 - mean) / 400 + 4)
-    assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, 2) * error)
+    share = values.mean() / 100
+    t, z = stats.t.ppf(0.975, 2), stats.norm.ppf(0.975)
+    same_images, other_images, with_sd = verdicts(loaded, [row(n_test=400), row(), row(n_test=400, std=2.0)])
+    one = values.var(ddof=1)
+    assert same_images.high - same_images.difference == pytest.approx(t * np.sqrt(one / 3 + one))
+    assert with_sd.high - with_sd.difference == pytest.approx(t * np.sqrt(one / 3 + 4))
+    images = 2 * 1e4 * share * (1 - share) / 400
+    wider = np.sqrt(t**2 * (one / 3 + one) + z**2 * images)
+    assert other_images.high - other_images.difference == pytest.approx(wider, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +153,10 @@ def test_the_interval_covers_seeds_sampling_and_the_published_sd(loaded):
         ({"metric": "acc5"}, "no zeroshot acc5 here"),
         ({"source": "openclip-results-csv"}, "its own prompts"),
         ({"source": "wpse-paper"}, "checkpoint selection test-column, here last"),
+        ({"objective": "sigmoid"}, "objective sigmoid, here infonce"),
+        ({"split": "val"}, "split val, here test"),
+        ({"n_test": 10_000}, "test samples 10000, here 400"),
+        ({"unit": "nats"}, "unit nats, here percent"),
     ],
 )
 def test_reasons_why_not_comparable(loaded, changes, reason):

@@ -31,7 +31,7 @@ def evaluate(run: TrainedRun, dataset: Dataset, task: str, experiment: str, eval
     features = Reader(run.features(dataset.name))
     key.refuse_others(features, key.asked(run, dataset, evaluation))
     outcome = _module(task).score(run, features, evaluation, dataset.main_metric)
-    result = _result(run, dataset, task, experiment, outcome, _identity(run, task, evaluation, features))
+    result = describe(run, dataset, task, experiment, outcome, _identity(run, task, evaluation, features))
     Stages().task(run.config, evaluation, task).write(run.folder)
     path = _path(run, dataset, task)
     with files.replacing(path.with_suffix(".npz")) as temporary, temporary.open("wb") as stream:
@@ -101,7 +101,7 @@ def _settings(task: str, evaluation: Evaluation) -> dict[str, Any]:
     return {place: at(place) for place in _module(task).OBEYS}
 
 
-def _result(
+def describe(
     run: TrainedRun,
     dataset: Dataset,
     task: str,
@@ -109,6 +109,7 @@ def _result(
     outcome: Outcome,
     identity: dict[str, str | None],
 ) -> TaskResult:
+    """Return an outcome as a result, with what it was measured with and where it comes from."""
     config = run.config
     return TaskResult(
         experiment=experiment,
@@ -117,7 +118,7 @@ def _result(
         objective=config.objective,
         seed=config.seed,
         corpus=config.corpus.name,
-        backbone=config.towers.name,
+        backbone=config.towers.backbone or config.towers.name,
         epochs=config.training.epochs,
         selection=config.training.selection,
         dataset=dataset.name,

@@ -1,0 +1,88 @@
+"""Which published cells an experiment can be compared with, from its configuration alone: before anything has run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kbench.benchmark import dataset as benchmark
+from kbench.experiment.schema import Experiment, RunConfig
+from kbench.results import matching, published
+from kbench.results.matching import Setting
+from kbench.results.schema import PublishedRow
+
+_PROBED = ("acc1", "mean_per_class_recall")
+METRICS = {
+    "zeroshot": {"acc1": "percent", "acc5": "percent", "mean_per_class_recall": "percent"},
+    "linear_probe": {f"{name}{of}": "percent" for of in ("", "_before_projection") for name in _PROBED},
+    "retrieval": {f"{of}_retrieval_recall@{k}": "percent" for of in ("image", "text") for k in (1, 5, 10)},
+    "pmi_gap": {
+        "excess_loss": "nats",
+        "rmse": "nats",
+        "pearson": "correlation",
+        "spearman": "correlation",
+    },
+}
+"""Task -> the metrics that its results have, with the unit that they are published in."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The published cells beside what an experiment sets out to measure."""
+
+    comparable: tuple[PublishedRow, ...]
+    others: tuple[tuple[PublishedRow, tuple[str, ...]], ...]  # with what prevents the comparison
+
+
+def plan(experiment: Experiment, runs: Iterable[RunConfig], rows: list[PublishedRow]) -> Plan:
+    """Sort published rows into those that the experiment can be compared with and the others."""
+    settings = _planned(experiment, runs)
+    found = [(row, matching.reasons(settings, row)) for row in rows]
+    return Plan(
+        comparable=tuple(row for row, reasons in found if not reasons),
+        others=tuple((row, reasons) for row, reasons in found if reasons),
+    )
+
+
+def lines(experiment: Experiment, runs: Iterable[RunConfig]) -> list[str]:
+    """Return the plan for people: how many cells, of which sources, then what prevents the others, most cells first."""
+    rows = published.rows()
+    found = plan(experiment, runs, rows)
+    told = [f"{len(found.comparable)} of {len(rows)} known cells can be compared with"]
+    for source in dict.fromkeys(row.source for row in found.comparable):
+        cells = [row for row in found.comparable if row.source == source]
+        pending = sum(row.value is None for row in cells)
+        told.append(f"  {len(cells):>4} of {source}" + (f", {pending} {published.NOT_IMPORTED}" if pending else ""))
+    groups: dict[tuple[str, tuple[str, ...]], int] = {}
+    for row, reasons in found.others:
+        groups[row.source, reasons] = groups.get((row.source, reasons), 0) + 1
+    for (source, reasons), cells in sorted(groups.items(), key=lambda group: -group[1]):
+        told.append(f"  {cells:>4} of {source} cannot: {'; '.join(reasons)}")
+    told += [f"     ? of {name}: cells not known here" for name in published.announced()]
+    return told
+
+
+def _planned(experiment: Experiment, runs: Iterable[RunConfig]) -> list[Setting]:
+    settings = {
+        _setting(run, dataset, task)
+        for run in runs
+        for dataset in map(benchmark.get, experiment.evaluation.datasets)
+        for task in dataset.tasks
+    }
+    return sorted(settings, key=lambda setting: (setting.variant, setting.dataset, setting.task))
+
+
+def _setting(run: RunConfig, dataset: benchmark.Dataset, task: str) -> Setting:
+    return Setting(
+        variant=run.variant,
+        objective=run.objective,
+        corpus=run.corpus.name,
+        backbone=run.towers.backbone or run.towers.name,
+        epochs=run.training.epochs,
+        selection=run.training.selection,
+        dataset=dataset.name,
+        task=task,
+        split=dataset.test_split,
+        n_test=dataset.n_test,
+        image_size=run.towers.image_size,
+        prompts=None,
+        units=tuple(METRICS[task].items()),
+    )

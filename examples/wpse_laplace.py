@@ -1,4 +1,4 @@
-"""Weighted point sets with a linear and a Laplace kernel. Goes into kbench/similarity/variants/ to be a variant."""
+"""Weighted point sets with a linear and a Laplace kernel. In workflow/variants/ it is a variant."""
 
 from pydantic import Field
 

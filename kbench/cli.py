@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(_dispatch(sys.argv[1:] if argv is None else argv))
     except UserError as error:
         print(f"kbench: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.status)
     except BrokenPipeError:
         # The reader of a listing (head, less) has gone: nothing is wrong.
         sys.stderr.close()

@@ -7,6 +7,14 @@ from collections.abc import Iterable
 class UserError(Exception):
     """The input is wrong: the message says what was seen and what is legal. The command exits with status 2."""
 
+    status = 2
+
+
+class DiskFull(UserError):
+    """There was no room for a file. Nothing is wrong with the input, so that the command exits with status 1."""
+
+    status = 1
+
 
 def unknown(what: str, seen: str, legal: Iterable[str]) -> UserError:
     """Return the error for a name that is not among the legal ones, with the nearest match.

@@ -1,15 +1,20 @@
 """Files that are either whole or absent: written to a temporary name, synced, renamed."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kbench.errors import UserError
+from kbench.errors import DiskFull, UserError
+
+FULL = 1 << 20
+"""Free bytes below which a disk counts as full."""
 
 
 @contextlib.contextmanager
@@ -31,10 +36,44 @@ def replacing(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise unwritable(path, error) from error
+    except Exception as error:
+        # What writes for a library may say that the disk is full by an exception of its own, and after the fact.
+        if os.strerror(errno.ENOSPC) in str(error) or _free(path) < FULL:
+            raise unwritable(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+        raise
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """Return the error for a file that could not be written; DiskFull, with the room there is, if that is why."""
+    reason = error.strerror or str(error)
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"cannot write {path}: {reason}")
+    return DiskFull(f"cannot write {path}: {reason} ({_free(path) / 1e6:.1f} MB free there)")
+
+
+def _free(path: Path) -> int:
+    """Return the free bytes of the file system that a path is on, or would be."""
+    folder = next(parent for parent in Path(path).absolute().parents if parent.is_dir())
+    return shutil.disk_usage(folder).free
+
+
+def claim(path: Path) -> None:
+    """Have the file system set aside room for all of a file that may have holes; DiskFull if it has none.
+
+    A memory map of a file with holes ends the program without a word (SIGBUS) when a hole cannot be filled.
+    """
+    with Path(path).open("r+b") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size == 0 or not hasattr(os, "posix_fallocate"):
+            return
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size)
+        except OSError as error:
+            raise unwritable(path, error) from error
 
 
 def _umask() -> int:

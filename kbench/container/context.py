@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kbench import __version__, provenance
+from kbench import __version__, files, provenance
 from kbench.container import wheelhouse
 from kbench.container.checkout import Checkout
-from kbench.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -58,4 +57,4 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
+        raise files.unwritable(Path(error.filename or folder), error) from error

@@ -197,18 +197,42 @@ class _Reporting(IterableDataset):
             yield error
 
 
-def load(stream: PairStream, workers: int) -> Iterator[Batch]:
-    """Yield the stream's batches, made by that many processes (0: by this one). Raises the stream's UserError."""
-    loader = DataLoader(
-        _Reporting(stream),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-        multiprocessing_context="fork" if workers else None,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_leave_stopping_to_the_trainer,
-    )
-    for item in loader:
+class Loader(Iterator[Batch]):
+    """The stream's batches, made by that many processes (0: by this one). Raises the stream's UserError.
+
+    It has to be closed. Loader processes ignore the signals by which Python ends what it started, so that after an
+    exception, which keeps everything in its reach alive, the program would wait for them for ever.
+    """
+
+    def __init__(self, stream: PairStream, workers: int) -> None:
+        self._batches = iter(
+            DataLoader(
+                _Reporting(stream),
+                batch_size=None,
+                num_workers=workers,
+                pin_memory=torch.cuda.is_available(),
+                multiprocessing_context="fork" if workers else None,
+                prefetch_factor=4 if workers else None,
+                worker_init_fn=_leave_stopping_to_the_trainer,
+            )
+        )
+
+    def __next__(self) -> Batch:
+        item = next(self._batches)
         if isinstance(item, UserError):
             raise item
-        yield item
+        return item
+
+    def close(self) -> None:
+        """End the loader processes: those that do not leave when they are asked to are killed."""
+        processes = list(getattr(self._batches, "_workers", ()))
+        if processes:
+            self._batches._shutdown_workers()
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def load(stream: PairStream, workers: int) -> Loader:
+    """Return the stream's batches, to be closed when no more are wanted."""
+    return Loader(stream, workers)

@@ -30,15 +30,20 @@ class Writer:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
         except OSError as error:
-            raise UserError(f"cannot write {folder}: {error.strerror}") from error
+            raise files.unwritable(folder, error) from error
 
     def rows(self, name: str, start: int, total: int, values: torch.Tensor | np.ndarray) -> None:
         """Put `values` at rows start... of an array with `total` rows, which is made at its first rows."""
         values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
         if name not in self.arrays:
             path = self.folder / f"{name}.npy"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.arrays[name] = np.lib.format.open_memmap(path, "w+", values.dtype, (total, *values.shape[1:]))
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                array = np.lib.format.open_memmap(path, "w+", values.dtype, (total, *values.shape[1:]))
+            except OSError as error:
+                raise files.unwritable(path, error) from error
+            files.claim(path)
+            self.arrays[name] = array
         self.arrays[name][start : start + len(values)] = values
 
     def whole(self, name: str, values: torch.Tensor | np.ndarray | list[int]) -> None:

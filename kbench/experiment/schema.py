@@ -1,6 +1,6 @@
 """What an experiment file may say, and the frozen configuration of one run."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,6 +21,15 @@ class Crop(Section):
     scale: tuple[float, float] = Field(default=(0.5, 1.0), description="range of the crop's share of the area")
     flip: bool = Field(default=False, description="mirror every other image; the published recipe does not")
 
+    @model_validator(mode="after")
+    def _shares(self) -> "Crop":
+        least, most = self.scale
+        if not 0 < least <= most <= 1:
+            raise ValueError(
+                f"scale is [{least:g}, {most:g}]; legal are two shares of the area, 0 < least <= most <= 1"
+            )
+        return self
+
 
 class Training(Section):
     """The optimisation recipe; defaults are those of the released code where it states one."""
@@ -36,7 +45,9 @@ class Training(Section):
     learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate")
     initial_learning_rate: float = Field(default=1e-6, ge=0, description="where the warm-up starts")
     final_learning_rate: float = Field(default=1e-5, ge=0, description="where the cosine decay ends")
-    betas: tuple[float, float] = Field(default=(0.9, 0.98), description="AdamW's moment decay rates")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=(0.9, 0.98), description="AdamW's moment decay rates"
+    )
     eps: float = Field(default=1e-8, gt=0, description="AdamW's epsilon")
     weight_decay: float = Field(default=0.5, ge=0, description="AdamW's decoupled decay, on matrices only")
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="autocast type")
@@ -96,7 +107,9 @@ class RandomFeatures(Section):
 class LinearProbe(Section):
     """The published logistic regression; its grid is logspace(-6, 6, 97), searched coarse to fine."""
 
-    strides: tuple[int, ...] = Field(default=(16, 8, 4, 2, 1), min_length=1, description="grid strides, in order")
+    strides: tuple[Annotated[int, Field(ge=1, le=96)], ...] = Field(
+        default=(16, 8, 4, 2, 1), min_length=1, description="grid strides, in order; the grid has 97 values"
+    )
     random_features: int = Field(default=512, gt=0, description="random features of the probe")
     released_scaling: bool = Field(
         default=True,

@@ -210,8 +210,8 @@ def pretrain(
     if processes.writes:
         checkpoints.clear_unfinished()
         log = MetricsLog(run / "metrics.jsonl", trainer.progress.step)
-    with stop_requests() as request:
-        _train(trainer, stream.load(batches, workers), checkpoints, log, selection, request)
+    with stop_requests() as request, contextlib.closing(stream.load(batches, workers)) as loader:
+        _train(trainer, loader, checkpoints, log, selection, request)
     peak_memory = processes.most(_peak_memory(device))
     if log is None:
         return None

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from kbench import files
-from kbench.errors import UserError
 from kbench.progress import track
 from kbench.seeds import derive
 from kbench.world import samples
@@ -48,7 +47,7 @@ def make(output: Path, settings: Settings) -> bool:
                 os.replace(output, Path(scratch) / "damaged")
             os.replace(folder, output)
     except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror or error}") from error
+        raise files.unwritable(output, error) from error
     return True
 
 

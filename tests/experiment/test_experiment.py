@@ -174,3 +174,18 @@ def test_check_says_which_data_are_missing(kbench):
     process = kbench("check", "cifar10", "--data", "/nowhere")
     assert process.returncode == 0, process.stderr
     assert "missing     cifar10" in process.stdout and "missing     flickr8k_1k" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("training__crop", {"scale": [5, -1]}, r"scale is \[5, -1\]; legal are two shares"),
+        ("training__crop", {"scale": [0.9, 0.5]}, r"0 < least <= most <= 1"),
+        ("training__betas", [1.5, -3], "training.betas.0: Input should be less than 1"),
+        ("evaluation__linear_probe", {"strides": [0]}, "strides.0: Input should be greater than or equal to 1"),
+        ("evaluation__linear_probe", {"strides": [-1]}, "strides.0: Input should be greater than or equal to 1"),
+    ],
+)
+def test_what_would_fail_late_is_refused_at_once(changed, place, value, message):
+    with pytest.raises(UserError, match=message):
+        load.load(changed(**{place: value}))

@@ -11,18 +11,19 @@ Score = Callable[[slice, slice], torch.Tensor]
 def ranks(
     score: Score, owners: torch.Tensor, images: int, rows: int, columns: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (image to text, text to image) ranks, (images,) and (captions,) int64; 0 is the best.
+    """Return (image to text, text to image) ranks, (2, images) and (2, captions) int64; 0 is the best.
 
     `owners` (captions,) holds the image of each caption; blocks have `rows` images and `columns` captions. An image's
     rank is the number of other images' captions that score as high as its best own one or higher, a caption's the
-    number of other images that score as high as its own one or higher: a tie counts against the query, so that
-    constant scores find nothing. An image without a caption comes last.
+    number of other images that score as high as its own one or higher: in the first row a tie counts against the query,
+    so that constant scores find nothing, in the second in its favour. Whoever breaks ties in some order of his own gets
+    a rank between the two. An image without a caption comes last.
 
     Blocks with right answers are scored twice, the others once: what the right answers score has to be known first.
     """
     own = torch.full(owners.shape, -torch.inf, device=owners.device)
     best = torch.full((images,), -torch.inf, device=owners.device)
-    text_to_image, image_to_text = torch.zeros_like(owners), torch.zeros_like(best, dtype=owners.dtype)
+    text_to_image, image_to_text = owners.new_zeros(2, len(owners)), owners.new_zeros(2, images)
     for i, c in _blocks(images, len(owners), rows, columns):
         right = _right(owners, images, i, c)
         if right.any():
@@ -31,8 +32,9 @@ def ranks(
             best[i] = best[i].maximum(scores.amax(dim=1))
     for i, c in _blocks(images, len(owners), rows, columns):
         scores = score(i, c).masked_fill(_right(owners, images, i, c), torch.nan)
-        text_to_image[c] += (scores >= own[c]).sum(dim=0)
-        image_to_text[i] += (scores >= best[i, None]).sum(dim=1)
+        for row, beats in enumerate((torch.ge, torch.gt)):
+            text_to_image[row, c] += beats(scores, own[c]).sum(dim=0)
+            image_to_text[row, i] += beats(scores, best[i, None]).sum(dim=1)
     return image_to_text, text_to_image
 
 

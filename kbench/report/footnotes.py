@@ -16,7 +16,7 @@ RULES = {
 
 def added(analysis: Analysis, tables: list[Table]) -> list[Table]:
     """Return the tables with a note on how settings and checkpoints were chosen, and what is mixed."""
-    parts = [_settings(analysis), *_checkpoints(analysis), *analysis.store.mixture_notes]
+    parts = [_settings(analysis), *_checkpoints(analysis), *_ties(analysis), *analysis.store.mixture_notes]
     return [replace(table, notes=[*table.notes, " ".join(parts)]) for table in tables]
 
 
@@ -27,6 +27,23 @@ def _settings(analysis: Analysis) -> str:
     untuned = [name for name in analysis.store.experiment.variants if name not in tuning.variants]
     left = f" Not searched: {', '.join(untuned)}." if untuned else ""
     return f"Settings were searched for on held-out data. {budget(analysis)}{left}"
+
+
+def _ties(analysis: Analysis) -> list[str]:
+    """Return how much the recalls depend on ties, if they do."""
+    found = [
+        (share, f"{result.variant} on {result.dataset}")
+        for result in analysis.store.results
+        for name, share in result.settings.items()
+        if name.endswith("_retrieval_tied") and share
+    ]
+    if not found:
+        return []
+    share, where = max(found)
+    return [
+        f"In retrieval ties count against the query; up to {100 * share:.1f} % of the queries are tied ({where}), and "
+        "each result names its recalls with ties in favour of the query."
+    ]
 
 
 def _checkpoints(analysis: Analysis) -> list[str]:

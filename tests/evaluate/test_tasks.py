@@ -28,7 +28,7 @@ def test_ranks_against_a_full_sort(trained, monkeypatch):
     scores = run.similarity.compare(*({"features": side} for side in sides)).float()
     monkeypatch.setattr(retrieval, "ROWS", 7)
     monkeypatch.setattr(retrieval, "COLUMNS", 33)
-    image_to_text, text_to_image = retrieval.retrieval_ranks(run, features, 1)
+    image_to_text, text_to_image = (lowest for lowest, _ in retrieval.retrieval_ranks(run, features, 1))
     for caption, owner in enumerate(owners):
         order = scores[:, caption].argsort(descending=True).tolist()
         assert order.index(owner) == text_to_image[caption]
@@ -36,6 +36,25 @@ def test_ranks_against_a_full_sort(trained, monkeypatch):
         best = max(scores[image, caption] for caption in np.flatnonzero(owners == image))
         better = [caption for caption in np.flatnonzero(owners != image) if scores[image, caption] >= best]
         assert len(better) == image_to_text[image]
+
+
+def test_a_row_says_how_much_of_its_recall_depends_on_ties(trained):
+    stored = json.loads((trained[1].folder / "evaluation" / "world-retrieval" / "retrieval.json").read_text())
+    for metric in stored["metrics"]:
+        assert metric["value"] <= stored["settings"][f"{metric['name']}_highest"]
+    kept = np.load(trained[1].folder / "evaluation" / "world-retrieval" / "retrieval.npz")
+    for asked, side in (("image_to_text", "text"), ("text_to_image", "image")):
+        lowest, highest = kept[f"{asked}_ranks"], kept[f"{asked}_ranks_highest"]
+        assert (highest <= lowest).all()
+        assert stored["settings"][f"{side}_retrieval_tied"] == np.mean(highest < lowest)
+
+
+def test_ties_are_told_in_both_directions():
+    text, image = np.array([[[3, 0, 5]], [[0, 0, 5]]]), np.array([[[1]], [[0]]])
+    said = retrieval._ties({"text": text, "image": image})
+    assert said["text_retrieval_tied"] == pytest.approx(1 / 3) and said["image_retrieval_tied"] == 1
+    assert said["text_retrieval_recall@1_highest"] == pytest.approx(2 / 3)
+    assert said["image_retrieval_recall@1_highest"] == 1
 
 
 def test_ranks_of_all_draws_are_kept(trained):

@@ -27,28 +27,43 @@ def score(run: TrainedRun, features: Reader, evaluation: Evaluation, main_metric
     """Return recall@k in both directions; an image counts as found by any of its captions, and conversely.
 
     Directions are named by what is retrieved, as CLIP_benchmark does: image_retrieval_recall@k asks with a caption.
-    Kept for each query: image_to_text_ranks (draws, images), text_to_image_ranks (draws, captions), and the image of
-    each caption, caption_images (captions,).
+    A tie counts against the query; the settings say which share of the queries is tied, and how high each recall would
+    be if ties counted in their favour. Kept for each query: image_to_text_ranks (draws, images), text_to_image_ranks
+    (draws, captions), the same with ties in favour, *_ranks_highest, and the image of each caption, caption_images
+    (captions,).
     """
     owners = np.asarray(features.array("test/caption_images"))
     draws = features.shapes[_arrays(features, "captions")[0]][1]
     by_draw = [retrieval_ranks(run, features, draw) for draw in range(draws)]
-    image_to_text, text_to_image = (np.stack(each) for each in zip(*by_draw, strict=True))
-    metrics = [
-        over_draws(f"{retrieved}_retrieval_recall@{k}", [recall(found, k) for found in of_draws], main_metric)
-        for retrieved, of_draws in (("image", text_to_image), ("text", image_to_text))
-        for k in RANKS
-    ]
+    # (2, draws, queries): ties against the query, and in its favour.
+    found = {side: np.stack([draw[index] for draw in by_draw], 1) for index, side in enumerate(("text", "image"))}
+    metrics = []
+    for side in ("image", "text"):
+        lowest = found[side][0]
+        for k in RANKS:
+            name = f"{side}_retrieval_recall@{k}"
+            metrics.append(over_draws(name, [recall(of_draw, k) for of_draw in lowest], main_metric))
     return Outcome(
-        n_test=image_to_text.shape[1],
+        n_test=found["text"].shape[2],
         metrics=metrics,
-        settings={"captions": len(owners), **random_feature_settings(run, evaluation)},
+        settings={"captions": len(owners), **_ties(found), **random_feature_settings(run, evaluation)},
         arrays={
-            "image_to_text_ranks": image_to_text,
-            "text_to_image_ranks": text_to_image,
+            "image_to_text_ranks": found["text"][0],
+            "text_to_image_ranks": found["image"][0],
+            "image_to_text_ranks_highest": found["text"][1],
+            "text_to_image_ranks_highest": found["image"][1],
             "caption_images": owners.astype(np.int32),
         },
     )
+
+
+def _ties(found: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return the share of tied queries, and the recalls with ties in their favour, means over draws."""
+    said: dict[str, float] = {}
+    for retrieved, (lowest, highest) in found.items():
+        said[f"{retrieved}_retrieval_tied"] = float(np.mean(lowest != highest))
+        said |= {f"{retrieved}_retrieval_recall@{k}_highest": recall(highest, k) for k in RANKS}
+    return said
 
 
 def recall(found: np.ndarray, k: int) -> float:
@@ -57,7 +72,7 @@ def recall(found: np.ndarray, k: int) -> float:
 
 
 def retrieval_ranks(run: TrainedRun, features: Reader, draw: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (image to text, text to image) ranks, int32, at one random-feature draw.
+    """Return (image to text, text to image) ranks, (2, queries) int32, at one random-feature draw; see ranks.
 
     Inner products of features are computed in float64 and rounded to float32, so that captions or images with the
     same features tie exactly, wherever they stand and whatever the size of the blocks. Scores of point sets, which

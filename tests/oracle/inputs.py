@@ -1,5 +1,7 @@
 """What both sides are given: made from seeds, so that only outputs have to be kept."""
 
+import hashlib
+
 import numpy as np
 
 COMMIT = "c6a965d"
@@ -41,3 +43,44 @@ def captions() -> list[str]:
     found += [" ".join(["wow!now"] * size) for size in (24, 25, 26, 40)]
     found += [" ".join(generator.choice(words, size)) for size in (*range(2, 26, 2), 30, 45, 60, 90, 150)]
     return found
+
+
+# A small model of the release's architecture: its own classes on one side, kbench's towers on the other.
+WIDTH, LAYERS, HEADS, EMBEDDING = 64, 2, 4, 64
+TRUNK, TRUNK_WIDTH = "vit_tiny_patch16_224", 192
+BATCH, STEPS, FEATURES = 4, 4, 128
+EPOCHS, STEPS_OF_AN_EPOCH = 3, 4
+
+
+def weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the weights of a tensor by the release's name for it, float32."""
+    generator = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]))
+    drawn = generator.standard_normal(shape)
+    if len(shape) < 2:
+        centre = 1.0 if name.endswith("weight") else 0.0
+        return (centre + 0.1 * drawn).astype(np.float32)
+    # The release's own projections have their inputs first, torch's layers last.
+    inputs = shape[0] if name.endswith(("_projection", "weight_proj")) else int(np.prod(shape[1:]))
+    spread = 0.02 if "embed" in name or "token" in name else inputs**-0.5
+    return (spread * drawn).astype(np.float32)
+
+
+def batch(step: int) -> tuple[np.ndarray, list[str]]:
+    """Return images (B, 3, 224, 224) uint8 with smooth parts, and a caption for each."""
+    generator = np.random.default_rng([224, step])
+    coarse = generator.integers(0, 256, (BATCH, 3, 14, 14), dtype=np.uint8)
+    texts = captions()
+    return coarse.repeat(16, 2).repeat(16, 3), [texts[(9 * step + 5 * i) % len(texts)] for i in range(BATCH)]
+
+
+def frequencies(step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return random frequencies (D, d) of the Gaussian kernel of width 0.5, and phases (D,), float32."""
+    generator = np.random.default_rng([1024, step])
+    w = generator.standard_normal((FEATURES, EMBEDDING)) / 0.5
+    return w.astype(np.float32), generator.uniform(0, 2 * np.pi, FEATURES).astype(np.float32)
+
+
+def some(array: np.ndarray) -> list[float]:
+    """Return a few of an array's numbers, spread over all of it."""
+    flat = np.asarray(array, dtype=np.float64).ravel()
+    return [round(float(x), 6) for x in flat[:: max(1, flat.size // 96)]]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +13,22 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import inputs
 
+import kbench.towers.compat  # isort: skip  # noqa: F401
+import torch
+
 from kbench.evaluate import logistic
 from kbench.evaluate.samples import Features
 from kbench.evaluate.splits import held_out
-from kbench.experiment.schema import LinearProbe
+from kbench.experiment import recipe
+from kbench.experiment.schema import LinearProbe, RunConfig
+from kbench.pretrain.distributed import Processes
+from kbench.pretrain.loop import Trainer
+from kbench.pretrain.optimizer import learning_rate
+from kbench.similarity.features import RandomFeatures
 from kbench.towers import config, tokenizer
 
 FOLDER = Path(__file__).parent
+RECIPE = recipe.load()
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +96,102 @@ def test_what_is_held_out(released, name):
     assert make.digest(held.index) == released["splits"][name]
 
 
+def ours(kind):
+    """Return kbench's trainer of a small model of the released architecture, with the weights that names decide."""
+    towers = config.load("wpse-vit-b-16", {"padding_embeddings": "counted" if kind == "wpse" else "shared"})
+    vision = {**towers.vision_cfg, "timm_model_name": inputs.TRUNK}
+    text = {**towers.text_cfg, "width": inputs.WIDTH, "heads": inputs.HEADS, "layers": inputs.LAYERS}
+    changes = {"embed_dim": inputs.EMBEDDING, "vision_cfg": vision, "text_cfg": text}
+    similarity = {"wpse": "wpse-gaussian", "clip": "cosine"}[kind]
+    pairs = inputs.BATCH * inputs.STEPS_OF_AN_EPOCH + 3  # three are left over in each epoch
+    training = RECIPE.training | {"crop": None, "selection": "last", "test_column": None, "precision": "fp32"}
+    training |= {"batch_size": inputs.BATCH, "epochs": inputs.EPOCHS, "warmup_epochs": 1}
+    run = RunConfig(
+        variant=similarity,
+        similarity=similarity,
+        similarity_settings={},
+        objective=RECIPE.objective,
+        seed=0,
+        corpus={"kind": "world"},
+        towers=towers.model_copy(update=changes),
+        training=training,
+    )
+    trainer = Trainer(run, SimpleNamespace(pairs=pairs), "cpu", Processes())
+    with torch.no_grad():
+        for name, parameter in trainer.model.named_parameters():
+            theirs, turned = released_name(name)
+            if theirs == "logit_scale":
+                continue
+            shape = tuple(parameter.T.shape if turned else parameter.shape)
+            drawn = torch.from_numpy(inputs.weights(theirs, shape))
+            parameter.copy_(drawn.T if turned else drawn)
+    return trainer
+
+
+def released_name(name):
+    """Return the release's name for a parameter of kbench's, and whether its matrix is turned."""
+    turned = {
+        "towers.visual.head.proj.weight": "image_projection",
+        "similarity.sets.heads.image.weight": "image_weight_proj",
+        "similarity.sets.heads.text.weight": "text_weight_proj",
+    }
+    if name in turned:
+        return turned[name], True
+    if name.startswith("similarity.scale."):
+        return "logit_scale", False
+    return name.replace("towers.visual.trunk.", "visual.").replace("towers.text.", ""), False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wpse", "clip"])
+class TestTraining:
+    """One initial state, the same batches and random features: what the towers give, and the first steps."""
+
+    def test_points_weights_and_embeddings(self, released, kind):
+        trainer = ours(kind)
+        images, texts = inputs.batch(0)
+        model = trainer.model
+        tokens = torch.from_numpy(tokenizer.create(trainer.config.towers)(texts))
+        with torch.no_grad():
+            sets = {
+                "image": model.similarity.embed(
+                    model.towers.encode_image(model.normalise(torch.from_numpy(images))), "image"
+                ),
+                "text": model.similarity.embed(model.towers.encode_text(tokens), "text"),
+            }
+        for side, found in sets.items():
+            np.testing.assert_allclose(inputs.some(found.points.numpy()), released[kind][f"{side}_embed"], atol=3e-6)
+            if kind == "wpse":
+                given = released[kind][f"{side}_weight"]
+                np.testing.assert_allclose(inputs.some(found.weights.numpy()), given, atol=3e-6)
+
+    def test_losses_gradients_and_rates_of_the_first_steps(self, released, kind):
+        trainer, theirs = ours(kind), released[kind]
+        assert trainer.steps == len(theirs["rates"]) == inputs.EPOCHS * inputs.STEPS_OF_AN_EPOCH
+        rates = [learning_rate(trainer.config.training, step, trainer.steps) for step in range(trainer.steps)]
+        np.testing.assert_allclose(rates, theirs["rates"], rtol=1e-12)
+        tokenize = tokenizer.create(trainer.config.towers)
+        for step in range(inputs.STEPS):
+            drawn = [torch.from_numpy(x) for x in inputs.frequencies(step)]
+            trainer.model.draw = lambda generator, drawn=drawn: RandomFeatures(*drawn) if kind == "wpse" else None
+            images, texts = inputs.batch(step)
+            measured = trainer.step(torch.from_numpy(images), torch.from_numpy(tokenize(texts)))
+            tolerance = 1e-5 * 10**step  # each step makes more of the last bits
+            assert float(measured["loss"]) == pytest.approx(theirs["losses"][step], rel=tolerance)
+            assert float(measured["gradient_norm"]) == pytest.approx(theirs["gradient_norms"][step], rel=10 * tolerance)
+        assert float(trainer.model.similarity.logit_scale()) == pytest.approx(theirs["logit_scale"], rel=1e-6)
+
+
 def test_the_fixture_is_what_the_release_gives(tmp_path):
     if not os.environ.get("KBENCH_WPSE"):
         pytest.skip("KBENCH_WPSE names no checkout of the release")
     subprocess.run([sys.executable, FOLDER / "make.py", tmp_path / "again.json"], check=True, capture_output=True)
     again, kept = (json.loads(path.read_text()) for path in (tmp_path / "again.json", FOLDER / "released.json"))
-    assert {**again, "versions": None} == {**kept, "versions": None}
+    numbers = {"wpse", "clip", "versions"}
+    assert {k: v for k, v in again.items() if k not in numbers} == {k: v for k, v in kept.items() if k not in numbers}
+    for kind in ("wpse", "clip"):
+        for name, values in kept[kind].items():
+            np.testing.assert_allclose(again[kind][name], values, rtol=1e-3, atol=1e-5)
 
 
 def test_another_checkout_is_refused(tmp_path):

@@ -176,9 +176,9 @@ class TestTraining:
             trainer.model.draw = lambda generator, drawn=drawn: RandomFeatures(*drawn) if kind == "wpse" else None
             images, texts = inputs.batch(step)
             measured = trainer.step(torch.from_numpy(images), torch.from_numpy(tokenize(texts)))
-            tolerance = 1e-5 * 10**step  # each step makes more of the last bits
+            tolerance = 3e-5  # 1.5e-6 where the numbers were made
             assert float(measured["loss"]) == pytest.approx(theirs["losses"][step], rel=tolerance)
-            assert float(measured["gradient_norm"]) == pytest.approx(theirs["gradient_norms"][step], rel=10 * tolerance)
+            assert float(measured["gradient_norm"]) == pytest.approx(theirs["gradient_norms"][step], rel=3 * tolerance)
         assert float(trainer.model.similarity.logit_scale()) == pytest.approx(theirs["logit_scale"], rel=1e-6)
 
 

@@ -16,8 +16,8 @@ RULES = {
 
 def added(analysis: Analysis, tables: list[Table]) -> list[Table]:
     """Return the tables with a note on how settings and checkpoints were chosen, and what is mixed."""
-    parts = [_settings(analysis), *_checkpoints(analysis), *_ties(analysis), *analysis.store.mixture_notes]
-    return [replace(table, notes=[*table.notes, " ".join(parts)]) for table in tables]
+    parts = [_settings(analysis), *_checkpoints(analysis), *analysis.store.mixture_notes]
+    return [replace(table, notes=[*table.notes, " ".join([*parts, *_ties(analysis, table)])]) for table in tables]
 
 
 def _settings(analysis: Analysis) -> str:
@@ -29,11 +29,12 @@ def _settings(analysis: Analysis) -> str:
     return f"Settings were searched for on held-out data. {budget(analysis)}{left}"
 
 
-def _ties(analysis: Analysis) -> list[str]:
-    """Return how much the recalls depend on ties, if they do."""
+def _ties(analysis: Analysis, table: Table) -> list[str]:
+    """Return how much the scores of a table's task depend on ties, if they do."""
     found = [
         (share, f"{result.variant} on {result.dataset}")
         for result in analysis.store.results
+        if result.task in table.id
         for name, share in result.settings.items()
         if name.endswith("_retrieval_tied") and share
     ]
@@ -41,7 +42,7 @@ def _ties(analysis: Analysis) -> list[str]:
         return []
     share, where = max(found)
     return [
-        f"In retrieval ties count against the query; up to {100 * share:.1f} % of the queries are tied ({where}), and "
+        f"Ties count against the query; up to {100 * share:.1f} % of the queries are tied ({where}), and "
         "each result names its recalls with ties in favour of the query."
     ]
 

@@ -2,19 +2,22 @@
 # make test    set up, then test
 # make setup   only make the virtual environment, in .venv
 # make lint    what the gate checks besides the tests
+# make lock    renew requirements.lock from constraints.txt, where torch's build for the CPU alone is installed
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup demo test test-fast lint clean
+.PHONY: setup demo test test-fast lint lock clean
 
 setup: $(VENV)/.ready
 
+# Every package but torch is verified by its hash; torch's build, and CUDA's libraries with it, depend on where pip looks.
 # The record is written last: an interrupted set-up starts over.
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@
 
 demo: setup
@@ -32,6 +35,15 @@ lint: setup
 	ruff format --check .
 	snakefmt --check .
 	snakemake --lint
+
+lock: setup
+	$(VENV)/bin/python -m pip install --quiet pip-tools
+	pip-compile --quiet --generate-hashes --allow-unsafe --all-build-deps --extra dev --strip-extras \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --constraint constraints.txt --output-file requirements.unlocked pyproject.toml
+	{ echo '# Every package of `make setup` but torch, with the SHA-256 of each of its files. Made by `make lock`.'; \
+	  awk '/^[A-Za-z]/ {skip = /^(torch==|kbench)/} /^#/ || !NF {next} !skip' requirements.unlocked; } > requirements.lock
+	rm requirements.unlocked
 
 clean:
 	rm -rf $(VENV) build *.egg-info

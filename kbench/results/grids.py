@@ -1,10 +1,13 @@
 """Tables out of documents, as grids of text: LaTeXML's HTML (arXiv's HTML pages) and CSV."""
 
-import csv
+import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
+
+import pandas
+from lxml import etree, html
 
 from kbench.errors import UserError
 
@@ -24,115 +27,112 @@ def read(path: Path) -> list[Grid]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
     if Path(path).suffix.lower() == ".csv":
-        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
-        grids = [Grid(Path(path).name, [row for row in rows if any(row)])]
+        grids = [Grid(Path(path).name, _comma_separated(path, text))]
     else:
-        grids = _Reader(text).grids
+        grids = _latexml(text)
     if not any(grid.rows for grid in grids):
         raise UserError(f"{path} holds no table (expected a CSV file, or HTML with tables of class ltx_tabular)")
     return grids
 
 
-class _Reader(HTMLParser):
-    """Collects LaTeXML tables: <figure class=ltx_table> with a caption around <table class=ltx_tabular>.
+def _comma_separated(path: Path, text: str) -> list[list[str]]:
+    try:
+        table = pandas.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False)
+    except pandas.errors.EmptyDataError:
+        return []
+    except pandas.errors.ParserError as error:
+        raise UserError(f"{path} is no CSV file: {error}") from error
+    rows = [[cell.strip() for cell in row] for row in table.fillna("").values.tolist()]
+    return [row for row in rows if any(row)]
 
-    LaTeXML also writes rows and cells as <span class="ltx_tr"> and <span class="ltx_td">. Formulas are read
+
+def _latexml(text: str) -> list[Grid]:
+    """Return LaTeXML's tables: <figure class=ltx_table> with a caption around tables of class ltx_tabular.
+
+    LaTeXML also writes tables, rows and cells as <span class="ltx_tabular">, "ltx_tr" and "ltx_td". Formulas are read
     from the alttext of <math>. Notes, citations and raised marks are no part of a cell or caption. A table inside a
     table's cell belongs to the cell.
     """
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.grids: list[Grid] = []
-        self._open: list[tuple[str, str]] = []  # (tag, role) of the elements around the current position
-        self._caption = ""
-        self._spanned: list[list[tuple[str, int, int]]] = []  # rows of (text, columns, rows) as written
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attributes}
-        role = self._role(tag, values.get("class", "").split())
-        if role == "math" and not {"math", "aside"} & set(self._roles()):
-            self._text(_plain(values.get("alttext", "")))
-        elif tag == "br":
-            self._text(" ")
-        elif role == "figure":
-            self._caption = ""
-        elif role == "table":
-            self._spanned = []
-        elif role == "row":
-            self._spanned.append([])
-        elif role == "cell":
-            if not self._spanned:
-                self._spanned.append([])
-            self._spanned[-1].append(("", _span(values, "col"), _span(values, "row")))
-        if tag not in _VOID:
-            self._open.append((tag, role))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in (open_tag for open_tag, _ in self._open):
-            return
-        while self._open:
-            closed, role = self._open.pop()
-            if role == "table":
-                self.grids.append(Grid("", _expanded(self._spanned)))
-            elif role == "figure":
-                self._name_tables()
-            if closed == tag:
-                break
-
-    def handle_data(self, data: str) -> None:
-        if not {"math", "aside"} & set(self._roles()):
-            self._text(data)
-
-    def _role(self, tag: str, classes: list[str]) -> str:
-        """Return what an element is to us: figure, caption, table, row, cell, math or nothing."""
-        roles = self._roles()
-        if tag == "math":
-            return "math"
-        if tag == "sup" or _ASIDE & set(classes):
-            return "aside"
-        if "ltx_table" in classes and "table" not in roles:
-            return "figure"
-        if "ltx_caption" in classes:
-            return "caption"
-        if "ltx_tabular" in classes and "cell" not in roles:
-            return "table"
-        if "table" in roles and "cell" not in roles:
-            return "row" if "ltx_tr" in classes else "cell" if {"ltx_td", "ltx_th"} & set(classes) else ""
-        return ""
-
-    def _roles(self) -> list[str]:
-        return [role for _, role in self._open]
-
-    def _text(self, data: str) -> None:
-        roles = self._roles()
-        if "cell" in roles:
-            text, columns, rows = self._spanned[-1][-1]
-            self._spanned[-1][-1] = (text + data, columns, rows)
-        elif "caption" in roles:
-            self._caption += data
-
-    def _name_tables(self) -> None:
-        caption = " ".join(self._caption.split())
-        self.grids = [Grid(grid.caption or caption, grid.rows) for grid in self.grids]
+    if not text.strip():
+        return []
+    # As bytes: lxml refuses text that declares an encoding.
+    page = html.document_fromstring(text.encode(), parser=html.HTMLParser(encoding="utf-8", huge_tree=True))
+    for element in list(page.iter(etree.Comment, etree.ProcessingInstruction)):
+        element.drop_tree()
+    for formula in list(page.iter("math")):
+        _replace(formula, _plain(formula.get("alttext", "")))
+    for aside in list(page.xpath(f"//sup | {_with('ltx_note', 'ltx_cite', 'ltx_sup')}")):
+        aside.drop_tree()
+    for line_break in list(page.iter("br")):
+        _replace(line_break, " ")
+    return [Grid(_caption(table), _rows(table)) for table in page.xpath(_with("ltx_tabular")) if not _within(table)]
 
 
-_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+def _with(*classes: str) -> str:
+    """Return an XPath of the elements that have one of these classes."""
+    return "//*[" + " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in classes) + "]"
 
 
-_ASIDE = {"ltx_note", "ltx_cite", "ltx_sup"}
+def _replace(element: html.HtmlElement, text: str) -> None:
+    element.tail = text + (element.tail or "")
+    element.drop_tree()
+
+
+def _classes(element: html.HtmlElement) -> set[str]:
+    return set(element.get("class", "").split())
+
+
+def _inner(element: html.HtmlElement, *classes: str) -> Iterator[html.HtmlElement]:
+    """Return what has one of these classes below an element, but not below a table or cell in between."""
+    for child in element:
+        if _classes(child) & set(classes):
+            yield child
+        elif not _classes(child) & {"ltx_tabular", "ltx_td", "ltx_th"}:
+            yield from _inner(child, *classes)
+
+
+def _within(table: html.HtmlElement) -> bool:
+    return any(_classes(above) & {"ltx_td", "ltx_th"} for above in table.iterancestors())
+
+
+def _caption(table: html.HtmlElement) -> str:
+    figures = (above for above in table.iterancestors() if "ltx_table" in _classes(above))
+    captions = (caption for figure in figures for caption in _inner(figure, "ltx_caption"))
+    return " ".join(" ".join(caption.text_content() for caption in captions).split())
+
+
+def _rows(table: html.HtmlElement) -> list[list[str]]:
+    """Return a table's full rows, by pandas, of its bare cells."""
+    rows = [list(_inner(row, "ltx_td", "ltx_th")) for row in _inner(table, "ltx_tr")]
+    bare, size = html.Element("table"), 0
+    for index, cells in enumerate(rows):
+        row = etree.SubElement(bare, "tr")
+        for cell in cells:
+            columns, down = _span(cell, "col"), min(_span(cell, "row"), len(rows) - index)
+            size += columns * down
+            if size > _CELLS:
+                raise UserError(f"a table has over {_CELLS:,} cells; none is read")
+            spans = {"colspan": str(columns), "rowspan": str(down)}
+            etree.SubElement(row, "td", spans).text = _MARK + " ".join(cell.text_content().split())
+    if not size:
+        return []
+    text = io.StringIO(etree.tostring(bare, encoding="unicode"))
+    [frame] = pandas.read_html(text, flavor="lxml")
+    return [[cell.removeprefix(_MARK) for cell in row] for row in frame.fillna("").values.tolist()]
+
+
+_MARK = "="
+"""Before each cell, so that pandas takes it for text: '41.50' must not become 41.5."""
 _WIDEST = 1000
 """Largest span of a cell, as in the HTML standard for columns."""
 _CELLS = 100_000
 """Most cells of a table: a page of few bytes may ask for any number by spans."""
 
 
-def _span(values: dict[str, str], side: str) -> int:
+def _span(cell: html.HtmlElement, side: str) -> int:
     """Return a span from colspan=2, or from the class ltx_colspan_2 of a <span>; `side` is col or row."""
-    named = re.search(rf"\bltx_{side}span_(\d+)\b", values.get("class", ""), re.ASCII)
-    text = named[1] if named else values.get(f"{side}span", "")
+    named = re.search(rf"\bltx_{side}span_(\d+)\b", cell.get("class", ""), re.ASCII)
+    text = named[1] if named else cell.get(f"{side}span", "")
     return min(max(int(text[:6]), 1), _WIDEST) if text.isascii() and text.isdecimal() else 1
 
 
@@ -143,21 +143,3 @@ def _plain(formula: str) -> str:
     text = re.sub(r"\\(?:scriptstyle|scriptsize|mathbf|mathrm|text|bm|boldsymbol|textbf|underline|mathit)\b", "", text)
     text = re.sub(r"\\pm\b", " ± ", text).replace("\\%", "%")
     return re.sub(r"[{}$]|\\[,;!]", "", text)
-
-
-def _expanded(spanned: list[list[tuple[str, int, int]]]) -> list[list[str]]:
-    """Return full rows from cells that may span several columns and rows."""
-    filled: dict[tuple[int, int], str] = {}
-    for row, cells in enumerate(spanned):
-        column = 0
-        for text, columns, rows in cells:
-            while (row, column) in filled:
-                column += 1
-            if len(filled) + columns * min(rows, len(spanned) - row) > _CELLS:
-                raise UserError(f"a table has over {_CELLS:,} cells; none is read")
-            for down in range(min(rows, len(spanned) - row)):
-                for right in range(columns):
-                    filled[row + down, column + right] = " ".join(text.split())
-            column += columns
-    height, width = len(spanned), max((column + 1 for _, column in filled), default=0)
-    return [[filled.get((row, column), "") for column in range(width)] for row in range(height)]

@@ -62,12 +62,18 @@ class Dataset(BaseModel):
         "acc1", "acc5", "mean_per_class_recall", "image_retrieval_recall@5", "text_retrieval_recall@5", "excess_loss"
     ] = Field(description="the metric the dataset is reported by")
     class_names: str = Field(
-        default="classnames.txt", description="file in the folder, or clip_benchmark:KEY; in label order"
+        default="classnames.txt",
+        description="file in the folder, or a published list: arxiv-2404.19228:KEY, clip_benchmark:KEY; in label order",
     )
-    class_order: Literal["alphabetical"] | None = Field(default=None, description="what orders the class names")
+    class_order: Literal["alphabetical", "folder"] | None = Field(
+        default=None,
+        description="what orders the labels: the alphabet, or classnames.txt in the folder, where copies of the set "
+        "differ; null: the list that class_names names",
+    )
     prompts: str = Field(
         default="zeroshot_classification_templates.txt",
-        description="prompt templates: file in the folder, clip_benchmark:KEY or open_clip:CONSTANT",
+        description="prompt templates: file in the folder, arxiv-2404.19228:KEY, clip_benchmark:KEY or "
+        "open_clip:CONSTANT",
     )
     preprocessing: Literal["resize short side, centre crop"] = Field(
         default="resize short side, centre crop", description="from image to the towers' input, bicubic"

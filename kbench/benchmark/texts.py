@@ -1,7 +1,8 @@
-"""Class names and prompt templates: from the dataset's folder, or from the packages that publish them.
+"""Class names and prompt templates: from the dataset's folder, or from lists that are published.
 
-Names of classes are only right together with the label map, which travels with the images. So where both a package
-and the folder have a list, they must agree.
+Labels are only right together with the label map, which travels with the images: where the folder has a list too, it
+must name the same classes. How they are spelled is then the published list's matter: exporters write 'aquarium_fish'
+where the prompts were published with 'aquarium fish', which are other tokens.
 """
 
 import functools
@@ -12,18 +13,23 @@ from pathlib import Path
 from kbench.benchmark.dataset import Dataset
 from kbench.errors import UserError, unknown
 
-PACKAGES = ("clip_benchmark", "open_clip")
+RELEASE = "arxiv-2404.19228"
+"""Lists of the code released with that paper, in published/ beside this module."""
+PUBLISHED = (RELEASE, "clip_benchmark", "open_clip")
 CLASS_NAMES = "classnames.txt"
 
 
 def class_names(dataset: Dataset, root: Path) -> list[str]:
     """Return the class names in label order; UserError if they are not the dataset's, in number or order."""
-    names, listed = _resolve(dataset.class_names, root, "classnames"), root / CLASS_NAMES
+    listed = root / CLASS_NAMES
+    names = _resolve(dataset.class_names, root, "class_names")
     if len(names) != dataset.n_classes:
         raise UserError(f"{_where(dataset.class_names, root)} names {len(names)} classes; "
                         f"'{dataset.name}' has {dataset.n_classes}")  # fmt: skip
-    if listed.is_file() and (there := lines(listed)) != names:
-        raise UserError(f"{listed} differs from {dataset.class_names}: {first_difference(there, names)}")
+    if listed.is_file():
+        names = _spelled_as(names, listed, dataset)
+    elif dataset.class_order == "folder":
+        raise UserError(f"{listed} is absent: copies of '{dataset.name}' order their classes differently")
     if dataset.class_order == "alphabetical" and names != sorted(names, key=_words):
         ordered = sorted(names, key=_words)
         raise UserError(
@@ -33,9 +39,29 @@ def class_names(dataset: Dataset, root: Path) -> list[str]:
     return names
 
 
+def other_spelling(dataset: Dataset, root: Path) -> str | None:
+    """Return in words where the folder's list spells classes otherwise than prompts do, or None; UserError as above."""
+    names, listed = class_names(dataset, root), root / CLASS_NAMES
+    if not listed.is_file() or (there := lines(listed)) == names:
+        return None
+    return f"{CLASS_NAMES} spells otherwise: {first_difference(there, names)}; the published names are used"
+
+
+def _spelled_as(names: list[str], listed: Path, dataset: Dataset) -> list[str]:
+    """Return the published names in the order of the labels; UserError unless the folder lists the same classes."""
+    there = lines(listed)
+    if [_words(name) for name in there] == [_words(name) for name in names]:
+        return names
+    by_words = {tuple(_words(name)): name for name in names}
+    found = [by_words.get(tuple(_words(name))) for name in there]
+    if dataset.class_order != "folder" or sorted(map(str, found)) != sorted(names):
+        raise UserError(f"{listed} differs from {dataset.class_names}: {first_difference(there, names)}")
+    return found
+
+
 def templates(dataset: Dataset, root: Path) -> list[str]:
     """Return the prompt templates, with {c} for the class; UserError if one lacks it."""
-    found = _resolve(dataset.prompts, root, "zeroshot_classification_templates")
+    found = _resolve(dataset.prompts, root, "prompts")
     for template in found:
         if "{c}" not in template:
             raise UserError(
@@ -72,26 +98,33 @@ def _words(name: str) -> list[str]:
 
 
 def _where(reference: str, root: Path) -> str:
-    return reference if reference.partition(":")[0] in PACKAGES else str(root / reference)
+    return reference if reference.partition(":")[0] in PUBLISHED else str(root / reference)
 
 
 def _resolve(reference: str, root: Path, what: str) -> list[str]:
-    package, _, key = reference.partition(":")
-    if package == "clip_benchmark":
-        published = _clip_benchmark(what)
-        if key not in published:
-            raise unknown(f"{what} of clip_benchmark", key, published)
-        return published[key]
-    if package == "open_clip":
+    source, _, key = reference.partition(":")
+    if source == "open_clip":
         return _open_clip(key)
-    return lines(root / reference)
+    if source not in PUBLISHED:
+        return lines(root / reference)
+    published = _release(what) if source == RELEASE else _clip_benchmark(what)
+    if key not in published:
+        raise unknown(f"{what} of {source}", key, published)
+    return published[key]
+
+
+@functools.cache
+def _release(what: str) -> dict[str, list[str]]:
+    text = (Path(__file__).parent / "published" / f"{RELEASE}.json").read_text(encoding="utf-8")
+    return {name: lists[what] for name, lists in json.loads(text)["datasets"].items()}
 
 
 @functools.cache
 def _clip_benchmark(what: str) -> dict[str, list[str]]:
     """Return the package's English lists, read from its file: importing the package imports torch."""
     package = importlib.util.find_spec("clip_benchmark")
-    return json.loads((Path(package.origin).parent / f"datasets/en_{what}.json").read_text(encoding="utf-8"))
+    file = {"class_names": "en_classnames", "prompts": "en_zeroshot_classification_templates"}[what]
+    return json.loads((Path(package.origin).parent / f"datasets/{file}.json").read_text(encoding="utf-8"))
 
 
 def _open_clip(constant: str) -> list[str]:

@@ -21,12 +21,13 @@ Hashes = dict[bytes, str]
 
 @dataclass
 class Report:
-    """What was found, and every difference from the metadata in one sentence each."""
+    """What was found, and every difference from the metadata in one sentence each; notes are no differences."""
 
     images: dict[str, int] = field(default_factory=dict)
     captions: int | None = None
     repeated: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Report:
@@ -45,7 +46,7 @@ def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Report:
 
     check(lambda: _kind(dataset, root))
     if dataset.kind == "classification":
-        check(lambda: texts.class_names(dataset, root))
+        check(lambda: report.notes.extend(filter(None, [texts.other_spelling(dataset, root)])))
         check(lambda: texts.templates(dataset, root))
     earlier: dict[str, Hashes] = {}
     for name in dataset.splits:

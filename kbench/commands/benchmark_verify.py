@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
         twice = "".join(f", {count} of {split} occur twice" for split, count in report.repeated.items() if count)
         state = "differs" if report.problems else "as described"
         print(f"{dataset.name:<20} {state:<13} images: {images or 'none'}{captions}{twice}", flush=True)
+        for note in report.notes:
+            print(f"{'':<20} {note}")
         problems += [f"{dataset.name}: {problem}" for problem in report.problems]
     if problems:
         raise UserError(f"differences from the metadata: {len(problems)}\n  " + "\n  ".join(problems))

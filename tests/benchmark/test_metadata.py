@@ -36,7 +36,7 @@ def test_the_published_datasets_follow_the_protocol(name, tmp_path):
     assert (dataset.val_split is not None) == (name in OFFICIAL_VALIDATION)
     assert dataset.held_out == ("stratified" if name == "caltech101" else "random")
     assert len(texts.templates(dataset, tmp_path)) == prompts
-    if ":" in dataset.class_names:
+    if dataset.class_order != "folder":
         assert len(texts.class_names(dataset, tmp_path)) == dataset.n_classes
     assert dataset.chance == 1 / dataset.n_classes
 

@@ -84,3 +84,34 @@ def some(array: np.ndarray) -> list[float]:
     """Return a few of an array's numbers, spread over all of it."""
     flat = np.asarray(array, dtype=np.float64).ravel()
     return [round(float(x), 6) for x in flat[:: max(1, flat.size // 96)]]
+
+
+def sets(side: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return points (B, M, d), not normalised, and weights (B, M, 1) of either sign, float64; one point is nearly 0."""
+    size = {"image": 7, "text": 5}[side]
+    generator = np.random.default_rng([8, size])
+    points = generator.standard_normal((BATCH, size, EMBEDDING))
+    points[0, 1] *= 1e-7
+    return points, generator.standard_normal((BATCH, size, 1))
+
+
+CLASS_NAMES = ["truck", "grey wolf", "American pit bull terrier", "3rd, don't!", "F-A-18", "naïve café", "the", "a"]
+PROMPTS = ["a photo of a {c}.", "{c}", "itap of my {c}, a type of pet!"]
+EVALUATED = 24
+
+
+def images() -> np.ndarray:
+    """Return images (N, 224, 224, 3) uint8 to classify, from one colour to fine noise: a random model sees no less."""
+    generator, found = np.random.default_rng(5), []
+    for index in range(EVALUATED):
+        side = (1, 2, 4, 7, 14, 28, 56, 112)[index % 8]
+        coarse = generator.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        found.append((coarse if index % 2 else coarse // 128 * 255).repeat(224 // side, 0).repeat(224 // side, 1))
+    return np.stack(found)
+
+
+OUT_OF_BOUNDS = {"log": [-3.0, -1e-6, 0.0, 2.0, 4.60517, 4.6052, 4.7], "plain": [-1.0, 0.5, 1.0, 50.0, 100.0, 101.0]}
+"""Values that a step may leave the multiplier's parameter at."""
+
+RADII = [0.1, 1.0, 3.0, 6.0, 8.0, 10.0, 14.0, 20.0, 24.0, 28.0, 40.0, 60.0, 99.0]
+"""Where the table of radial frequencies of the inverse multiquadric kernel is looked at."""

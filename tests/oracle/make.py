@@ -19,6 +19,8 @@ from torch import nn
 
 FIXTURE = Path(__file__).parent / "released.json"
 
+KINDS = ("wpse", "imq", "clip")
+
 
 def released() -> tuple[types.ModuleType, ...]:
     """Return the release's modules that are run here; exits with a message if it is another release."""
@@ -34,6 +36,9 @@ def released() -> tuple[types.ModuleType, ...]:
         "cuml.common": [],
         "cuml.common.device_selection": ["set_global_device_type"],
         "datasets": ["load_dataset"],
+        "hydra": [],
+        "hydra.utils": ["instantiate"],
+        "omegaconf": ["OmegaConf"],
     }.items():
         module = types.ModuleType(name)
         for member in members:
@@ -44,13 +49,14 @@ def released() -> tuple[types.ModuleType, ...]:
     sys.path.insert(0, checkout)
     # kbench's tests have modules of such names nowhere; the release's are found first.
     import dataset_utils
+    import eval_zeroshot
     import losses
     import models
     import rapids_linear_probe
     import tokenizer
     import utils
 
-    return tokenizer, models, dataset_utils, rapids_linear_probe, losses, utils
+    return tokenizer, models, dataset_utils, rapids_linear_probe, losses, utils, eval_zeroshot
 
 
 def tokens(tokenizer: types.ModuleType) -> list[list[int]]:
@@ -127,18 +133,99 @@ def small_model(models: types.ModuleType, weighted: bool) -> nn.Module:
     return model
 
 
-def training(modules: tuple[types.ModuleType, ...], weighted: bool) -> dict[str, object]:
+def criterion(losses: types.ModuleType, kind: str) -> nn.Module:
+    """Return the release's criterion: 'wpse' with the Gaussian kernel, 'imq' with the other one, or 'clip'."""
+    if kind == "clip":
+        return losses.CLIPLoss(eps=1e-6)
+    settings = {"first_normalize": True, "eps": 1e-6}
+    if kind == "wpse":
+        features = losses.RFFFeaturesGaussian(inputs.EMBEDDING, inputs.FEATURES, 0.5, **settings)
+    else:
+        # Frequencies are given, so that the table they are drawn from is not needed.
+        losses.RFFFeaturesIMQ.imq_amplitude_frequency_and_probs = staticmethod(lambda dim: (None, None))
+        features = losses.RFFFeaturesIMQ(inputs.EMBEDDING, inputs.FEATURES, 0.5, **settings)
+    return losses.CLIP_WPSE_Loss(features, comb_weights=[0.667, 0.333])
+
+
+def give(criterion: nn.Module, step: int, dtype: torch.dtype = torch.float32) -> None:
+    """Let the criterion use the frequencies of a step in the place of drawn ones; CLIP's has none."""
+    if hasattr(criterion, "rff_trick"):
+        drawn = [torch.from_numpy(x).to(dtype) for x in inputs.frequencies(step)]
+        criterion.rff_trick.sample_fourier_weights = lambda device=None: drawn
+
+
+def isolated(losses: types.ModuleType, kind: str) -> dict[str, object]:
+    """Return scores, loss and gradients of given sets in float64; for 'clip', of the first point of each."""
+    found = criterion(losses, kind)
+    give(found, 0, torch.float64)
+    leaves = {}
+    for side in ("image", "text"):
+        points, weights = (torch.from_numpy(x) for x in inputs.sets(side))
+        leaves[f"{side}_embed"] = (points[:, 0] if kind == "clip" else points).clone().requires_grad_()
+        if kind != "clip":
+            leaves[f"{side}_weight"] = weights.requires_grad_()
+    scores = found.sim_mat(*leaves.values()).detach()
+    loss = found(leaves | {"logit_scale": torch.tensor(14.285714, dtype=torch.float64)})["loss"]
+    loss.backward()
+    gradients = {name: exactly(x.grad) for name, x in leaves.items()}
+    return {"scores": scores.tolist(), "loss": float(loss.detach()), "gradients": gradients}
+
+
+def exactly(tensor: torch.Tensor) -> list[float]:
+    """Return a few of a tensor's numbers in full, spread over all of it."""
+    flat = tensor.detach().reshape(-1)
+    return flat[:: max(1, flat.numel() // 48)].tolist()
+
+
+def zeroshot(modules: tuple[types.ModuleType, ...], kind: str) -> dict[str, object]:
+    """Return scores (N, C) and predictions of the small model by the release's own zero-shot evaluation."""
+    tokenizer, models, _, _, losses, _, evaluation = modules
+    model, found = small_model(models, kind != "clip"), criterion(losses, kind)
+    give(found, 0)
+    pixels = torch.from_numpy(inputs.images()).permute(0, 3, 1, 2)
+    batches = [(normalised(part), torch.zeros(len(part))) for part in pixels.split(9)]
+    prompts = [prompt.replace("{c}", "{}") for prompt in inputs.PROMPTS]
+    encode = tokenizer.SimpleTokenizer()
+    scores, _ = evaluation.validate_zeroshot(batches, prompts, inputs.CLASS_NAMES, model, found, encode, None, "cpu")
+    return {"scores": scores.double().tolist(), "predictions": scores.argmax(1).tolist()}
+
+
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    """Return uint8 images (B, 3, S, S) as the towers take them."""
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return (images.float() / 255 - mean) / std
+
+
+def clamped(models: types.ModuleType) -> dict[str, list[float]]:
+    """Return the multiplier after clamping, from each value of its parameter."""
+    kinds = {"log": small_model(models, weighted=False), "plain": small_model(models, weighted=True)}
+    found = {}
+    for kind, model in kinds.items():
+        found[kind] = []
+        for value in inputs.OUT_OF_BOUNDS[kind]:
+            model.logit_scale.data.fill_(value)
+            model.clamp_logit_scale()
+            found[kind].append(float(model.get_logit_scale().detach()))
+    return found
+
+
+def radial(losses: types.ModuleType) -> list[float]:
+    """Return the distribution function of the table that frequencies of the inverse multiquadric kernel come from."""
+    sums: dict[int, object] = {}
+    # The release adds up the same 10,000 numbers for each of them.
+    losses.sum = lambda numbers: sums.setdefault(len(numbers), sum(numbers))
+    radii, probabilities = losses.RFFFeaturesIMQ.imq_amplitude_frequency_and_probs(512)
+    return [float(probabilities[radii <= radius].sum()) for radius in inputs.RADII]
+
+
+def training(modules: tuple[types.ModuleType, ...], kind: str) -> dict[str, object]:
     """Return what the small model gives for the first batch, and its first losses, in float32.
 
     AdamW and its two groups are made as the release's main.py makes them, which cannot be imported on its own.
     """
-    tokenizer, models, _, _, losses, utils = modules
-    model, encode = small_model(models, weighted).train(), tokenizer.SimpleTokenizer()
-    if weighted:
-        features = losses.RFFFeaturesGaussian(inputs.EMBEDDING, inputs.FEATURES, 0.5, first_normalize=True, eps=1e-6)
-        criterion = losses.CLIP_WPSE_Loss(features, comb_weights=[0.667, 0.333])
-    else:
-        criterion = losses.CLIPLoss(eps=1e-6)
+    tokenizer, models, _, _, losses, utils, _ = modules
+    model, encode = small_model(models, kind != "clip").train(), tokenizer.SimpleTokenizer()
+    chosen = criterion(losses, kind)
     exempt = [p.ndim < 2 or "bias" in n or "ln" in n or "bn" in n for n, p in model.named_parameters()]
     groups = [
         {
@@ -149,15 +236,12 @@ def training(modules: tuple[types.ModuleType, ...], weighted: bool) -> dict[str,
     ]
     optimizer = torch.optim.AdamW(groups, lr=5e-4, betas=(0.9, 0.98), eps=1e-8)
     rates = utils.cosine_scheduler(5e-4, 1e-5, inputs.EPOCHS, inputs.STEPS_OF_AN_EPOCH, 1, 1e-6)
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     found = {"losses": [], "gradient_norms": [], "rates": [float(rate) for rate in rates]}
     for step in range(inputs.STEPS):
         images, texts = inputs.batch(step)
-        if weighted:
-            drawn = [torch.from_numpy(x) for x in inputs.frequencies(step)]
-            features.sample_fourier_weights = lambda device=None, drawn=drawn: drawn
-        outputs = model((torch.from_numpy(images).float() / 255 - mean) / std, encode(texts))
-        loss = criterion(outputs)["loss"]
+        give(chosen, step)
+        outputs = model(normalised(torch.from_numpy(images)), encode(texts))
+        loss = chosen(outputs)["loss"]
         if step == 0:
             found |= {name: inputs.some(x.detach().numpy()) for name, x in outputs.items() if name != "logit_scale"}
         loss.backward()
@@ -179,7 +263,7 @@ def digest(indices: list[int] | np.ndarray) -> str:
 def main(output: Path) -> None:
     """Run the release and write what it gives."""
     modules = released()
-    tokenizer, models, data, probe, *_ = modules
+    tokenizer, models, data, probe, losses, *_ = modules
     ids = tokens(tokenizer)
     document = {
         "commit": inputs.COMMIT,
@@ -190,8 +274,11 @@ def main(output: Path) -> None:
         "search": [search(probe, inputs.curve(seed)) for seed in range(inputs.CURVES)],
         "splits": {name: split(data, size) for name, size in inputs.SPLIT_SIZES.items()}
         | {"caltech101": caltech101(data)},
-        "wpse": training(modules, weighted=True),
-        "clip": training(modules, weighted=False),
+        "radial": radial(losses),
+        "clamped": clamped(models),
+        "isolated": {kind: isolated(losses, kind) for kind in KINDS},
+        "zeroshot": {kind: zeroshot(modules, kind) for kind in KINDS},
+        **{kind: training(modules, kind) for kind in KINDS},
     }
     output.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
 

@@ -1,10 +1,17 @@
-"""Write the frozen configurations of an experiment, touching only files whose content changes.
+"""The frozen configurations of an experiment: written once, when a real run starts, touching only what changes.
 
 Snakemake compares modification times, so a file that is rewritten with the same content would start days of training
-again; a changed experiment file must only start what it changed.
+again; a changed experiment file must only start what it changed. A dry run writes nothing, and yet plans what a real
+run would do: a file that would change is stood in for by an empty one elsewhere, which is new.
 """
 
+import atexit
+import functools
 import json
+import os
+import tempfile
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +21,69 @@ from kbench.experiment.schema import Experiment, RunConfig
 from kbench.experiment.tuning import Trial
 
 
-def freeze(experiment: Experiment, runs: list[RunConfig], trials: list[Trial], results: Path) -> None:
-    """Write experiment.json, evaluation.json and runs/RUN/config.json below the results folder.
+def documents(experiment: Experiment, runs: list[RunConfig], trials: list[Trial]) -> dict[Path, str]:
+    """Return the text of experiment.json, evaluation.json and runs/RUN/config.json by path below the results folder.
 
     Where there is a search, its runs are frozen as search/RUN/config.json, and the reported ones only when their
     settings are chosen.
     """
     section = experiment.evaluation.model_dump(mode="json")
-    _write(results / "evaluation.json", {"experiment": experiment.name, "evaluation": section})
-    for trial in trials:
-        _write(results / "search" / trial.config.run / "config.json", trial.config.model_dump(mode="json"))
-    if not trials:
-        freeze_runs(runs, results)
-    _write(results / "experiment.json", describe(experiment, runs))
+    values: dict[Path, Any] = {
+        Path("experiment.json"): describe(experiment, runs),
+        Path("evaluation.json"): {"experiment": experiment.name, "evaluation": section},
+    }
+    part, configs = ("search", [trial.config for trial in trials]) if trials else ("runs", runs)
+    values |= {Path(part, config.run, "config.json"): config.model_dump(mode="json") for config in configs}
+    return {path: _text(value) for path, value in values.items()}
+
+
+def freeze(experiment: Experiment, runs: list[RunConfig], trials: list[Trial], results: Path) -> None:
+    """Write those frozen files whose content changes."""
+    _write_all(results, documents(experiment, runs, trials))
 
 
 def freeze_runs(runs: list[RunConfig], results: Path) -> None:
     """Write runs/RUN/config.json for each of the runs."""
     for run in runs:
-        _write(results / "runs" / run.run / "config.json", run.model_dump(mode="json"))
+        _write(results / "runs" / run.run / "config.json", _text(run.model_dump(mode="json")))
+
+
+class Role(Enum):
+    """What a process that reads the Snakefile is there for."""
+
+    RUN = "start jobs"
+    PLAN = "say which jobs would start"
+    JOB = "do one job that another process has started"
+
+
+class Frozen:
+    """The frozen files as inputs of rules."""
+
+    def __init__(self, results: Path, texts: dict[Path, str], role: Callable[[], Role]) -> None:
+        """role: asked when the first file is named; a Snakefile is read before it is known."""
+        self._results, self._texts, self._role = results, texts, role
+        self._written = False
+
+    def path(self, below: Path) -> str:
+        """Return where a file is, having written all in a process that starts jobs.
+
+        In one that only plans, a stand-in where a real run would write the file.
+        """
+        role, path = self._role(), self._results / below
+        if role is Role.RUN and not self._written:
+            _write_all(self._results, self._texts)
+            self._written = True
+        changes = below in self._texts and not _holds(path, self._texts[below])
+        return _stand_in() if role is Role.PLAN and changes else str(path)
+
+
+@functools.cache
+def _stand_in() -> str:
+    """Return an empty file that is newer than every result, removed when this process ends."""
+    handle, name = tempfile.mkstemp(prefix="kbench-planned-")
+    os.close(handle)
+    atexit.register(Path(name).unlink, missing_ok=True)
+    return name
 
 
 def describe(experiment: Experiment, runs: list[RunConfig]) -> dict[str, Any]:
@@ -49,7 +100,20 @@ def describe(experiment: Experiment, runs: list[RunConfig]) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def _write_all(results: Path, texts: dict[Path, str]) -> None:
+    """Write what changes; experiment.json, by which the comparison knows an experiment, last."""
+    for path in sorted(texts, key=lambda path: path.name == "experiment.json"):
+        _write(results / path, texts[path])
+
+
+def _write(path: Path, text: str) -> None:
+    if not _holds(path, text):
         files.write_text(path, text)

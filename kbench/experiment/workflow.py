@@ -1,7 +1,7 @@
 """What the Snakefile needs to know: the experiment's runs, where files lie, and the options that say so."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from kbench.benchmark import dataset as benchmark
 from kbench.container import image
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError, unknown
-from kbench.experiment.freeze import freeze
+from kbench.experiment.freeze import Frozen, Role, documents
 from kbench.experiment.load import load, resolve, search
 from kbench.files import canonical_hash
 from kbench.slurm import preflight, site
@@ -20,32 +20,38 @@ SETTINGS = {"experiment", "smoke", "data", "results", "image"}
 
 
 class Workflow:
-    """An experiment laid out for Snakemake; making one writes its frozen configurations."""
+    """An experiment laid out for Snakemake; making one writes nothing."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        for key in config:
+    def __init__(self, config: dict[str, Any], role: Callable[[], Role] = lambda: Role.PLAN) -> None:
+        """config: that of `snakemake --config`; role: what this process is there for. UserError for bad settings."""
+        for key, value in config.items():
             if key not in SETTINGS:
                 raise unknown("--config key", key, SETTINGS)
+            _refuse_unusable(key, str(value))
         self.experiment = load(str(config.get("experiment", "demo")), smoke=_flag(config.get("smoke", False)))
         runs, trials = resolve(self.experiment), search(self.experiment)
         self.runs = [run.run for run in runs]
         self.trials = [trial.config.run for trial in trials]
-        self.results = Path(config.get("results", "results")) / self.experiment.name
+        self.results = Path(str(config.get("results", "results"))) / self.experiment.name
         self.world_settings = self._world_settings()
-        self.data = config.get("data") or os.environ.get("KBENCH_DATA")
+        self.data = str(config.get("data") or os.environ.get("KBENCH_DATA") or "") or None
         self.image = str(config.get("image") or image.DEFAULT)
         self.site = site.load()
-        freeze(self.experiment, runs, trials, self.results)
+        self._frozen = Frozen(self.results, documents(self.experiment, runs, trials), role)
 
     def path(self, *parts: str) -> str:
         """Return a path below the results folder; may hold wildcards."""
         return str(self.results.joinpath(*parts))
 
+    def frozen(self, *parts: str) -> Callable[[Mapping[str, str]], str]:
+        """Return an input function for a frozen file below the results folder; the parts may hold wildcards."""
+        return lambda wildcards: self._frozen.path(Path(*(part.format_map(dict(wildcards)) for part in parts)))
+
     @property
-    def frozen_config(self) -> str:
+    def frozen_config(self) -> Callable[[Mapping[str, str]], str]:
         """A run's configuration that needs no job to be written: that of a trial where there is a search."""
         part, runs = ("search", self.trials) if self.trials else ("runs", self.runs)
-        return self.path(part, runs[0], "config.json")
+        return self.frozen(part, runs[0], "config.json")
 
     @property
     def world(self) -> str | None:
@@ -60,11 +66,11 @@ class Workflow:
         return [f"{self.world}.done"] if self.world else []
 
     @property
-    def locations(self) -> str:
-        """Options that tell a command where the data lie."""
-        world = ["--world", f"'{self.world}'"] if self.world else []
-        data = ["--data", f"'{self.data}'"] if self.data else []
-        return " ".join(world + data)
+    def locations(self) -> list[str]:
+        """Words of the options that tell a command where the data lie."""
+        world = ["--world", self.world] if self.world else []
+        data = ["--data", self.data] if self.data else []
+        return world + data
 
     def request(self, rule: str) -> Request:
         """Return what the jobs of a rule ask a scheduler for."""
@@ -81,6 +87,26 @@ class Workflow:
             return corpus.model_copy(update={"name": "world"})
         generated = any(benchmark.get(name).location == "world" for name in evaluation.datasets)
         return WorldCorpus(kind="world") if generated or evaluation.synthetic else None
+
+
+def role(snakemake: Any) -> Role:
+    """Return what a process is there for, from the `workflow` that its Snakefile sees, once jobs are being planned."""
+    if not snakemake.is_main_process:
+        return Role.JOB
+    starts = snakemake.executor_plugin is not None and not (snakemake.dryrun or snakemake.touch)
+    return Role.RUN if starts else Role.PLAN
+
+
+def _refuse_unusable(key: str, value: str) -> None:
+    """Raise UserError for a setting that Snakemake would take for something else than a name."""
+    if not value.strip():
+        raise UserError(f"--config {key}= is empty: leave it out for its default")
+    if set("{}") & set(value):
+        raise UserError(
+            f"--config {key}={value}: Snakemake takes what stands in braces for a wildcard; legal: no {{ or }}"
+        )
+    if not value.isprintable():
+        raise UserError(f"--config {key}={value!r} has a character that cannot be printed; legal: printable characters")
 
 
 def _flag(value: object) -> bool:

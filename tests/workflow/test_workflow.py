@@ -16,9 +16,9 @@ RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "workflow" / "experiments").glob("*.yaml"))
 
 
-def snakemake(*arguments, cwd, **environment):
+def snakemake(*arguments, cwd, path_first=None, **environment):
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
+    variables["PATH"] = path_first or f"{Path(sys.executable).parent}:{variables['PATH']}"
     command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=600)
 

@@ -17,8 +17,8 @@ if experiment.world:
             images=experiment.world_settings.evaluation_images,
             held_out=experiment.world_settings.held_out_pairs,
         shell:
-            "kbench world make --output '{params.folder}' --seed {params.seed} --pairs {params.pairs}"
-            " --eval-images {params.images} --held-out-pairs {params.held_out} > '{log}' 2>&1"
+            "kbench world make --output {params.folder:q} --seed {params.seed:q} --pairs {params.pairs:q}"
+            " --eval-images {params.images:q} --held-out-pairs {params.held_out:q} > {log:q} 2>&1"
 
 
 rule corpus:
@@ -37,5 +37,5 @@ rule corpus:
     params:
         locations=experiment.locations,
     shell:
-        "kbench corpus verify --config '{input.config}' --output '{output}' --processes {threads} {params.locations}"
-        " > '{log}' 2>&1"
+        "kbench corpus verify --config {input.config:q} --output {output:q} --processes {threads:q} {params.locations:q}"
+        " > {log:q} 2>&1"

@@ -2,7 +2,7 @@ rule features:
     input:
         weights=experiment.path("runs", "{run}", "model.safetensors"),
         card=experiment.path("runs", "{run}", "model.json"),
-        evaluation=experiment.path("evaluation.json"),
+        evaluation=experiment.frozen("evaluation.json"),
         world=experiment.world_ready,
     output:
         experiment.path("runs", "{run}", "features.json"),
@@ -17,13 +17,13 @@ rule features:
         folder=subpath(input.card, parent=True),
         locations=experiment.locations,
     shell:
-        "kbench features --run '{params.folder}' --evaluation '{input.evaluation}' {params.locations} > '{log}' 2>&1"
+        "kbench features --run {params.folder:q} --evaluation {input.evaluation:q} {params.locations:q} > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
         features=experiment.path("runs", "{run}", "features.json"),
-        evaluation=experiment.path("evaluation.json"),
+        evaluation=experiment.frozen("evaluation.json"),
     output:
         experiment.path("runs", "{run}", "evaluation.json"),
     log:
@@ -36,4 +36,4 @@ rule evaluate:
     params:
         folder=subpath(input.features, parent=True),
     shell:
-        "kbench evaluate --run '{params.folder}' --evaluation '{input.evaluation}' > '{log}' 2>&1"
+        "kbench evaluate --run {params.folder:q} --evaluation {input.evaluation:q} > {log:q} 2>&1"

@@ -2,7 +2,7 @@
 # The runs of a search, if there is one, lie in search/ and train as the reported ones in runs/ do.
 rule pretrain:
     input:
-        config=ancient(experiment.path("{part}", "{run}", "config.json")),
+        config=ancient(experiment.frozen("{part}", "{run}", "config.json")),
         manifest=experiment.path("corpus.json"),
     output:
         weights=experiment.path("{part}", "{run}", "model.safetensors"),
@@ -22,16 +22,16 @@ rule pretrain:
         workers=experiment.experiment.resources.workers,
         locations=experiment.locations,
     shell:
-        "exec kbench launch --processes {params.processes} --cpus {threads}"
-        " pretrain --run '{params.folder}' --manifest '{input.manifest}' --workers {params.workers}"
-        " {params.locations} > '{log}' 2>&1"
+        "exec kbench launch --processes {params.processes:q} --cpus {threads:q}"
+        " pretrain --run {params.folder:q} --manifest {input.manifest:q} --workers {params.workers:q}"
+        " {params.locations:q} > {log:q} 2>&1"
 
 
 if experiment.trials:
 
     rule tune:
         input:
-            ancient(experiment.path("experiment.json")),
+            ancient(experiment.frozen("experiment.json")),
             expand(
                 experiment.path("search", "{run}", "model.json"), run=experiment.trials
             ),
@@ -46,6 +46,6 @@ if experiment.trials:
         resources:
             **experiment.request("tune").resources(),
         params:
-            folder=subpath(input[0], parent=True),
+            folder=experiment.path(),
         shell:
-            "kbench tune '{params.folder}' > '{log}' 2>&1"
+            "kbench tune {params.folder:q} > {log:q} 2>&1"

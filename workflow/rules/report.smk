@@ -1,6 +1,6 @@
 rule compare:
     input:
-        experiment.path("experiment.json"),
+        experiment.frozen("experiment.json"),
         expand(experiment.path("runs", "{run}", "evaluation.json"), run=experiment.runs),
     output:
         report(
@@ -17,9 +17,9 @@ rule compare:
     resources:
         **experiment.request("compare").resources(),
     params:
-        folder=subpath(input[0], parent=True),
+        folder=experiment.path(),
     shell:
-        "kbench compare '{params.folder}' > '{log}' 2>&1"
+        "kbench compare {params.folder:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -43,4 +43,4 @@ rule report:
     params:
         folder=subpath(input[0], parent=True),
     shell:
-        "kbench report '{params.folder}' > '{log}' 2>&1"
+        "kbench report {params.folder:q} > {log:q} 2>&1"

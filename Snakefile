@@ -7,12 +7,12 @@ from snakemake.utils import min_version
 
 from kbench import devices
 from kbench.errors import UserError
-from kbench.experiment.workflow import Workflow, role
+from kbench.experiment.workflow import Workflow
 
 min_version("9.8")
 
 try:
-    experiment = Workflow(config, lambda: role(workflow))
+    experiment = Workflow(config, workflow)
 except UserError as error:
     print(f"kbench: {error}", file=sys.stderr)
     sys.exit(2)

@@ -3,6 +3,8 @@
 A finished run (model.json is there and matches) is left alone. SIGTERM, SIGINT and SIGUSR1 write a checkpoint;
 the exit status is then 75, on which a scheduler may start the command again.
 Started by torchrun or srun as several processes, each takes its part of every batch.
+With --reuse, a finished run of another experiment that is the same in configuration, code, corpus, torch and image is
+taken over, with its features, in the place of training.
 
 Examples:
   kbench pretrain --run results/demo/runs/RUN --manifest results/demo/corpus.json --world results/demo/world
@@ -22,6 +24,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, help="run folder, which holds config.json")
     parser.add_argument("--manifest", type=Path, required=True, help="corpus manifest from `kbench corpus verify`")
     parser.add_argument("--workers", type=int, default=1, help="data loader processes; 0 loads in this process")
+    parser.add_argument(
+        "--reuse",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RESULTS",
+        help="folder with results of experiments, whose finished runs may be taken over; may be given several times",
+    )
     add_device(parser)
     locations.add_arguments(parser)
 
@@ -31,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from kbench.corpus import manifest
     from kbench.errors import UserError
     from kbench.evaluate.run import TrainedRun
-    from kbench.pretrain import distributed
+    from kbench.pretrain import distributed, reuse
     from kbench.pretrain.health import Diverged
     from kbench.pretrain.interrupt import STATUS, Interrupted
     from kbench.pretrain.loop import pretrain
@@ -47,6 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     print("\n".join(corpus.summary()))
     try:
         with distributed.session(chosen) as processes:
+            taken = processes.writes and reuse.take(trained.config, arguments.run, corpus, arguments.reuse)
+            if processes.most(int(bool(taken))):
+                print(f"{trained.config.run}: taken over from {taken}" if taken else "taken over", flush=True)
+                return 0
             card = pretrain(
                 trained.config,
                 arguments.run,

@@ -59,9 +59,11 @@ class Role(Enum):
 class Frozen:
     """The frozen files as inputs of rules."""
 
-    def __init__(self, results: Path, texts: dict[Path, str], role: Callable[[], Role]) -> None:
-        """role: asked when the first file is named; a Snakefile is read before it is known."""
-        self._results, self._texts, self._role = results, texts, role
+    def __init__(
+        self, results: Path, texts: dict[Path, str], role: Callable[[], Role], written: Callable[[], None]
+    ) -> None:
+        """role: asked when files are named, as a Snakefile is read before it is known; written: called after that."""
+        self._results, self._texts, self._role, self._tell = results, texts, role, written
         self._written = False
 
     def path(self, below: Path) -> str:
@@ -71,8 +73,9 @@ class Frozen:
         """
         role, path = self._role(), self._results / below
         if role is Role.RUN and not self._written:
-            _write_all(self._results, self._texts)
             self._written = True
+            if _write_all(self._results, self._texts):
+                self._tell()
         changes = below in self._texts and not _holds(path, self._texts[below])
         return _stand_in() if role is Role.PLAN and changes else str(path)
 
@@ -108,12 +111,14 @@ def _holds(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
 
 
-def _write_all(results: Path, texts: dict[Path, str]) -> None:
-    """Write what changes; experiment.json, by which the comparison knows an experiment, last."""
-    for path in sorted(texts, key=lambda path: path.name == "experiment.json"):
-        _write(results / path, texts[path])
+def _write_all(results: Path, texts: dict[Path, str]) -> bool:
+    """Write what changes; experiment.json, by which the comparison knows an experiment, last. Return if any did."""
+    order = sorted(texts, key=lambda path: path.name == "experiment.json")
+    return any([_write(results / path, texts[path]) for path in order])
 
 
-def _write(path: Path, text: str) -> None:
-    if not _holds(path, text):
-        files.write_text(path, text)
+def _write(path: Path, text: str) -> bool:
+    if _holds(path, text):
+        return False
+    files.write_text(path, text)
+    return True

@@ -1,6 +1,7 @@
 """What the Snakefile needs to know: the experiment's runs, where files lie, and the options that say so."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,15 @@ from kbench.files import canonical_hash
 from kbench.slurm import preflight, site
 from kbench.slurm.request import Request, request
 
-SETTINGS = {"experiment", "smoke", "data", "results", "image"}
+SETTINGS = {"experiment", "smoke", "data", "results", "image", "reuse"}
 """Keys of `snakemake --config`."""
 
 
 class Workflow:
     """An experiment laid out for Snakemake; making one writes nothing."""
 
-    def __init__(self, config: dict[str, Any], role: Callable[[], Role] = lambda: Role.PLAN) -> None:
-        """config: that of `snakemake --config`; role: what this process is there for. UserError for bad settings."""
+    def __init__(self, config: dict[str, Any], snakemake: Any = None) -> None:
+        """config: that of `snakemake --config`; snakemake: the Snakefile's `workflow`. UserError for bad settings."""
         for key, value in config.items():
             if key not in SETTINGS:
                 raise unknown("--config key", key, SETTINGS)
@@ -33,11 +34,13 @@ class Workflow:
         self.runs = [run.run for run in runs]
         self.trials = [trial.config.run for trial in trials]
         self.results = Path(str(config.get("results", "results"))) / self.experiment.name
+        _refuse_file(self.results)
         self.world_settings = self._world_settings()
         self.data = str(config.get("data") or os.environ.get("KBENCH_DATA") or "") or None
+        self.results_folders = [self.results.parent, *_given_folder(config.get("reuse"))]
         self.image = str(config.get("image") or image.DEFAULT)
         self.site = site.load()
-        self._frozen = Frozen(self.results, documents(self.experiment, runs, trials), role)
+        self._frozen = Frozen(self.results, documents(self.experiment, runs, trials), *_of(snakemake))
 
     def path(self, *parts: str) -> str:
         """Return a path below the results folder; may hold wildcards."""
@@ -45,7 +48,16 @@ class Workflow:
 
     def frozen(self, *parts: str) -> Callable[[Mapping[str, str]], str]:
         """Return an input function for a frozen file below the results folder; the parts may hold wildcards."""
-        return lambda wildcards: self._frozen.path(Path(*(part.format_map(dict(wildcards)) for part in parts)))
+
+        def path(wildcards: Mapping[str, str]) -> str:
+            try:
+                return self._frozen.path(Path(*(part.format_map(dict(wildcards)) for part in parts)))
+            except UserError as error:
+                # An exception would be shown with where in Snakemake's code it was raised.
+                print(f"kbench: {error}", file=sys.stderr)
+                sys.exit(error.status)
+
+        return path
 
     @property
     def frozen_config(self) -> Callable[[Mapping[str, str]], str]:
@@ -72,6 +84,11 @@ class Workflow:
         data = ["--data", self.data] if self.data else []
         return world + data
 
+    @property
+    def reuse(self) -> list[str]:
+        """Words of the options that tell a training where finished runs may be taken over from."""
+        return [word for folder in self.results_folders for word in ("--reuse", str(folder))]
+
     def request(self, rule: str) -> Request:
         """Return what the jobs of a rule ask a scheduler for."""
         return request(rule, self.experiment.resources, self.site)
@@ -89,12 +106,19 @@ class Workflow:
         return WorldCorpus(kind="world") if generated or evaluation.synthetic else None
 
 
-def role(snakemake: Any) -> Role:
-    """Return what a process is there for, from the `workflow` that its Snakefile sees, once jobs are being planned."""
-    if not snakemake.is_main_process:
-        return Role.JOB
-    starts = snakemake.executor_plugin is not None and not (snakemake.dryrun or snakemake.touch)
-    return Role.RUN if starts else Role.PLAN
+def _of(snakemake: Any) -> tuple[Callable[[], Role], Callable[[], None]]:
+    """Return what tells the role of this process, and what has to be called when files were frozen."""
+    if snakemake is None:
+        return lambda: Role.PLAN, lambda: None
+
+    def role() -> Role:
+        if not snakemake.is_main_process:
+            return Role.JOB
+        starts = snakemake.executor_plugin is not None and not (snakemake.dryrun or snakemake.touch)
+        return Role.RUN if starts else Role.PLAN
+
+    # Snakemake remembers which files are there, and has looked into the folder before it asks for the first of ours.
+    return role, lambda: snakemake.iocache.deactivate()
 
 
 def _refuse_unusable(key: str, value: str) -> None:
@@ -107,6 +131,21 @@ def _refuse_unusable(key: str, value: str) -> None:
         )
     if not value.isprintable():
         raise UserError(f"--config {key}={value!r} has a character that cannot be printed; legal: printable characters")
+
+
+def _refuse_file(folder: Path) -> None:
+    """Raise UserError if a file is where the folder or one above it has to be."""
+    there = next(path for path in (folder, *folder.parents, Path("/")) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"cannot write {folder}: {there} is a file")
+
+
+def _given_folder(reuse: object) -> list[Path]:
+    if reuse is None:
+        return []
+    if not Path(str(reuse)).is_dir():
+        raise UserError(f"--config reuse={reuse}: no such folder of results")
+    return [Path(str(reuse))]
 
 
 def _flag(value: object) -> bool:

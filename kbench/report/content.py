@@ -197,6 +197,9 @@ def _provenance(analysis: Analysis) -> dict[str, str]:
         "machine": _distinct(entry.machine for entry in [*measured, *trained]),
         "device": _distinct(entry.device for entry in [*measured, *trained]),
     }
+    taken = [f"{card.run} from {card.taken_from}" for card in trained if card.taken_from]
+    if taken:
+        facts["runs taken over, not trained here"] = ", ".join(taken)
     corpus = store.corpus()
     if corpus is not None:
         facts["corpus"] = "; ".join(line.strip() for line in corpus.summary())

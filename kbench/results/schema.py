@@ -119,6 +119,9 @@ class ModelCard(Versioned):
     )
     started: str | None = Field(default=None, description="when the job's last process started, UTC")
     ended: str | None = Field(default=None, description="when the document was written, UTC")
+    taken_from: str | None = Field(
+        default=None, description="experiment that trained the run, where it was taken over; null: trained here"
+    )
     processes: int = Field(default=1, description="training processes, each with its part of every batch")
     parameters: int = Field(description="number of learned parameters")
     steps: int = Field(description="optimiser steps taken")

@@ -117,3 +117,11 @@ def test_a_dry_run_says_what_a_changed_experiment_would_do_and_changes_nothing(c
     assert process.returncode == 0 and planned(process)["pretrain"] == 2
     assert everything(checkout) == before
     assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob("kbench-planned-*"))
+
+
+def test_results_that_cannot_be_written_are_one_message(checkout):  # noqa: F811
+    (checkout / "results").write_text("a file in the way")
+    process = snakemake("--cores", 1, "--config", "experiment=tiny", cwd=checkout)
+    assert process.returncode == 2
+    assert len(re.findall("^kbench: cannot write", process.stderr, re.MULTILINE)) == 1
+    assert "Traceback" not in process.stderr

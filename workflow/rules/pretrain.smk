@@ -21,10 +21,11 @@ rule pretrain:
         processes=experiment.experiment.resources.processes,
         workers=experiment.experiment.resources.workers,
         locations=experiment.locations,
+        reuse=experiment.reuse,
     shell:
         "exec kbench launch --processes {params.processes:q} --cpus {threads:q}"
         " pretrain --run {params.folder:q} --manifest {input.manifest:q} --workers {params.workers:q}"
-        " {params.locations:q} > {log:q} 2>&1"
+        " {params.locations:q} {params.reuse:q} > {log:q} 2>&1"
 
 
 if experiment.trials:
@@ -46,6 +47,6 @@ if experiment.trials:
         resources:
             **experiment.request("tune").resources(),
         params:
-            folder=experiment.path(),
+            folder=subpath(output[0], parent=True),
         shell:
             "kbench tune {params.folder:q} > {log:q} 2>&1"

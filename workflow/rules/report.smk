@@ -17,7 +17,7 @@ rule compare:
     resources:
         **experiment.request("compare").resources(),
     params:
-        folder=experiment.path(),
+        folder=subpath(output[0], parent=True),
     shell:
         "kbench compare {params.folder:q} > {log:q} 2>&1"
 

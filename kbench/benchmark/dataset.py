@@ -84,6 +84,11 @@ class Dataset(BaseModel):
     def _consistent(self) -> Self:
         if (self.kind == "classification") != (self.n_classes is not None):
             raise ValueError("n_classes is for classification, and needed there")
+        if ".." in Path(self.folder).parts:
+            raise ValueError(f"folder '{self.folder}' leads out of the data folder; legal: a path without '..'")
+        for split in self.splits:
+            if Path(split).name != split or split == "..":
+                raise ValueError(f"split '{split}' is no name of a folder; legal: a name without '/'")
         if self.loader in IGNORES_SPLIT and len(self.splits) > 1:
             raise ValueError(
                 f"CLIP_benchmark's loader '{self.loader}' ignores the split, so that train and test would be the same "

@@ -7,6 +7,7 @@ Example: kbench benchmark fetch food101 --data data
 """
 
 import argparse
+from pathlib import Path
 
 from kbench import locations
 
@@ -22,8 +23,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Download, or say that it is there."""
     from kbench.benchmark import dataset as benchmark
     from kbench.benchmark.fetch import fetch
+    from kbench.errors import UserError
 
     dataset = benchmark.get(arguments.name)
+    if Path(dataset.folder).is_absolute():
+        raise UserError(f"'{dataset.name}' is not fetched: its folder {dataset.folder} is not below the data folder")
     root = dataset.path(locations.from_arguments(arguments))
     written = fetch(dataset, root, arguments.url)
     print(f"{dataset.name}: {'downloaded to' if written else 'nothing to do, there already:'} {root}")

@@ -7,6 +7,7 @@ Example:
 """
 
 import argparse
+import sys
 
 from kbench.commands import options
 
@@ -36,4 +37,5 @@ def run(arguments: argparse.Namespace) -> None:
         from kbench.report import crate
 
         print(f"wrote {crate.write(analysis)}")
-    print(f"report: {page} ({page.resolve().as_uri()})")
+    # A link for who sees it; a job's log, which lies among the results, names no folder of this machine.
+    print(f"report: {page}" + (f" ({page.resolve().as_uri()})" if sys.stdout.isatty() else ""))

@@ -2,9 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from kbench import files
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class MetricsLog:
@@ -22,9 +26,7 @@ class MetricsLog:
             stream.write(json.dumps(entry, allow_nan=False) + "\n")
         if self.writer is None:
             # Late, because the import takes a second and the writer has a thread, which loaders must not inherit.
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.writer = SummaryWriter(self.path.parent / "tensorboard", purge_step=self.resumed_at + 1)
+            self.writer = _writer(self.path.parent / "tensorboard", self.resumed_at + 1)
         for name, value in entry.items():
             if name != "step" and value is not None:
                 self.writer.add_scalar(name, value, entry["step"])
@@ -33,6 +35,15 @@ class MetricsLog:
         """Write what TensorBoard has not got yet."""
         if self.writer is not None:
             self.writer.close()
+
+
+def _writer(folder: Path, purge_step: int) -> "SummaryWriter":
+    """Return a writer whose files are not named after this machine, as TensorBoard names them; nothing offers that."""
+    from tensorboard.summary.writer import event_file_writer
+    from torch.utils.tensorboard import SummaryWriter
+
+    event_file_writer.socket = SimpleNamespace(gethostname=lambda: "kbench")
+    return SummaryWriter(folder, purge_step=purge_step)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

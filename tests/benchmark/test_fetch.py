@@ -135,3 +135,12 @@ def test_nothing_is_downloaded_without_being_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(requests.Session, "request", lambda *_, **__: pytest.fail("a request was made"))
     with pytest.raises(UserError, match="kbench benchmark fetch food101"):
         benchmark.get("food101").root(benchmark.Locations(data=tmp_path))
+
+
+def test_nothing_is_written_outside_the_data_folder(web, command, refused, mine, tmp_path):
+    entry = tmp_path / "workflow" / "datasets" / "mine.yaml"
+    entry.write_text(entry.read_text().replace("folder: mine", f"folder: {tmp_path / 'outside'}"))
+    refused(
+        command("benchmark", "fetch", "mine", "--url", web, "--data", tmp_path / "new"), "not below the data folder"
+    )
+    assert not (tmp_path / "outside").exists()

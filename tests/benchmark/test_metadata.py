@@ -94,6 +94,10 @@ def test_an_added_dataset_may_not_hide_one_of_kbenchs(mine, tmp_path):
         ({"n_test": 0}, "n_test: .*greater than 0"),
         ({"loader": "eurosat"}, "'eurosat' ignores the split"),
         ({"loader": "sun397"}, "'sun397' ignores the split"),
+        ({"folder": "../outside"}, "leads out of the data folder"),
+        ({"folder": "a/../../outside"}, "leads out of the data folder"),
+        ({"test_split": "../../outside"}, "is no name of a folder"),
+        ({"val_split": ".."}, "is no name of a folder"),
     ],
 )
 def test_bad_entries_are_refused(mine, tmp_path, change, message):

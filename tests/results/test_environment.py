@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import shutil
 import socket
 
 import numpy
@@ -39,4 +40,25 @@ def test_no_document_names_a_person_a_host_or_a_folder_of_this_machine(trained):
     texts = {path: path.read_text() for path in results.rglob("*") if path.suffix in (".json", ".jsonl")}
     assert len(texts) > 20
     forbidden = {str(results.parent), str(ROOT), socket.gethostname(), f"/home/{getpass.getuser()}"}
+    assert {(path.name, word) for path, text in texts.items() for word in forbidden if word in text} == set()
+
+
+def test_no_file_is_named_after_this_machine(trained):
+    names = [path.name for path in trained[0].folder.rglob("*")]
+    assert any(name.startswith("events.out.tfevents.") for name in names)
+    assert not [name for name in names if f".{socket.gethostname()}." in name]
+
+
+def test_neither_report_nor_crate_nor_logs_name_a_person_a_host_or_a_folder(trained, tmp_path, kbench):
+    results = tmp_path / "shown"
+    shutil.copytree(trained[0].folder.parents[1], results)
+    (results / "logs").mkdir()
+    for command in (["compare", "shown"], ["report", "shown", "--crate"]):
+        done = kbench(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (results / "logs" / f"{command[0]}.log").write_text(done.stdout + done.stderr)
+    forbidden = {str(tmp_path), str(ROOT), f"/home/{getpass.getuser()}", "file://"}
+    shown = [*(results / "report").glob("*"), *results.glob("*.json*"), *results.glob("logs/*")]
+    assert {path.name for path in shown} >= {"index.html", "report.md", "report.tex", "ro-crate-metadata.json"}
+    texts = {path: path.read_text() for path in shown if path.is_file()}
     assert {(path.name, word) for path, text in texts.items() for word in forbidden if word in text} == set()

@@ -28,6 +28,8 @@ COMMANDS: dict[str, str] = {
     "score": "the similarity of arbitrary weighted point sets",
     "bench": "measure kbench beside its baseline: time, memory, variance",
     "compare": "gather every result of an experiment into one tidy table",
+    "trace": "where a number comes from: rows, features, weights, data, code, commands",
+    "rerun": "the commands that make a result again; or run them and compare",
     "report": "render the comparison as HTML, Markdown and LaTeX",
     "summary": "write what is worth keeping of an experiment into a small folder",
     "container build": "build the image that jobs run in, and its SIF",

@@ -12,6 +12,7 @@ from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError, unknown
 from kbench.experiment.freeze import Frozen, Role, documents
 from kbench.experiment.load import load, resolve, search
+from kbench.experiment.schema import Experiment
 from kbench.files import canonical_hash
 from kbench.slurm import preflight, site
 from kbench.slurm.request import Request, request
@@ -35,7 +36,7 @@ class Workflow:
         self.trials = [trial.config.run for trial in trials]
         self.results = Path(str(config.get("results", "results"))) / self.experiment.name
         _refuse_file(self.results)
-        self.world_settings = self._world_settings()
+        self.world_settings = world_of(self.experiment)
         self.data = str(config.get("data") or os.environ.get("KBENCH_DATA") or "") or None
         self.results_folders = [self.results.parent, *_given_folder(config.get("reuse"))]
         self.image = str(config.get("image") or image.DEFAULT)
@@ -98,12 +99,14 @@ class Workflow:
         preflight.check(self.request(rule) for rule in sorted(set(rules)))
         preflight.stop_leftovers([*self.runs, *self.trials])
 
-    def _world_settings(self) -> WorldCorpus | None:
-        corpus, evaluation = self.experiment.corpus, self.experiment.evaluation
-        if isinstance(corpus, WorldCorpus):
-            return corpus.model_copy(update={"name": "world"})
-        generated = any(benchmark.get(name).location == "world" for name in evaluation.datasets)
-        return WorldCorpus(kind="world") if generated or evaluation.synthetic else None
+
+def world_of(experiment: Experiment) -> WorldCorpus | None:
+    """Return the embedded world that an experiment trains or is evaluated on, or None if it needs none."""
+    corpus, evaluation = experiment.corpus, experiment.evaluation
+    if isinstance(corpus, WorldCorpus):
+        return corpus.model_copy(update={"name": "world"})
+    generated = any(benchmark.get(name).location == "world" for name in evaluation.datasets)
+    return WorldCorpus(kind="world") if generated or evaluation.synthetic else None
 
 
 def _of(snakemake: Any) -> tuple[Callable[[], Role], Callable[[], None]]:

@@ -1,0 +1,80 @@
+"""Print where a number comes from: the rows behind a cell, and for each its features, weights, data, code, commands.
+
+Every step says whether what the result names is still there and still the same.
+
+Examples:
+  kbench trace results/demo/runs/RUN/evaluation/world-digits/zeroshot.json
+  kbench trace results/demo wpse-gaussian world-digits acc1
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kbench.trace.cell import Cell
+    from kbench.trace.chain import Chain
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add what is traced."""
+    parser.add_argument("place", type=Path, help="a result's document, or the results folder of an experiment")
+    parser.add_argument("variant", nargs="?", help="row of the table, where a folder is given")
+    parser.add_argument("dataset", nargs="?", help="column of the table")
+    parser.add_argument("metric", nargs="?", help="default: the main metric of the dataset")
+    parser.add_argument("--task", help="where several tasks have the metric")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the cell, if one is asked for, and the chain of each of its rows."""
+    from kbench.errors import UserError
+    from kbench.trace import cell, chain
+
+    found = None
+    if arguments.place.is_dir():
+        from kbench.results import store
+
+        if arguments.dataset is None:
+            raise UserError("a cell is named by FOLDER VARIANT DATASET [METRIC]; a result by the path of its document")
+        loaded = store.load(arguments.place, mixed_images=True, mixed_code=True)
+        found = cell.find(loaded, arguments.variant, arguments.dataset, arguments.metric, arguments.task)
+    paths = list(found.documents.values()) if found else [arguments.place]
+    chains = [chain.of(path) for path in paths]
+    print(_document(found, chains) if arguments.json else "\n".join(_text(found, chains)))
+
+
+def _text(found: "Cell | None", chains: "list[Chain]") -> list[str]:
+    from kbench.results import jobs
+    from kbench.results.text import mean_sd, number, unit_name
+
+    lines = []
+    if found:
+        shown = f"{mean_sd(found.summary, found.column.unit)} {unit_name(found.column.unit)}".strip()
+        what = f"{found.variant} on {found.column.dataset}, {found.column.task} {found.column.metric}"
+        lines.append(f"{what}: {shown}, mean ± sd of {len(found.documents)} rows")
+    for one in chains:
+        values = ", ".join(f"{metric.name} {number(metric.value, metric.unit)}" for metric in one.result.metrics)
+        lines += [f"{one.path}", f"  result                {values}"]
+        for link in one.links:
+            facts = [link.identity or "", link.state, link.where, link.note]
+            lines.append(f"  {link.what:<22}{'  '.join(fact for fact in facts if fact)}")
+        lines.append(f"  made by               {jobs.evaluate(one.path.parents[4], one.result.run)}")
+    return lines
+
+
+def _document(found: "Cell | None", chains: "list[Chain]") -> str:
+    cell = found and {
+        "variant": found.variant,
+        **asdict(found.column),
+        "mean": found.summary.mean,
+        "sd": found.summary.sd,
+        "values": found.summary.values,
+    }
+    rows = [
+        {"path": str(one.path), "result": one.result.model_dump(mode="json"), "links": [asdict(x) for x in one.links]}
+        for one in chains
+    ]
+    return json.dumps({"cell": cell, "rows": rows}, indent=2)

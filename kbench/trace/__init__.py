@@ -1,0 +1,1 @@
+"""Where a number comes from, step by step, and what makes it again."""

@@ -1,0 +1,135 @@
+"""The chain from a result to what it was made from: features, weights, data, corpus, code, environment.
+
+Every link says whether what a document names is still there and still what it names; nothing is assumed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kbench import files
+from kbench.errors import UserError
+from kbench.identity import code
+from kbench.identity.stages import Stages
+from kbench.results import store
+from kbench.results.mixture import document_path
+from kbench.results.schema import ModelCard, TaskResult
+
+HOLDS, ABSENT, DIFFERS, UNRECORDED = "as recorded", "absent", "differs", "not recorded"
+UNSEEN = "recorded, not looked at"
+"""Of what may lie anywhere, or take hours to read."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One step: what it is, the identity that the step above names, where it lies, and whether that is still so."""
+
+    what: str
+    identity: str | None
+    where: str
+    state: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A result and everything behind it, the result first."""
+
+    path: Path
+    result: TaskResult
+    links: tuple[Link, ...]
+
+
+def of(path: Path) -> Chain:
+    """Return the chain behind a result's document, runs/RUN/evaluation/DATASET/TASK.json.
+
+    Raises UserError if it is no result, or lies where a result of another run, dataset or task belongs.
+    """
+    result = store.read_record(path, TaskResult)
+    folder = path.parents[4]
+    if document_path(folder, result.run, result.dataset, result.task) != path:
+        raise UserError(f"{path} holds {result.task} on {result.dataset} of run {result.run}: it was moved")
+    return Chain(path, result, tuple(_links(folder, result)))
+
+
+def _links(folder: Path, result: TaskResult) -> Iterator[Link]:
+    run, made = folder / "runs" / result.run, result.provenance
+    yield _code(run, "code of the task", made.task_code)
+    yield _features(run / "features" / result.dataset / "features.json", made.features)
+    yield _code(run, "code of the features", made.features_code)
+    yield Link(
+        "evaluation data", made.dataset_sha256, "", UNSEEN if made.dataset_sha256 else UNRECORDED, result.dataset
+    )
+    yield _weights(run, made.checkpoint_sha256)
+    yield _code(run, "code of the training", made.training_code)
+    yield _configuration(run / "config.json", made.config_hash)
+    yield _corpus(folder / "corpus.json")
+    yield _environment(run, made.environment)
+
+
+def _code(run: Path, what: str, digest: str | None) -> Link:
+    if digest is None:
+        return Link(what, None, "", UNRECORDED)
+    where = str(code.path(run, digest))
+    try:
+        found = code.read(run, digest)
+    except UserError as error:
+        return Link(what, digest, where, ABSENT if not Path(where).exists() else DIFFERS, str(error))
+    tree = Stages().tree
+    sources = {module: tree.source(module) for module in found.modules}
+    changed = [name for name, now in sources.items() if now is None or now.hash != found.modules[name]]
+    note = f"{len(found.modules)} modules, " + (
+        f"since changed: {', '.join(changed)}" if changed else "as they are now"
+    )
+    return Link(what, digest, where, HOLDS, note)
+
+
+def _features(record: Path, identity: str | None) -> Link:
+    if identity is None:
+        return Link("features", None, str(record), UNRECORDED)
+    if not record.is_file():
+        return Link("features", identity, str(record), ABSENT)
+    found = files.canonical_hash(files.read_json(record).get("key"))
+    note = "" if found == identity else f"there now: {found}"
+    return Link("features", identity, str(record), HOLDS if found == identity else DIFFERS, note)
+
+
+def _weights(run: Path, digest: str | None) -> Link:
+    path, card = run / "model.safetensors", run / "model.json"
+    note = ""
+    if card.is_file():
+        read = store.read_record(card, ModelCard)
+        note = f"{read.steps} steps, {read.samples} pairs, on {read.device}"
+        note += f"; taken over from {read.taken_from}" if read.taken_from else ""
+    if not path.is_file():
+        return Link("weights", digest, str(path), ABSENT, note)
+    return Link("weights", digest, str(path), HOLDS if files.sha256(path) == digest else DIFFERS, note)
+
+
+def _configuration(path: Path, digest: str | None) -> Link:
+    from kbench.experiment.load import read_run
+
+    if not path.is_file():
+        return Link("configuration", digest, str(path), ABSENT)
+    return Link("configuration", digest, str(path), HOLDS if read_run(path).hash == digest else DIFFERS)
+
+
+def _corpus(path: Path) -> Link:
+    from kbench.corpus import manifest
+
+    if not path.is_file():
+        return Link("corpus", None, str(path), ABSENT)
+    found = manifest.read(path)
+    return Link("corpus", found.sha256, str(path), HOLDS, found.summary()[0])
+
+
+def _environment(run: Path, digest: str | None) -> Link:
+    if digest is None:
+        return Link("environment", None, "", UNRECORDED)
+    path = run / "environments" / f"{digest}.json"
+    if not path.is_file():
+        return Link("environment", digest, str(path), ABSENT)
+    seen = files.read_json(path)
+    packages = ", ".join(f"{name} {seen['packages'].get(name)}" for name in ("torch", "numpy", "open_clip_torch"))
+    state = HOLDS if files.canonical_hash(seen) == digest else DIFFERS
+    return Link("environment", digest, str(path), state, f"{seen['machine']}, Python {seen['python']}, {packages}")

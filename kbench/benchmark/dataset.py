@@ -8,9 +8,9 @@ import functools
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from kbench import yaml_file
 from kbench.errors import UserError, unknown
 from kbench.locations import Locations
 
@@ -186,12 +186,12 @@ def get(name: str) -> Dataset:
 @functools.cache
 def _read(path: Path, modified: int) -> Dataset:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml_file.read(path)
         return Dataset(name=path.stem, **values)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"])) or "the entry"
         legal = f"; legal keys: {', '.join(Dataset.model_fields)}" if problem["type"] == "extra_forbidden" else ""
         raise UserError(f"{path}: {place}: {problem['msg']}{legal}") from error
-    except (TypeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except TypeError as error:
         raise UserError(f"{path}: not a dataset description: {error}") from error

@@ -5,9 +5,9 @@ import typing
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from kbench import yaml_file
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError, unknown
 from kbench.experiment import differences, tuning
@@ -42,10 +42,7 @@ def load(name: str, smoke: bool = False) -> Experiment:
     Raises UserError naming the key, what is legal and the nearest match.
     """
     path = find(name)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+    values = yaml_file.read(path)
     if not isinstance(values, dict):
         raise UserError(f"{path} is not an experiment: it must be a mapping of keys")
     try:

@@ -4,9 +4,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from kbench import yaml_file
 from kbench.errors import unknown
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -81,4 +81,4 @@ def load(name: str = DEFAULT) -> Recipe:
     """Return a recipe; UserError with the nearest match for an unknown one."""
     if name not in names():
         raise unknown("recipe", name, names())
-    return Recipe.model_validate(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+    return Recipe.model_validate(yaml_file.read(FOLDER / f"{name}.yaml"))

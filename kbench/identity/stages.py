@@ -30,6 +30,7 @@ DECIDES_NOTHING = (
     "kbench.progress",
     "kbench.provenance",
     "kbench.results",
+    "kbench.yaml_file",
     # What an experiment file comes to is frozen with every default written out, and has a hash of its own.
     "kbench.experiment",
 )

@@ -1,8 +1,8 @@
 """Checkpoints from which a run goes on as if it had never stopped."""
 
 import json
-import pickle
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -50,7 +50,7 @@ class Checkpoints:
             found = json.loads(state["identity"])
             modules = json.loads(state["modules"]) if "modules" in state else None
         except (
-            pickle.UnpicklingError,
+            UnpicklingError,
             RuntimeError,
             EOFError,
             KeyError,

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kbench import yaml_file
 from kbench.errors import UserError
 from kbench.files import sha256, write_text
 from kbench.results.grids import Grid, read
@@ -49,11 +49,11 @@ def read_mapping(name: str) -> Mapping:
     prepared = {path.stem: path for path in PREPARED.glob("*.yaml")}
     path = prepared.get(name, Path(name))
     try:
-        return Mapping.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Mapping.model_validate(yaml_file.read(path))
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
         known = ", ".join(sorted(prepared))
         raise UserError(f"cannot read the mapping {name}: {error}. Prepared mappings: {known}") from error
 

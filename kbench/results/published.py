@@ -4,9 +4,9 @@ import csv
 from functools import cache
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kbench import yaml_file
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError, unknown
 from kbench.results.schema import PublishedRow
@@ -70,8 +70,8 @@ class Source(BaseModel):
 @cache
 def sources() -> dict[str, Source]:
     """Return what is known about each source, by its short name."""
-    text = (FOLDER / "published_sources.yaml").read_text(encoding="utf-8")
-    return {name: Source.model_validate(entry) for name, entry in yaml.safe_load(text).items()}
+    known = yaml_file.read(FOLDER / "published_sources.yaml")
+    return {name: Source.model_validate(entry) for name, entry in known.items()}
 
 
 def read_rows(path: Path) -> list[PublishedRow]:

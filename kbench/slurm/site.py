@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kbench import yaml_file
 from kbench.errors import UserError
 
 VARIABLE = "KBENCH_SLURM_SITE"
@@ -73,10 +73,8 @@ def load() -> Site:
     if not where.exists() and VARIABLE not in os.environ:
         return Site()
     try:
-        return Site.model_validate(yaml.safe_load(where.read_text(encoding="utf-8")) or {})
+        return Site.model_validate(yaml_file.read(where) or {})
     except OSError as error:
         raise UserError(f"cannot read the site file {where} (from {VARIABLE}): {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{where} is not YAML: {error}") from error
     except ValidationError as error:
         raise UserError(f"{where}: {explain(error, Site)}") from error

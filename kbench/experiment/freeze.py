@@ -76,8 +76,8 @@ class Frozen:
             self._written = True
             if _write_all(self._results, self._texts):
                 self._tell()
-        changes = below in self._texts and not _holds(path, self._texts[below])
-        return _stand_in() if role is Role.PLAN and changes else str(path)
+        planned = role is Role.PLAN and below in self._texts and not _holds(path, self._texts[below])
+        return _stand_in() if planned else str(path)
 
 
 @functools.cache

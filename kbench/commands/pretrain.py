@@ -1,7 +1,8 @@
 """Train one run from its frozen configuration into its folder, going on from its last checkpoint.
 
 A finished run (model.json is there and matches) is left alone. SIGTERM, SIGINT and SIGUSR1 write a checkpoint;
-the exit status is then 75, on which a scheduler may start the command again.
+the exit status is then 75, on which a scheduler may start the command again. It is 75 too if another process trains
+the run and goes on for a minute.
 Started by torchrun or srun as several processes, each takes its part of every batch.
 With --reuse, a finished run of another experiment that is the same in configuration, code, corpus, torch and image is
 taken over, with its features, in the place of training.
@@ -13,10 +14,16 @@ Examples:
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kbench import locations
 from kbench.commands.options import add_device, device
+
+if TYPE_CHECKING:
+    from kbench.corpus.manifest import Manifest
+    from kbench.evaluate.run import TrainedRun
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     from kbench.corpus import manifest
     from kbench.errors import UserError
     from kbench.evaluate.run import TrainedRun
-    from kbench.pretrain import distributed, reuse
+    from kbench.pretrain import distributed, lock
     from kbench.pretrain.health import Diverged
     from kbench.pretrain.interrupt import STATUS, Interrupted
     from kbench.pretrain.loop import pretrain
@@ -49,17 +56,20 @@ def run(arguments: argparse.Namespace) -> int:
     trained = TrainedRun(arguments.run)
     if trained.config.run != arguments.run.resolve().name:
         raise UserError(f"{arguments.run}/config.json is of run {trained.config.run}: it was edited or moved")
-    if (arguments.run / "model.json").exists() and trained.weights:
-        print(f"{trained.config.run}: finished already")
+    if _finished(trained):
         return 0
     chosen = device(arguments)
     corpus = manifest.read(arguments.manifest)
     print("\n".join(corpus.summary()))
     try:
-        with distributed.session(chosen) as processes:
-            taken = processes.writes and reuse.take(trained.config, arguments.run, corpus, arguments.reuse)
-            if processes.most(int(bool(taken))):
-                print(f"{trained.config.run}: taken over from {taken}" if taken else "taken over", flush=True)
+        # Several processes of one job train together; the one that writes holds the folder for them.
+        with (
+            distributed.session(chosen) as processes,
+            lock.held(arguments.run) if processes.writes else nullcontext(),
+        ):
+            # The process that was waited for may have finished the run.
+            there = processes.writes and (_finished(trained) or _taken(trained, corpus, arguments.reuse))
+            if processes.most(int(there)):
                 return 0
             card = pretrain(
                 trained.config,
@@ -76,3 +86,21 @@ def run(arguments: argparse.Namespace) -> int:
     if card is not None:
         print(f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f}, {card.samples_per_second:.0f} samples/s")
     return 0
+
+
+def _finished(trained: "TrainedRun") -> bool:
+    """Return, having said so, whether the run has been trained; UserError if its weights are not those of its card."""
+    there = (trained.folder / "model.json").exists() and bool(trained.weights)
+    if there:
+        print(f"{trained.config.run}: finished already", flush=True)
+    return there
+
+
+def _taken(trained: "TrainedRun", corpus: "Manifest", results: list[Path]) -> bool:
+    """Return, having said so, whether the run could be taken over from another experiment."""
+    from kbench.pretrain import reuse
+
+    experiment = reuse.take(trained.config, trained.folder, corpus, results)
+    if experiment:
+        print(f"{trained.config.run}: taken over from {experiment}", flush=True)
+    return experiment is not None

@@ -17,17 +17,19 @@ PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
 """Variables of the host that a job's numbers depend on, or that say which devices are its own and who chose them."""
 
 
-def folders(paths: Iterable[Path]) -> list[Path]:
+def folders(paths: Iterable[Path], made: Iterable[Path] = ()) -> list[Path]:
     """Return the working directory and `paths` to be bound, each once: under its given name and under its real one.
 
-    UserError if one is missing or has a name that cannot be bound.
+    made: those that are made before a job starts, so that they may be missing. UserError if another one is missing, or
+    one has a name that cannot be bound.
     """
     here = Path.cwd()
-    named = [Path(os.path.abspath(path)) for path in paths]
+    later = {Path(os.path.abspath(path)) for path in made}
+    named = [*(Path(os.path.abspath(path)) for path in paths), *later]
     outside = [path for path in named if not path.is_relative_to(here)]
     every = list(dict.fromkeys([here, *outside, *(path.resolve() for path in named)]))
     for path in every:
-        if not path.is_dir():
+        if not path.is_dir() and path not in later | {path.resolve() for path in later}:
             raise UserError(f"the folder {path} does not exist, so the container cannot be given it")
         if set(str(path)) & set(':,"'):
             raise UserError(f"the folder {path} cannot be bound into a container: its name has one of : , or a quote")

@@ -74,3 +74,11 @@ def test_the_gpu_is_asked_for_where_there_is_one(tmp_path, monkeypatch, there):
         driver.touch()
     monkeypatch.setattr(isolation, "GPU", driver)
     assert ("--nv" in words(isolation.apptainer_shell([tmp_path], "abc"), TMPDIR="/t")) is there
+
+
+def test_a_folder_that_is_made_before_the_job_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    later = tmp_path.parent / "made later"
+    assert isolation.folders([], made=[later]) == [tmp_path, later]
+    with pytest.raises(UserError, match="does not exist"):
+        isolation.folders([later])

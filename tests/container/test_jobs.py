@@ -23,7 +23,9 @@ import sys
 from types import SimpleNamespace
 from kbench.errors import UserError
 
-experiment = SimpleNamespace(image=config["image"], results="results", data=config["data"])
+experiment = SimpleNamespace(
+    image=config["image"], results="results", data=config["data"], results_folders=["results"]
+)
 
 include: config["rules"]
 

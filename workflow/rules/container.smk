@@ -10,11 +10,8 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
         found = image.remembered(experiment.image, anew=workflow.is_main_process)
         job_image = found.link()
         folders = isolation.folders(
-            [
-                experiment.results,
-                *experiment.results_folders[1:],
-                *isolation.data(experiment.data),
-            ]
+            [*experiment.results_folders[1:], *isolation.data(experiment.data)],
+            made=[experiment.results],
         )
         options = isolation.apptainer_shell(folders, found.digest)
     except UserError as error:

@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     from kbench.results.schema import TaskResult
     from kbench.trace import chain, commands
 
-    before = chain.of(arguments.result).result
+    traced = chain.of(arguments.result)
     folder = arguments.go or Path("again")
-    recipe = commands.recipe(arguments.result, folder, arguments.data)
+    recipe = commands.recipe(traced, folder, arguments.data)
     if arguments.go is None:
         print(f"# {', '.join(str(path) for path in recipe.documents)} as frozen, then:")
         print("\n".join(map(_line, recipe.commands)))
@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         status = subprocess.run([sys.executable, "-m", "kbench", *command.words], env=variables).returncode
         if status:
             return status
-    different = commands.differences(before, store.read_record(recipe.result, TaskResult))
-    print("\n".join(different) or f"equal: all {len(before.metrics)} metrics of {recipe.result}")
+    different = commands.differences(traced.result, store.read_record(recipe.result, TaskResult))
+    print("\n".join(different) or f"equal: all {len(traced.result.metrics)} metrics of {recipe.result}")
     return int(bool(different))
 
 

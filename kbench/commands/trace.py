@@ -4,7 +4,8 @@ Every step says whether what the result names is still there and still the same.
 
 Examples:
   kbench trace results/demo/runs/RUN/evaluation/world-digits/zeroshot.json
-  kbench trace results/demo wpse-gaussian world-digits acc1
+  kbench trace results/demo wpse-gaussian world-digits acc1 --task zeroshot
+  kbench trace results/demo wpse-gaussian world-pairs
 """
 
 import argparse
@@ -61,7 +62,7 @@ def _text(found: "Cell | None", chains: "list[Chain]") -> list[str]:
         for link in one.links:
             facts = [link.identity or "", link.state, link.where, link.note]
             lines.append(f"  {link.what:<22}{'  '.join(fact for fact in facts if fact)}")
-        lines.append(f"  made by               {jobs.evaluate(one.path.parents[4], one.result.run)}")
+        lines.append(f"  made by               {jobs.evaluate(one.folder, one.result.run)}")
     return lines
 
 

@@ -38,6 +38,8 @@ class Workflow:
         _refuse_file(self.results)
         self.world_settings = world_of(self.experiment)
         self.data = str(config.get("data") or os.environ.get("KBENCH_DATA") or "") or None
+        if self.data:
+            _refuse_unusable("data", self.data)
         self.results_folders = [self.results.parent, *_given_folder(config.get("reuse"))]
         self.image = str(config.get("image") or image.DEFAULT)
         self.site = site.load()

@@ -3,6 +3,7 @@
 Every link says whether what a document names is still there and still what it names; nothing is assumed.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Chain:
-    """A result and everything behind it, the result first."""
+    """A result of the experiment whose results are in `folder`, and everything behind it."""
 
     path: Path
+    folder: Path
     result: TaskResult
     links: tuple[Link, ...]
 
@@ -45,11 +47,17 @@ def of(path: Path) -> Chain:
 
     Raises UserError if it is no result, or lies where a result of another run, dataset or task belongs.
     """
+    path = _whole(path)
     result = store.read_record(path, TaskResult)
     folder = path.parents[4]
     if document_path(folder, result.run, result.dataset, result.task) != path:
         raise UserError(f"{path} holds {result.task} on {result.dataset} of run {result.run}: it was moved")
-    return Chain(path, result, tuple(_links(folder, result)))
+    return Chain(path, folder, result, tuple(_links(folder, result)))
+
+
+def _whole(path: Path) -> Path:
+    """Return a path that goes up to the experiment's folder and beyond, wherever it was named from."""
+    return path if len(path.parents) > 5 and ".." not in path.parts else Path(os.path.abspath(path))
 
 
 def _links(folder: Path, result: TaskResult) -> Iterator[Link]:
@@ -89,7 +97,8 @@ def _features(record: Path, identity: str | None) -> Link:
         return Link("features", None, str(record), UNRECORDED)
     if not record.is_file():
         return Link("features", identity, str(record), ABSENT)
-    found = files.canonical_hash(files.read_json(record).get("key"))
+    document = files.read_json(record)
+    found = files.canonical_hash(document.get("key") if isinstance(document, dict) else None)
     note = "" if found == identity else f"there now: {found}"
     return Link("features", identity, str(record), HOLDS if found == identity else DIFFERS, note)
 
@@ -130,6 +139,7 @@ def _environment(run: Path, digest: str | None) -> Link:
     if not path.is_file():
         return Link("environment", digest, str(path), ABSENT)
     seen = files.read_json(path)
+    if files.canonical_hash(seen) != digest:
+        return Link("environment", digest, str(path), DIFFERS)
     packages = ", ".join(f"{name} {seen['packages'].get(name)}" for name in ("torch", "numpy", "open_clip_torch"))
-    state = HOLDS if files.canonical_hash(seen) == digest else DIFFERS
-    return Link("environment", digest, str(path), state, f"{seen['machine']}, Python {seen['python']}, {packages}")
+    return Link("environment", digest, str(path), HOLDS, f"{seen['machine']}, Python {seen['python']}, {packages}")

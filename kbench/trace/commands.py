@@ -11,6 +11,7 @@ from kbench.experiment.schema import Experiment
 from kbench.experiment.workflow import world_of
 from kbench.results import store
 from kbench.results.schema import ExperimentRecord, ModelCard, TaskResult
+from kbench.trace.chain import Chain
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,13 @@ class Recipe:
     result: Path
 
 
-def recipe(path: Path, folder: Path, data: Path | None) -> Recipe:
-    """Return what makes the result at `path` again below `folder`.
+def recipe(traced: Chain, folder: Path, data: Path | None) -> Recipe:
+    """Return what makes a result again below `folder`.
 
     UserError if the run's configuration or the experiment's is gone, or the experiment needs a data folder and none is
     given.
     """
-    result = store.read_record(path, TaskResult)
-    results = path.parents[4]
+    result, results = traced.result, traced.folder
     experiment = Experiment.model_validate(store.read_record(results / "experiment.json", ExperimentRecord).experiment)
     name, evaluation = read_evaluation(results / "evaluation.json")
     section = evaluation.model_copy(update={"datasets": (result.dataset,)}).model_dump(mode="json")
@@ -57,7 +57,7 @@ def recipe(path: Path, folder: Path, data: Path | None) -> Recipe:
     manifest, frozen = folder / "corpus.json", folder / "evaluation.json"
     card = store.read_record(results / "runs" / result.run / "model.json", ModelCard)
     trained, scored = (
-        _threads(path.parents[2], digest) for digest in (card.environment, result.provenance.environment)
+        _threads(results / "runs" / result.run, digest) for digest in (card.environment, result.provenance.environment)
     )
     commands = [Command(_make(world, folder))] if world else []
     commands += [

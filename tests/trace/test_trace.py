@@ -60,6 +60,24 @@ def edit(path, **changes):
     files.write_json(path, files.read_json(path) | changes)
 
 
+@pytest.mark.parametrize("content", ["[]", '{"machine": "other"}'])
+def test_records_that_were_edited_are_said(kbench, finished, content):
+    path = document(finished, "cosine")
+    run = path.parents[2]
+    (run / "features" / "world-digits" / "features.json").write_text(content)
+    for record in (run / "environments").iterdir():
+        record.write_text(content)
+    found = states(kbench, path)
+    assert found["features"] == found["environment"] == "differs"
+
+
+def test_a_result_is_found_from_within_its_folder(kbench, finished):
+    path = document(finished, "cosine")
+    for here, name in ((path.parent, path.name), (finished / "runs", path.relative_to(finished / "runs"))):
+        done = kbench("trace", name, cwd=here)
+        assert done.returncode == 0 and done.stdout.count("as recorded") == 8, done.stderr
+
+
 def test_features_of_another_key_are_said(kbench, finished):
     path = document(finished, "cosine")
     record = path.parents[2] / "features" / "world-digits" / "features.json"

@@ -72,6 +72,12 @@ def test_what_cannot_be_a_name_is_refused(value, words):
         Workflow({"results": value})
 
 
+def test_the_data_folder_of_the_environment_is_looked_at_too(monkeypatch):
+    monkeypatch.setenv("KBENCH_DATA", "data/{run}")
+    with pytest.raises(UserError, match="for a wildcard"):
+        Workflow({})
+
+
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
 def test_every_word_of_a_rule_is_quoted_by_snakemake(path):
     shells = re.findall(r"shell:\n((?:\s+\".*\"\n?)+)", path.read_text())

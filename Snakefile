@@ -7,7 +7,7 @@ from snakemake.utils import min_version
 
 from kbench import devices
 from kbench.errors import UserError
-from kbench.experiment.workflow import Workflow
+from kbench.plan.workflow import Workflow
 
 min_version("9.8")
 

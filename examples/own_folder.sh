@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A finished experiment in a folder of one's own; then a similarity variant, an objective and an evaluation set are
-# added there. What was finished stays as it is, what was added runs, and one report compares old and new.
+# A finished experiment in a folder of one's own; then a similarity variant, an objective, an evaluation task and an
+# evaluation set are added there. What was finished stays as it is, what was added runs, and one report compares old and new.
 #   examples/own_folder.sh FOLDER [OPTIONS OF SNAKEMAKE]      FOLDER must not be there yet
 set -euo pipefail
 checkout=$(cd "$(dirname "$0")/.." && pwd)
@@ -34,16 +34,19 @@ planned "$@"
 run "$@"
 sha256sum results/own/runs/*/model.safetensors results/own/runs/*/evaluation/*/*.json >finished.sha256
 
-echo "== a variant, an objective and an evaluation set of one's own"
-mkdir -p workflow/{variants,objectives,datasets}
+echo "== a variant, an objective, a task and an evaluation set of one's own"
+mkdir -p workflow/{variants,objectives,tasks,datasets}
 cp "$checkout/examples/wpse_laplace.py" workflow/variants/
 cp "$checkout/examples/decoupled.py" workflow/objectives/
+cp "$checkout/examples/calibration.py" workflow/tasks/
 cp "$checkout/examples/own-digits.yaml" workflow/datasets/
 other_world >/dev/null && mv other-world/benchmark data
 sed -i 's/^seeds:/  - wpse-laplace\n  - {similarity: cosine, label: cosine-decoupled, objective: decoupled}\n&/' own.yaml
 sed -i 's/datasets: \[/&own-digits, /' own.yaml
+sed -i 's/^  datasets:/  tasks: [zeroshot, linear_probe, pmi_gap, calibration]\n&/' own.yaml
 kbench conform wpse-laplace | tail -n 1
 kbench conform decoupled | tail -n 1
+kbench conform calibration | tail -n 1
 kbench benchmark verify own-digits --data data
 
 echo "== jobs that are added"

@@ -8,7 +8,7 @@ import argparse
 import importlib
 import sys
 
-from kbench import __version__
+from kbench import __version__, tasks
 from kbench.commands import COMMANDS
 from kbench.errors import UserError, unknown
 
@@ -37,14 +37,17 @@ def _dispatch(argv: list[str]) -> int:
         print(f"kbench {__version__}")
         return 0
     name, rest = _command_name(argv)
-    module = importlib.import_module("kbench.commands." + name.replace(" ", "_").replace("-", "_"))
+    of_task = () if name in COMMANDS else (name.replace("-", "_"),)
+    module = importlib.import_module(
+        "kbench.commands." + ("task" if of_task else name.replace(" ", "_").replace("-", "_"))
+    )
     parser = argparse.ArgumentParser(
         prog=f"kbench {name}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.configure(parser)
-    return module.run(parser.parse_args(rest)) or 0
+    return module.run(parser.parse_args(rest), *of_task) or 0
 
 
 def _command_name(argv: list[str]) -> tuple[str, list[str]]:
@@ -59,7 +62,10 @@ def _command_name(argv: list[str]) -> tuple[str, list[str]]:
             raise unknown("command", " ".join(argv[:2]), group)
         print("\n".join(f"  kbench {name:<20} {COMMANDS[name]}" for name in group))
         sys.exit(0 if len(argv) > 1 else 2)
-    raise unknown("command", argv[0], COMMANDS)
+    named = [name.replace("_", "-") for name in tasks.names()]
+    if argv[0].replace("_", "-") in named:
+        return argv[0], argv[1:]
+    raise unknown("command", argv[0], [*COMMANDS, *named])
 
 
 def _overview() -> str:

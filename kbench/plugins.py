@@ -5,6 +5,7 @@ kbench's own package of its kind, or in a folder of the working folder that join
 announces it as an entry point. Names are read from the file system, so listing them imports nothing.
 """
 
+import functools
 import importlib
 import importlib.metadata
 import pkgutil
@@ -42,13 +43,15 @@ class Family:
     """All components of one kind.
 
     package: the package with kbench's own; what: the kind in words; folder: where further files are looked for,
-    relative to the working folder; group: the entry points under which installed packages announce theirs.
+    relative to the working folder; group: the entry points under which installed packages announce theirs; separator:
+    what the names have where the files' names have '_'.
     """
 
     package: ModuleType
     what: str
     folder: Path | None = None
     group: str | None = None
+    separator: str = "-"
 
     def names(self) -> list[str]:
         """Return the names of all components, sorted."""
@@ -64,6 +67,10 @@ class Family:
                 problem += f"{first.origin}: give it another name"
                 found[component.name] = replace(first, problem=problem)
         return found
+
+    def name_of(self, module: str) -> str:
+        """Return the name of the component in a module: wpse-gaussian in wpse_gaussian."""
+        return module.replace("_", self.separator)
 
     def load(self, name: str) -> type:
         """Return the class of a component; UserError if there is none, naming the nearest match, or it is broken."""
@@ -93,13 +100,13 @@ class Family:
         outside = self._join()
         for module in pkgutil.iter_modules([path for path in self.package.__path__ if path != outside]):
             if module.name != "base":
-                yield Component(_name(module.name), f"{package}.{module.name}", OWN)
+                yield Component(self.name_of(module.name), f"{package}.{module.name}", OWN)
         for module in pkgutil.iter_modules([outside] if outside else []):
             file = f"{module.name}.py"
             where = str(self.folder / file), str(Path(outside, file))
-            yield Component(_name(module.name), f"{package}.{module.name}", *where)
-        for entry in importlib.metadata.entry_points(group=self.group) if self.group else ():
-            yield Component(entry.name, entry.module, f"the package {entry.dist.name if entry.dist else entry.module}")
+            yield Component(self.name_of(module.name), f"{package}.{module.name}", *where)
+        for name, module, package in _announced(self.group) if self.group else ():
+            yield Component(name, module, f"the package {package}")
 
     def _join(self) -> str | None:
         """Let the folder join the package, so that its files import each other as kbench's own do; return its path."""
@@ -113,8 +120,11 @@ class Family:
         return path
 
 
-def _name(module: str) -> str:
-    return module.replace("_", "-")
+@functools.cache
+def _announced(group: str) -> tuple[tuple[str, str, str], ...]:
+    """Return (name, module, package) of a group's entry points; looking through all packages takes a while."""
+    found = importlib.metadata.entry_points(group=group)
+    return tuple((entry.name, entry.module, entry.dist.name if entry.dist else entry.module) for entry in found)
 
 
 def _defined(module: ModuleType, name: str) -> type:

@@ -16,7 +16,18 @@ IMAGE_VARIABLE = "KBENCH_IMAGE_DIGEST"
 """Set for jobs in a container by the workflow: SHA-256 of the SIF, or the image's digest."""
 
 
-DECIDES = ("benchmark", "corpus", "evaluate", "objective", "pretrain", "similarity", "towers", "world")
+DECIDES = (
+    "benchmark",
+    "corpus",
+    "evaluate",
+    "measures",
+    "objective",
+    "pretrain",
+    "similarity",
+    "tasks",
+    "towers",
+    "world",
+)
 """Subpackages whose code decides the numbers; the rest reads, compares and renders them."""
 
 

@@ -52,8 +52,8 @@ def tiny_world(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_experiment(tmp_path_factory):
     """A resolved experiment: (experiment file, results folder, folders of its two runs)."""
-    from kbench.experiment.freeze import freeze
     from kbench.experiment.load import load, resolve
+    from kbench.plan.freeze import freeze
 
     folder = tmp_path_factory.mktemp("experiment")
     path = folder / "tiny.yaml"
@@ -67,11 +67,11 @@ def tiny_experiment(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(tiny_experiment, tiny_world):
     """The runs of the tiny experiment, trained, with features and evaluations."""
-    from kbench import files
+    from kbench import files, tasks
     from kbench.corpus.manifest import verify
     from kbench.evaluate.features import Encoder
     from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
-    from kbench.evaluate.tasks.registry import evaluate
+    from kbench.evaluate.scoring import evaluate
     from kbench.experiment.load import read_run
     from kbench.locations import Locations
     from kbench.pretrain.loop import pretrain
@@ -88,6 +88,6 @@ def trained(tiny_experiment, tiny_world):
         encoder = Encoder(run, evaluation, "cpu")
         for dataset in datasets(evaluation):
             encoder.extract(dataset, where)
-            for task in dataset.tasks:
+            for task in tasks.of(dataset, evaluation.tasks):
                 evaluate(run, dataset, task, name, evaluation)
     return runs

@@ -77,7 +77,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
 def lay_out(folder: Path, name: str) -> Path:
     """Make the folder a working directory with an experiment frozen; return the file that says its world is done."""
-    from kbench.experiment.workflow import Workflow
+    from kbench.plan.workflow import Workflow
 
     for part in ("Snakefile", "workflow", "profiles"):
         if not (folder / part).exists():

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kbench import files, locations
+from kbench import files, locations, tasks
 from kbench.bench.measure import Row, say
 from kbench.errors import UserError
 
@@ -35,6 +35,10 @@ FIGURES = {"zeroshot": "fraction", "linear_probe": "fraction", "C": "inverse str
 
 WARM_UP = 100
 """Images of the first round, which does not count."""
+
+
+TASKS = ("zeroshot", "linear_probe")
+"""What CLIP_benchmark also measures."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -88,17 +92,19 @@ def _kbench(
     run: "TrainedRun", dataset: "Dataset", data: Path, evaluation: "Evaluation", device: str
 ) -> dict[str, float]:
     """Extract features, then score both tasks; returns the figures."""
+    import torch
+
     from kbench.evaluate.features import Encoder
     from kbench.evaluate.store import Reader
-    from kbench.evaluate.tasks import linear_probe, zeroshot
 
     Encoder(run, evaluation, device).extract(dataset, locations.Locations(data=data))
     features = Reader(run.features(dataset.name))
-    outcomes = {
-        "zeroshot": zeroshot.score(run, features, evaluation, dataset.main_metric),
-        "linear_probe": linear_probe.score(run, features, evaluation, dataset.main_metric),
-    }
-    found = {task: next(m.value for m in outcome.metrics if m.name == "acc1") for task, outcome in outcomes.items()}
+    with torch.inference_mode():
+        outcomes = {
+            task: tasks.get(task).score(run, features, evaluation, device=device)
+            for task in ("zeroshot", "linear_probe")
+        }
+    found = {task: outcome.average("acc1").value for task, outcome in outcomes.items()}
     return found | {"C": outcomes["linear_probe"].settings["C"]}
 
 
@@ -113,7 +119,7 @@ def _clip_benchmark(
     from clip_benchmark.metrics import linear_probe, zeroshot_classification
 
     from kbench.bench.probe import scikit_learn_probe
-    from kbench.evaluate.samples import Features
+    from kbench.measures.samples import Features
     from kbench.towers import tokenizer
 
     model = _Peer(run, device)
@@ -201,7 +207,7 @@ def _run(given: Path | None, folder: Path) -> "TrainedRun":
     from kbench.evaluate.run import TrainedRun
     from kbench.experiment.load import load, resolve
     from kbench.pretrain.model import ContrastiveModel, save
-    from kbench.results.schema import ModelCard
+    from kbench.records.documents import ModelCard
 
     folder.mkdir()
     if given is not None:

@@ -101,10 +101,10 @@ def _jpeg(side: int, generator: np.random.Generator) -> bytes:
 def _kbench(folder: Path, images: int, batch_size: int) -> Callable[[], None]:
     """Return a pass of kbench's stream."""
     from kbench.corpus import stream
+    from kbench.corpus.augmentation import Crop
     from kbench.corpus.crop import Cropper
     from kbench.corpus.kinds.webdataset import WebdatasetCorpus
     from kbench.corpus.manifest import verify
-    from kbench.experiment.schema import Crop
     from kbench.locations import Locations
 
     corpus = WebdatasetCorpus(kind="webdataset", name="bench", sources=[f"{{0..{SHARDS - 1}}}.tar"])

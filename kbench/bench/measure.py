@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pydantic import Field
 from tqdm import tqdm
 
-from kbench.results.schema import Record
+from kbench.records.documents import Record
 
 
 class Row(Record):

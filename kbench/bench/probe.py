@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
-    from kbench.evaluate.logistic import Tried
-    from kbench.evaluate.samples import Features
     from kbench.experiment.schema import LinearProbe
+    from kbench.measures.logistic import Tried
+    from kbench.measures.samples import Features
 
 SPREAD = 4.0
 """Of the samples about their class's centre; with it the probe errs now and then."""
@@ -38,8 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure, print the table, return the rows."""
-    from kbench.evaluate.logistic import probe
     from kbench.experiment.schema import LinearProbe
+    from kbench.measures.logistic import probe
 
     settings, found = LinearProbe(), []
     # First calls load libraries; they do not count.
@@ -79,7 +79,7 @@ def samples(classes: int, count: int, width: int, seed: int) -> "Features":
     """Return features (count, width) about centres that are the same for every seed, the spectrum falling as 1 / k."""
     import numpy as np
 
-    from kbench.evaluate.samples import Features
+    from kbench.measures.samples import Features
 
     spectrum = np.arange(1, width + 1) ** -0.5
     centres = np.random.default_rng(0).normal(size=(classes, width)) * spectrum
@@ -94,8 +94,8 @@ def scikit_learn_probe(
     train: "Features", test: "Features", settings: "LinearProbe"
 ) -> tuple["LogisticRegression", "Tried"]:
     """Make the published search with scikit-learn's solver; returns the model refitted on all, and the best C tried."""
-    from kbench.evaluate.logistic import Tried, search, top1
-    from kbench.evaluate.splits import held_out
+    from kbench.measures.logistic import Tried, search, top1
+    from kbench.measures.splits import held_out
 
     fitted_on, judged_on = held_out(train)
     fitted_on, judged_on = (type(train)(_double(part), part.labels) for part in (fitted_on, judged_on))

@@ -69,15 +69,22 @@ class Case:
 
 def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
     from kbench import similarity
+    from kbench.similarity.base import Similarity
 
     for name in arguments.variants or similarity.names():
         variant = similarity.create(name)
         tokens = (arguments.image_tokens, arguments.text_tokens) if _takes_tokens(name) else (1, 1)
         size = {"tokens": tokens, "dim": arguments.dim, "features": arguments.features}
+        batch, pairwise = arguments.batch, arguments.pairwise_batch
+        if type(variant).straightforward is Similarity.straightforward:
+            # The baseline is the reference, point by point: that much of it takes seconds, not days.
+            size |= {"tokens": tuple(min(most, number) for most, number in zip((4, 3), tokens, strict=True))}
+            size |= {"features": min(64, arguments.features)}
+            batch = pairwise = min(4, pairwise)
         if variant.has_features():
-            yield Case(name, exact=False, batch=arguments.batch, **size)
+            yield Case(name, exact=False, batch=batch, **size)
         if variant.uses_random_features or not variant.has_features():
-            yield Case(name, exact=True, batch=arguments.pairwise_batch, **size)
+            yield Case(name, exact=True, batch=pairwise, **size)
 
 
 def _takes_tokens(name: str) -> bool:
@@ -113,7 +120,6 @@ def _gradients(case: Case, device: str, straightforward: bool) -> Callable[[], "
     import torch
 
     from kbench import objective
-    from kbench.bench.straightforward import scores
     from kbench.similarity.sets import PointSet
 
     similarity, criterion = case.similarity().to(device), objective.create("infonce")
@@ -124,7 +130,7 @@ def _gradients(case: Case, device: str, straightforward: bool) -> Callable[[], "
         for number in case.tokens
         for rest in ((case.dim,), ())
     ]
-    score = scores(similarity, draw) if straightforward else partial(similarity.scores, draw=draw)
+    score = partial(similarity.straightforward if straightforward else similarity.scores, draw=draw)
 
     def compute() -> tuple[torch.Tensor, ...]:
         loss = criterion(score(PointSet(*leaves[:2]), PointSet(*leaves[2:])))

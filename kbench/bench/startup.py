@@ -29,7 +29,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     run = arguments.run or _any_run()
     evaluation = run.parents[1] / "evaluation.json"
     jobs = {
-        "evaluate": ("kbench.evaluate.tasks.registry", "evaluate"),
+        "evaluate": ("kbench.evaluate.scoring", "evaluate"),
         "features": ("kbench.evaluate.features", "Encoder.extract"),
     }
     worlds = [path.with_suffix("") for path in run.parents[1].glob("world-*.done")]

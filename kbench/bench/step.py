@@ -287,10 +287,10 @@ def _loaders(folder: Path, arguments: argparse.Namespace) -> "Iterator[Callable[
     """Write shards of generated JPEGs and yield a function that makes a new loader over them."""
     from kbench.bench.loader import write_shards
     from kbench.corpus import stream
+    from kbench.corpus.augmentation import Crop
     from kbench.corpus.crop import Cropper
     from kbench.corpus.kinds.webdataset import WebdatasetCorpus
     from kbench.corpus.manifest import verify
-    from kbench.experiment.schema import Crop
     from kbench.locations import Locations
     from kbench.towers import config, tokenizer
 

@@ -8,31 +8,23 @@ import functools
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from kbench import yaml_file
 from kbench.errors import UserError, unknown
 from kbench.locations import Locations
+from kbench.records.section import Section
 
 FOLDER = Path(__file__).parent / "datasets"
 ADDED = Path("workflow/datasets")
 """Where a user's own entries are looked for, relative to the working folder."""
 
-TASKS: dict[str, tuple[str, ...]] = {
-    "classification": ("zeroshot", "linear_probe"),
-    "retrieval": ("retrieval",),
-    "pairs": ("pmi_gap",),
-}
-"""Tasks that apply to each kind of dataset."""
-
 IGNORES_SPLIT = ("sun397", "caltech101", "eurosat")
 """Loaders of CLIP_benchmark 1.6.2 that return the same images whatever split they are asked for."""
 
 
-class Dataset(BaseModel):
+class Dataset(Section):
     """One evaluation dataset. Counts are of images as published; null where they are not known or depend on options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="name in experiment files and result rows")
     kind: Literal["classification", "retrieval", "pairs"] = Field(description="decides which tasks apply")
@@ -58,9 +50,7 @@ class Dataset(BaseModel):
     n_test: int | None = Field(default=None, gt=0, description="images in the test split")
     n_captions: int | None = Field(default=None, gt=0, description="captions in the test split")
     n_classes: int | None = Field(default=None, gt=1, description="number of classes; null for retrieval and pairs")
-    main_metric: Literal[
-        "acc1", "acc5", "mean_per_class_recall", "image_retrieval_recall@5", "text_retrieval_recall@5", "excess_loss"
-    ] = Field(description="the metric the dataset is reported by")
+    main_metric: str = Field(description="the metric the dataset is reported by, one of its tasks")
     class_names: str = Field(
         default="classnames.txt",
         description="file in the folder, or a published list: arxiv-2404.19228:KEY, clip_benchmark:KEY; in label order",
@@ -101,21 +91,6 @@ class Dataset(BaseModel):
         """Split names, train first, and the published number of images in each."""
         named = ((self.train_split, self.n_train), (self.val_split, self.n_val), (self.test_split, self.n_test))
         return {name: count for name, count in named if name is not None}
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Tasks that this dataset is evaluated by."""
-        tasks = TASKS[self.kind]
-        return tasks if self.train_split else tuple(task for task in tasks if task != "linear_probe")
-
-    @property
-    def chance(self) -> float | None:
-        """What guessing scores in the main metric, as a fraction; null where that is not known."""
-        if self.n_classes is not None:
-            return 1 / self.n_classes
-        if self.main_metric == "image_retrieval_recall@5" and self.n_test is not None:
-            return min(1.0, 5 / self.n_test)
-        return None
 
     def path(self, locations: Locations) -> Path:
         """Return where the dataset's folder is or would be; UserError if the location is not set."""

@@ -3,6 +3,7 @@
 COMMANDS: dict[str, str] = {
     "variants": "list the similarity variants: formula, parameters, explicit features or not",
     "objectives": "list the training objectives",
+    "tasks": "list the evaluation tasks: metrics, units, chance; each is also a command that scores it alone",
     "conform": "check that a similarity or an objective does all that one must do",
     "datasets": "list the evaluation datasets and which are present",
     "benchmark verify": "check evaluation datasets: counts, class order, no image in two splits",
@@ -21,10 +22,7 @@ COMMANDS: dict[str, str] = {
     "launch": "start a command as several processes, under srun or torchrun",
     "features": "encode every image, prompt and caption of a run's evaluation sets once",
     "evaluate": "score every evaluation set of one run from its features",
-    "zeroshot": "zero-shot classification from a feature folder",
     "linear-probe": "the published linear-probe protocol on arbitrary features",
-    "retrieval": "image-text retrieval recall from a feature folder",
-    "pmi-gap": "the gap between a run's scores and the pointwise mutual information",
     "score": "the similarity of arbitrary weighted point sets",
     "bench": "measure kbench beside its baseline: time, memory, variance",
     "compare": "gather every result of an experiment into one tidy table",

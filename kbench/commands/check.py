@@ -8,11 +8,12 @@ Example: kbench check demo --gpus 2
 import argparse
 from pathlib import Path
 
-from kbench import locations
+from kbench import locations, tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError
-from kbench.experiment import cost, differences, load
+from kbench.experiment import differences, load
 from kbench.experiment.schema import Experiment, RunConfig
+from kbench.plan import cost
 from kbench.results import comparable
 
 
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the plan; UserError (exit status 2) for anything wrong with the file."""
     experiment = load.load(arguments.experiment, smoke=arguments.smoke)
     runs = load.resolve(experiment)
-    tasks = sum(len(benchmark.get(name).tasks) for name in experiment.evaluation.datasets)
+    results = tasks.number(map(benchmark.get, experiment.evaluation.datasets), experiment.evaluation.tasks)
     print(f"{experiment.name}: {experiment.description}")
     print(f"  runs        {len(runs)} = {len(experiment.variants)} variants x {len(experiment.seeds)} seeds")
     for config in runs:
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     if trials:
         each = f"{len(experiment.variants)} variants x {experiment.tuning.trials} trials"
         print(f"  search      {len(trials)} runs = {each}")
-    print(f"  results     {len(runs) * tasks} = {len(runs)} runs x {tasks} tasks on {_count(experiment)} datasets")
+    print(f"  results     {len(runs) * results} = {len(runs)} runs x {results} tasks on {_count(experiment)} datasets")
     print(f"  corpus      {experiment.corpus.name}: {_corpus(experiment, locations.from_arguments(arguments))}")
     _print_cost(experiment, runs, [trial.config for trial in trials], arguments)
     for name, reason in _missing(experiment, locations.from_arguments(arguments)):

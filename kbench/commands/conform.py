@@ -1,64 +1,42 @@
-"""Check a similarity or an objective: does it do all that one must do? One line a check; status 1 if any fails.
+"""Check a similarity, an objective, an evaluation task or a dataset: does it do all that one must do?
 
-It is named, or given as a file: of kbench, or of workflow/variants or workflow/objectives of the working folder. Every
-similarity carries its formula once more as a plain loop, `reference`, which its scores must agree with.
+It is named, or given as a file, wherever that lies. One line a check; status 1 if any fails. Every similarity carries
+its formula once more as a plain loop, `reference`, which its scores must agree with; a task is tried on made-up
+features; a dataset's folder is read where KBENCH_DATA has it.
 
 Examples:
   kbench conform wpse-gaussian
-  kbench conform workflow/variants/my_variant.py
+  kbench conform calibration.py
+  kbench conform workflow/datasets/own-digits.yaml
 """
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from kbench.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from kbench.conformance import Check
+from kbench.errors import unknown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add what is checked."""
-    parser.add_argument("component", metavar="FILE-OR-NAME", help="a similarity or an objective")
+    parser.add_argument("component", metavar="FILE-OR-NAME", help="a similarity, an objective, a task or a dataset")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what every check found."""
-    from kbench import objective, similarity
-    from kbench.conformance import objective as of_objectives
-    from kbench.conformance import similarity as of_similarities
+    from kbench.conformance import components
 
-    name = _name(arguments.component)
-    suites = ((similarity.FAMILY, of_similarities.CHECKS), (objective.FAMILY, of_objectives.CHECKS))
-    for family, checks in suites:
-        if name in family.names():
-            family.load(name)
-            return _report(name, family.what, checks)
-    raise unknown("similarity or objective", name, [n for family, _ in suites for n in family.names()])
-
-
-def _name(given: str) -> str:
-    if not given.endswith(".py"):
-        return given
-    path = Path(given)
-    if not path.is_file():
-        raise UserError(f"no such file: {given}")
-    from kbench import objective, similarity
-
-    for family in (similarity.FAMILY, objective.FAMILY):
-        package = Path(family.package.__file__).parent
-        folders = {package.resolve(), (family.folder or package).resolve()}
-        if path.resolve().parent in folders:
-            return path.stem.replace("_", "-")
-    raise UserError(
-        f"{given} is not where components are found: put it into workflow/variants or workflow/objectives of the "
-        "working folder"
-    )
+    if components.is_file(arguments.component):
+        with components.in_place(arguments.component) as (kind, name):
+            return _report(kind, name)
+    found = [(kind, name) for kind in components.KINDS for name in kind.names() if name == arguments.component]
+    if not found:
+        legal = [name for kind in components.KINDS for name in kind.names()]
+        raise unknown("similarity, objective, task or dataset", arguments.component, legal)
+    return max(_report(*each) for each in found)
 
 
-def _report(name: str, what: str, checks: "tuple[Check, ...]") -> int:
-    failed = 0
+def _report(kind, name: str) -> int:  # noqa: ANN001
+    kind.load(name)
+    failed, checks = 0, kind.checks()
     for check in checks:
         try:
             problem = check(name)
@@ -67,5 +45,5 @@ def _report(name: str, what: str, checks: "tuple[Check, ...]") -> int:
         failed += problem is not None
         words = check.__name__.replace("_", " ")
         print(f"FAILS  {words}: {problem}" if problem else f"holds  {words}")
-    print(f"{what} {name}: {len(checks) - failed} of {len(checks)} hold")
+    print(f"{kind.what} {name}: {len(checks) - failed} of {len(checks)} hold")
     return int(failed > 0)

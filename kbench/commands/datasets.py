@@ -10,7 +10,7 @@ Example: kbench datasets --data data
 import argparse
 from pathlib import Path
 
-from kbench import locations
+from kbench import locations, tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.benchmark.dataset import Dataset
 from kbench.locations import Locations
@@ -44,7 +44,7 @@ def _line(dataset: Dataset, where: Locations) -> str:
         dataset.n_classes or "-",
         " / ".join(_count(dataset, split) for split in (dataset.train_split, dataset.val_split, dataset.test_split)),
         dataset.main_metric,
-        "-" if dataset.chance is None else f"{dataset.chance:.4f}",
+        "-" if (chance := tasks.chance(dataset)) is None else f"{chance:.4f}",
         "-" if dataset.kind != "classification" else _prompts(dataset),
         _presence(dataset, where),
     ).rstrip()

@@ -6,32 +6,34 @@ Example: kbench evaluate --run results/demo/runs/RUN --evaluation results/demo/e
 import argparse
 from pathlib import Path
 
-from kbench import files
+from kbench import files, tasks
+from kbench.commands.options import add_device, device
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the run and the evaluation."""
     parser.add_argument("--run", type=Path, required=True, help="folder of a run with features")
     parser.add_argument("--evaluation", type=Path, required=True, help="frozen evaluation.json of the experiment")
+    add_device(parser, default="cpu")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write evaluation/DATASET/TASK.json for each task, then evaluation.json, which names them."""
     from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
+    from kbench.evaluate.scoring import evaluate, kept, summary
     from kbench.evaluate.store import Reader
-    from kbench.evaluate.tasks.registry import evaluate, kept, summary
 
     experiment, evaluation = read_evaluation(arguments.evaluation)
     trained, chosen = TrainedRun(arguments.run), datasets(evaluation)
     # Features that do not fit are refused before anything is scored: results of old and new ones are never mixed.
     for dataset in chosen:
         Reader(trained.features(dataset.name))
-    done = []
+    chosen_device, done = device(arguments), []
     for dataset in chosen:
-        for task in dataset.tasks:
+        for task in tasks.of(dataset, evaluation.tasks):
             what = (trained, dataset, task, experiment, evaluation)
             result = kept(*what)
-            print(f"{summary(result)}  (kept)" if result else summary(evaluate(*what)), flush=True)
+            print(f"{summary(result)}  (kept)" if result else summary(evaluate(*what, chosen_device)), flush=True)
             done.append(f"{dataset.name}/{task}")
     record = {"checkpoint_sha256": trained.card.checkpoint_sha256, "results": done}
     files.write_json(arguments.run / "evaluation.json", record)

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Probe and write the JSON."""
-    from kbench.evaluate.logistic import probe
+    from kbench.measures.logistic import probe
 
     train, val, test = _read(arguments.features)
     settings = _settings(arguments.tolerance)
@@ -78,7 +78,7 @@ def _read(path: Path):
 
     import numpy as np
 
-    from kbench.evaluate.samples import Features
+    from kbench.measures.samples import Features
 
     try:
         arrays = dict(np.load(path, allow_pickle=False))

@@ -30,10 +30,13 @@ def load_results(arguments: argparse.Namespace) -> "Store":
     return store.load(arguments.results, arguments.allow_mixed_images, arguments.allow_mixed_code)
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_device(parser: argparse.ArgumentParser, default: str = "auto") -> None:
     """Add --device."""
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: cuda where there is one"
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default=default,
+        help=f"auto: cuda where there is one; default: {default}",
     )
 
 

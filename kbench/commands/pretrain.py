@@ -98,7 +98,7 @@ def _finished(trained: "TrainedRun") -> bool:
 
 def _taken(trained: "TrainedRun", corpus: "Manifest", results: list[Path]) -> bool:
     """Return, having said so, whether the run could be taken over from another experiment."""
-    from kbench.pretrain import reuse
+    from kbench.evaluate import reuse
 
     experiment = reuse.take(trained.config, trained.folder, corpus, results)
     if experiment:

@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the commands, or run them; 1 if a number differs."""
     from kbench import files
     from kbench.errors import UserError
+    from kbench.records.documents import TaskResult
     from kbench.results import store
-    from kbench.results.schema import TaskResult
     from kbench.trace import chain, commands
 
     traced = chain.of(arguments.result)

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from kbench.experiment import load
-from kbench.experiment.freeze import freeze
+from kbench.plan.freeze import freeze
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

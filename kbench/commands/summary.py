@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kbench.commands import options
 from kbench.errors import unknown
-from kbench.experiment import cost
+from kbench.plan import cost
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

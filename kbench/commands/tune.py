@@ -11,9 +11,9 @@ from pathlib import Path
 from kbench import files
 from kbench.errors import UserError
 from kbench.experiment import load
-from kbench.experiment.freeze import freeze_runs
 from kbench.experiment.schema import Experiment
 from kbench.experiment.tuning import choose
+from kbench.plan.freeze import freeze_runs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

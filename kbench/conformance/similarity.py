@@ -33,8 +33,7 @@ def agrees_with_its_reference(name: str) -> str | None:
         return "it has no `reference`: the formula once more, as a plain loop over two sets of points"
     images, texts = pair()
     for draw in draws(variant):
-        rows = ([variant.reference(image, text, draw) for text in each(texts)] for image in each(images))
-        expected = torch.stack([torch.stack(row) for row in rows])
+        expected = Similarity.straightforward(variant, images, texts, draw)
         if problem := apart(variant.scores(images, texts, draw), expected, "the scores", "the reference", draw):
             return problem
     return None

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError
 
 from kbench import files
 from kbench.errors import UserError
-from kbench.results.schema import Record
+from kbench.records.documents import Record
 
 NAME = "container.json"
 

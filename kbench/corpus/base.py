@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kbench.errors import UserError
 from kbench.locations import Locations
+from kbench.records.section import Section
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 
@@ -60,10 +61,8 @@ class Shard(ABC):
         """
 
 
-class Corpus(BaseModel, ABC):
+class Corpus(Section, ABC):
     """Image-text pairs in shards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="name in result rows, e.g. cc3m")
     samples: int | None = Field(

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from kbench.corpus.augmentation import Crop
 from kbench.corpus.picture import Box, Picture
-from kbench.experiment.schema import Crop
 
 
 class Cropper:

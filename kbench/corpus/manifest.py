@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kbench import files
 from kbench.corpus import picture
@@ -16,12 +16,11 @@ from kbench.corpus.base import Shard as Source
 from kbench.errors import UserError
 from kbench.locations import Locations
 from kbench.progress import bar
+from kbench.records.section import Section
 
 
-class Shard(BaseModel):
+class Shard(Section):
     """One shard."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="name of the file, below the data folder or as a URL; of a table, with its rows")
     pairs: int = Field(description="image-text pairs in it that can be trained on")
@@ -44,10 +43,8 @@ class Shard(BaseModel):
         return self.pairs + len(self.passed_over)
 
 
-class Manifest(BaseModel):
+class Manifest(Section):
     """All shards of a corpus, in the order that streams use."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: int = 2
     corpus: str = Field(description="the corpus's name")

@@ -47,7 +47,7 @@ class Encoder:
         # What is wrong with the texts or a split is found before hours are spent on images.
         prompts = (class_names(dataset, root), templates(dataset, root)) if dataset.kind == "classification" else None
         test = Split(dataset, root, dataset.test_split)
-        fitted_on = {"train": dataset.train_split, "val": dataset.val_split} if "linear_probe" in dataset.tasks else {}
+        fitted_on = {"train": dataset.train_split, "val": dataset.val_split} if _is_fitted(dataset) else {}
         fitted = {name: Split(dataset, root, split) for name, split in fitted_on.items() if split is not None}
         writer = store.Writer(target)
         draws = _draws(self, dataset)
@@ -65,7 +65,7 @@ class Encoder:
         size = self.run.config.towers.image_size
         probed = Transform.released_probe if self.evaluation.linear_probe.released_resize else Transform.whole
         uses = {"scoring": Transform.whole(size)} if name == "test" else {}
-        uses |= {"probe": probed(size)} if "linear_probe" in dataset.tasks else {}
+        uses |= {"probe": probed(size)} if _is_fitted(dataset) else {}
         transforms = list(dict.fromkeys(uses.values()))
         for crops in split.crops(self.evaluation.batch_size, transforms):
             encoded = {transform: self._encode(crop) for transform, crop in zip(transforms, crops, strict=True)}
@@ -132,6 +132,11 @@ class Encoder:
         if features is None:
             features = sets.weighted_mean()
         return features * self.model.similarity.logit_scale().sqrt()
+
+
+def _is_fitted(dataset: Dataset) -> bool:
+    """Return whether something can be fitted to the dataset's features: it has labels and a train split."""
+    return dataset.kind == "classification" and dataset.train_split is not None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Evaluation, RunConfig
 from kbench.objective.base import Objective
-from kbench.results.schema import ModelCard
+from kbench.records.documents import ModelCard
 from kbench.similarity.base import Similarity
 
 Part = TypeVar("Part", bound=nn.Module)

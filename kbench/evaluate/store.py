@@ -97,6 +97,10 @@ class Reader:
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"feature file {path} is missing or corrupt: {error}") from error
 
+    def draws(self, name: str) -> int:
+        """Return how many random-feature draws a representation has; 1 where no random features are used."""
+        return next(shape[1] for array, shape in self.shapes.items() if array.startswith(f"{name}/"))
+
     def representation(self, name: str, draw: int) -> dict[str, torch.Tensor]:
         """Return what the similarity compares, of one random-feature draw: every array NAME/KEY, draw by draw."""
         keys = [array.removeprefix(f"{name}/") for array in self.shapes if array.startswith(f"{name}/")]

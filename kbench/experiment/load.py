@@ -1,13 +1,11 @@
 """Read an experiment file, check every name in it, and resolve it into runs."""
 
-import difflib
-import typing
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from kbench import yaml_file
+from kbench import tasks, yaml_file
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError, unknown
 from kbench.experiment import differences, tuning
@@ -15,6 +13,7 @@ from kbench.experiment.schema import Experiment, RunConfig, Training, Variant
 from kbench.experiment.smoke import shrink
 from kbench.experiment.tuning import Trial
 from kbench.files import canonical_hash, read_json
+from kbench.records.section import explain
 from kbench.towers import config as towers
 
 EXPERIMENTS = Path("workflow/experiments")
@@ -50,6 +49,7 @@ def load(name: str, smoke: bool = False) -> Experiment:
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error, Experiment)}") from error
     differences.refuse_false_claim(experiment)
+    experiment = _with_tasks(experiment)
     if smoke:
         experiment = shrink(experiment)
     _check_names(experiment)
@@ -134,6 +134,13 @@ def read_run(path: Path) -> RunConfig:
     return config
 
 
+def _with_tasks(experiment: Experiment) -> Experiment:
+    """Return the experiment with its tasks by name: those that come with kbench if it names none."""
+    evaluation = experiment.evaluation
+    chosen = {"tasks": tasks.chosen(evaluation.tasks)}
+    return experiment.model_copy(update={"evaluation": evaluation.model_copy(update=chosen)})
+
+
 def _check_names(experiment: Experiment) -> None:
     from kbench import objective, similarity
 
@@ -143,7 +150,7 @@ def _check_names(experiment: Experiment) -> None:
         if (variant.objective or experiment.objective) not in objective.names():
             raise unknown("objective", variant.objective or experiment.objective, objective.names())
     for name in experiment.evaluation.datasets:
-        benchmark.get(name)
+        tasks.of(benchmark.get(name), experiment.evaluation.tasks)
     if experiment.training.test_column is not None:
         benchmark.get(experiment.training.test_column)
 
@@ -162,45 +169,3 @@ def _objective(experiment: Experiment, variant: Variant) -> str:
     if reason:
         raise UserError(f"variant '{variant.name}' cannot be trained with objective '{name}': {reason}")
     return name
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first problem of a validation error in one line, with the nearest legal key for an unknown one."""
-    # An unknown key often explains a missing one, so it is named first.
-    problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] != "extra_forbidden":
-        seen = "" if problem["type"] == "missing" else f" (seen: {problem['input']!r})"
-        return f"{place or 'the file'}: {problem['msg']}{seen}"
-    legal = sorted(_keys(model, problem["loc"][:-1]))
-    near = difflib.get_close_matches(str(problem["loc"][-1]), legal, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"unknown key '{place}'{hint} Legal: {', '.join(legal)}"
-
-
-def _keys(model: type[BaseModel], place: tuple[str | int, ...]) -> set[str]:
-    """Return the legal keys of the section at a place of the file."""
-    sections: list[Any] = [model]
-    for part in place:
-        inner = [s.model_fields[part].annotation for s in sections if _is_model(s) and part in s.model_fields]
-        # A list index or the tag of a union stays at the same sections.
-        sections = [leaf for annotation in inner for leaf in _leaves(annotation)] if inner else _tagged(sections, part)
-    return {key for section in sections if _is_model(section) for key in section.model_fields}
-
-
-def _tagged(sections: list[Any], tag: str | int) -> list[Any]:
-    chosen = [
-        s for s in sections if "kind" in s.model_fields and tag in typing.get_args(s.model_fields["kind"].annotation)
-    ]
-    return chosen or sections
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _leaves(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models that occur in a type such as `tuple[Variant, ...]` or `Crop | None`."""
-    if _is_model(annotation):
-        return [annotation]
-    return [leaf for part in typing.get_args(annotation) for leaf in _leaves(part)]

@@ -4,10 +4,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kbench import yaml_file
 from kbench.errors import unknown
+from kbench.records.section import Section
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -15,11 +16,7 @@ TOLERANCE = 0.01
 """Relative difference in the number of pairs up to which a corpus is recognised: links of the web rot."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RecipeCorpus(_Part):
+class RecipeCorpus(Section):
     """A corpus that the recipe is released for."""
 
     pairs: int = Field(description="number of pairs")
@@ -31,7 +28,7 @@ class RecipeCorpus(_Part):
         return abs(pairs - self.pairs) <= TOLERANCE * self.pairs
 
 
-class Difference(_Part):
+class Difference(Section):
     """One way in which kbench differs from the release, whatever the settings are."""
 
     what: str
@@ -45,7 +42,7 @@ class Difference(_Part):
         return f"{self.what}: here {self.kbench}; released {self.release} ({self.why}; effect: {self.measured})"
 
 
-class Recipe(_Part):
+class Recipe(Section):
     """What the release does, and what kbench does otherwise."""
 
     title: str

@@ -2,33 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from kbench.corpus.augmentation import Crop
 from kbench.corpus.kinds import AnyCorpus
 from kbench.files import canonical_hash
+from kbench.records.section import Section
 from kbench.towers.config import TowerConfig
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Crop(Section):
-    """Random resized crop, the only augmentation of the published recipe."""
-
-    scale: tuple[float, float] = Field(default=(0.5, 1.0), description="range of the crop's share of the area")
-    flip: bool = Field(default=False, description="mirror every other image; the published recipe does not")
-
-    @model_validator(mode="after")
-    def _shares(self) -> "Crop":
-        least, most = self.scale
-        if not 0 < least <= most <= 1:
-            raise ValueError(
-                f"scale is [{least:g}, {most:g}]; legal are two shares of the area, 0 < least <= most <= 1"
-            )
-        return self
 
 
 class Training(Section):
@@ -134,6 +114,9 @@ class Evaluation(Section):
     """What every trained model is scored on."""
 
     datasets: tuple[str, ...] = Field(min_length=1, description="names of `kbench datasets`")
+    tasks: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="names of `kbench tasks`; null: all that come with kbench"
+    )
     random_features: RandomFeatures = RandomFeatures()
     linear_probe: LinearProbe = LinearProbe()
     batch_size: int = Field(default=256, gt=0, description="images encoded at once; does not change results")
@@ -199,6 +182,7 @@ class Experiment(Section):
             ("variants", labels),
             ("seeds", self.seeds),
             ("datasets", self.evaluation.datasets),
+            ("tasks", self.evaluation.tasks or ()),
         ):
             repeated = {item for item in items if list(items).count(item) > 1}
             if repeated:

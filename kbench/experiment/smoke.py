@@ -1,5 +1,6 @@
 """Shrink any experiment to the same graph of jobs with tiny towers, few steps and synthetic data."""
 
+from kbench import tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.experiment.schema import Experiment, Resources
@@ -39,8 +40,8 @@ def shrink(experiment: Experiment) -> Experiment:
         evaluation_images=EVALUATION_IMAGES,
         held_out_pairs=HELD_OUT_PAIRS,
     )
-    tasks = sum(len(benchmark.get(name).tasks) for name in experiment.evaluation.datasets)
-    most = max(1, min(RUNS, RESULTS // tasks) // len(experiment.variants))
+    results = tasks.number(map(benchmark.get, experiment.evaluation.datasets), experiment.evaluation.tasks)
+    most = max(1, min(RUNS, RESULTS // results) // len(experiment.variants))
     tuning = experiment.tuning and experiment.tuning.model_copy(
         update={"trials": min(most, experiment.tuning.trials), "epochs": None}
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kbench import objective, similarity
+from kbench import objective, similarity, tasks
 from kbench.identity.code import Code
 from kbench.identity.tree import Tree
 from kbench.plugins import Family
@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1]
 
 DECIDES_NOTHING = (
     "kbench.devices",
+    "kbench.document",
     "kbench.environment",
     "kbench.errors",
     "kbench.files",
@@ -29,6 +30,7 @@ DECIDES_NOTHING = (
     "kbench.plugins",
     "kbench.progress",
     "kbench.provenance",
+    "kbench.records",
     "kbench.results",
     "kbench.yaml_file",
     # What an experiment file comes to is frozen with every default written out, and has a hash of its own.
@@ -41,6 +43,7 @@ COMPONENTS = {
     "kbench.similarity.kernels": "kbench.similarity.kernels",
     "kbench.similarity.estimators": "kbench.similarity.estimators",
     "kbench.objective": "kbench.objective",
+    "kbench.tasks": "kbench.tasks",
 }
 """Where code asks for a component by name -> the package with one module for each."""
 
@@ -55,7 +58,7 @@ class Stages:
 
     def __init__(self, package: Path = PACKAGE) -> None:
         folders = {"kbench": [package]}
-        for family in (similarity.FAMILY, objective.FAMILY):
+        for family in (similarity.FAMILY, objective.FAMILY, tasks.FAMILY):
             name = family.package.__name__
             folders[name] = [package.joinpath(*name.split(".")[1:]), family.folder]
             # What an installed package announces is followed through that package, and no further.
@@ -79,7 +82,7 @@ class Stages:
 
     def task(self, config: RunConfig, evaluation: Evaluation, task: str) -> Code:
         """Return the code that scores a task from a run's features."""
-        return self._used((f"kbench.evaluate.tasks.{task}", *self._evaluated(config, evaluation)))
+        return self._used((_named("kbench.tasks", tasks.FAMILY, task), *self._evaluated(config, evaluation)))
 
     def current(self, code: Code) -> bool:
         """Return whether the modules of a code are today's."""
@@ -111,7 +114,7 @@ class Stages:
 
 
 def _named(package: str, family: Family, name: str) -> str:
-    """Return the module of a similarity or an objective, which need not be one of kbench's package."""
+    """Return the module of a similarity, an objective or a task, which need not be one of kbench's package."""
     found = family.found().get(name)
     return found.module if found else component(package, name)
 

@@ -31,7 +31,7 @@ from kbench.pretrain.metrics import MetricsLog
 from kbench.pretrain.model import ContrastiveModel, save
 from kbench.pretrain.selection import Selection, kept
 from kbench.progress import bar
-from kbench.results.schema import ModelCard
+from kbench.records.documents import ModelCard
 from kbench.seeds import derive
 from kbench.towers import tokenizer
 

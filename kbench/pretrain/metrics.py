@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from kbench import files
+from kbench.records.training_log import read
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -44,14 +45,3 @@ def _writer(folder: Path, purge_step: int) -> "SummaryWriter":
 
     event_file_writer.socket = SimpleNamespace(gethostname=lambda: "kbench")
     return SummaryWriter(folder, purge_step=purge_step)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the entries of a log; a half-written last line, which a killed run leaves, is ignored."""
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            entries.append(json.loads(line))
-        except ValueError:
-            break
-    return entries

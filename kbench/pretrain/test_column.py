@@ -10,9 +10,9 @@ from kbench.benchmark import dataset as benchmark
 from kbench.benchmark.reader import Split
 from kbench.benchmark.texts import class_names, templates
 from kbench.errors import UserError
-from kbench.evaluate.accuracy import top1
 from kbench.experiment.schema import RunConfig
 from kbench.locations import Locations
+from kbench.measures.accuracy import top1
 from kbench.pretrain.model import ContrastiveModel
 from kbench.seeds import derive
 from kbench.similarity.base import Representation

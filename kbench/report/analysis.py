@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from kbench.records.documents import ModelCard
 from kbench.results import agreement, dimension, published
 from kbench.results.pairs import Comparison, Pairs, groups_of_runs
-from kbench.results.schema import ModelCard
 from kbench.results.store import Store
-from kbench.results.summary import TASKS, Column, Scores
+from kbench.results.summary import Column, Scores
 from kbench.results.variance import Variance
 from kbench.results.verdicts import Verdict, verdicts
 
@@ -35,7 +35,7 @@ class Analysis:
     @property
     def tasks(self) -> list[str]:
         """Tasks with at least one result, in the usual order."""
-        return [task for task in TASKS if self.columns(task)]
+        return self.scores.tasks
 
     def columns(self, task: str) -> list[Column]:
         """Return the main metric of each dataset of a task."""

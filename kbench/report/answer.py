@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from kbench import tasks
+from kbench.document.numbers import number, unit_name
 from kbench.report.analysis import REFERENCE, Analysis
 from kbench.results.pairs import Comparison
 from kbench.results.summary import Column, Summary
-from kbench.results.text import TASK_NAMES, mean_sd, metric_name, number, unit_name
+from kbench.results.text import mean_sd
 
 SEEDS_FOR_A_RANKING = 5
 
@@ -24,7 +26,7 @@ def pair_sentence(pair: Comparison) -> str:
     side = "above" if found.value > 0 else "below"
     chance = f"{p_statement(pair.p_holm)} after Holm's correction"
     seeds = f"{found.seeds} seeds" if found.seeds > 1 else "1 seed, so that the variance of training is unknown"
-    what = f"{TASK_NAMES[column.task]} {metric_name(column.metric)}"
+    what = f"{tasks.title(column.task)} {column.title}"
     return f"{pair.first} is {size} {side} {pair.second} in {what} {over(pair.columns)} ({seeds}, {chance})."
 
 
@@ -69,11 +71,11 @@ def order(analysis: Analysis) -> str:
     columns = analysis.columns(task)
     ranked = analysis.scores.ranked(columns)
     if not ranked:
-        return f"No variant has results on all {len(columns)} datasets of {TASK_NAMES[task]} yet."
+        return f"No variant has results on all {len(columns)} datasets of {tasks.title(task)} yet."
     best, average = ranked[0]
     unit = columns[0].unit
     start = (
-        f"In {TASK_NAMES[task]} {metric_name(columns[0].metric)} {over(columns)}, {best} scores best with "
+        f"In {tasks.title(task)} {columns[0].title} {over(columns)}, {best} scores best with "
         f"{_score(average, unit)} ({_seeds(average)})"
     )
     return start + _others(ranked, unit) + "."
@@ -102,7 +104,7 @@ def certainty(analysis: Analysis) -> str:
     start = _beyond_chance(pairs, " at the same embedding dimension" if analysis.lines else "")
     if pairs and not any(pair.estimate.covers_training for pair in pairs):
         start += ", and with one seed the variance of training is unknown"
-    return start + _gap(analysis) + "."
+    return start + _verdicts(analysis) + "."
 
 
 def _beyond_chance(pairs: list[Comparison], scope: str) -> str:
@@ -123,18 +125,19 @@ def _beyond_chance(pairs: list[Comparison], scope: str) -> str:
     )
 
 
-def _gap(analysis: Analysis) -> str:
+def _verdicts(analysis: Analysis) -> str:
     if analysis.lines:
         return ""
-    columns = analysis.columns("pmi_gap")
+    return "".join(f"; {verdict}" for task in analysis.tasks if (verdict := _verdict(analysis, task)))
+
+
+def _verdict(analysis: Analysis, task: str) -> str | None:
+    declared, columns = tasks.find(task), analysis.columns(task)
     ranked = analysis.scores.ranked(columns)
-    if not ranked:
-        return ""
+    if declared is None or not ranked:
+        return None
     name, average = ranked[0]
-    return (
-        f"; nearest to the optimal similarity is {name}, whose loss exceeds that of the pointwise mutual "
-        f"information by {_score(average, columns[0].unit)}"
-    )
+    return declared.verdict(name, _score(average, columns[0].unit))
 
 
 def ranking(analysis: Analysis) -> str:

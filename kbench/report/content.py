@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from kbench import __version__
-from kbench.report import answer, dimension, footnotes, plots, published, scores, spectrum, tables, tuning, weights
+from kbench import __version__, tasks
+from kbench.document.numbers import heading
+from kbench.document.parts import Section, Table
+from kbench.report import answer, dimension, footnotes, plots, published, scores, tables, tuning, weights
 from kbench.report.analysis import Analysis
-from kbench.report.parts import Section, Table
-from kbench.results import jobs
-from kbench.results.text import TASK_NAMES, heading
+from kbench.results import jobs, samples
+from kbench.tasks.base import Part
 
 
 @dataclass(frozen=True)
@@ -87,59 +88,47 @@ def _warnings(analysis: Analysis) -> list[str]:
 
 
 def _scores(analysis: Analysis, task: str, figures: bool) -> Section:
-    if task == "pmi_gap":
-        return _gap(analysis, figures)
-    title, columns = heading(TASK_NAMES[task]), analysis.columns(task)
-    found = (
-        [plots.scores(analysis, task) if len(columns) > 1 else plots.single(analysis, columns[0], title)]
-        if figures
-        else []
-    )
-    return Section(task, title, [], found, footnotes.added(analysis, scores.score_tables(analysis, task)))
-
-
-def _gap(analysis: Analysis, figures: bool) -> Section:
-    found = []
+    declared, columns = tasks.find(task), analysis.columns(task)
+    part = declared.part(samples.kept(analysis.store, task, analysis.groups)) if declared else Part()
+    title = (declared and declared.section) or heading(tasks.title(task))
+    alone = (declared and declared.figure) or title
+    together = len(columns) > 1 and not (declared and declared.figure)
+    drawn = []
     if figures:
-        drawn = plots.single(analysis, analysis.columns("pmi_gap")[0], "Loss above that of the exact PMI")
-        found = [drawn, *filter(None, [plots.scatter(analysis), plots.spectra(analysis)])]
-    return Section(
-        "pmi_gap",
-        "Gap to the optimum",
-        [
-            "On the embedded world the pointwise mutual information (PMI) of an image and a caption is known exactly: "
-            "no similarity has a lower contrastive loss. Excess loss is a variant's symmetric InfoNCE minus PMI's "
-            "on fresh pairs; the correlations are between logits and PMI over joint pairs."
-        ],
-        found,
-        [
-            *footnotes.added(analysis, scores.score_tables(analysis, "pmi_gap")),
-            *filter(None, [spectrum.table(analysis)]),
-        ],
-    )
+        first = plots.scores(analysis, task) if together else plots.single(analysis, columns[0], alone)
+        drawn = [first, *(plots.of_task(analysis, figure) for figure in part.figures)]
+    found = footnotes.added(analysis, task, scores.score_tables(analysis, task))
+    return Section(task, title, list(declared.about) if declared else [], drawn, [*found, *part.tables])
 
 
 def _pairs(analysis: Analysis, figures: bool) -> Section | None:
-    tasks = [task for task in analysis.tasks if analysis.comparisons(task)]
-    if not tasks:
+    compared = [task for task in analysis.tasks if analysis.comparisons(task)]
+    if not compared:
         return None
-    shown = (tasks[0], "pmi_gap")
-    tested = [task for task in tasks if any(pair.estimate for pair in analysis.comparisons(task))]
+    shown = [task for task in compared if task == compared[0] or _shows_pairs(task)]
+    tested = [task for task in shown if any(pair.estimate for pair in analysis.comparisons(task))]
     return Section(
         "pairs",
         "Comparisons",
-        [answer.pair_sentence(pair) for pair in analysis.comparisons(tasks[0])],
-        [plots.differences(analysis, task) for task in tested if figures and task in shown],
-        footnotes.added(
-            analysis, [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task in shown]
-        ),
-        [tables.comparison_table(task, analysis.comparisons(task)) for task in tasks if task not in shown]
+        [answer.pair_sentence(pair) for pair in analysis.comparisons(compared[0])],
+        [plots.differences(analysis, task) for task in tested if figures],
+        [
+            table
+            for task in shown
+            for table in footnotes.added(analysis, task, [tables.comparison_table(task, analysis.comparisons(task))])
+        ],
+        [tables.comparison_table(task, analysis.comparisons(task)) for task in compared if task not in shown]
         + [
             tables.comparison_details(task, pairs)
-            for task in tasks
+            for task in compared
             if len(analysis.columns(task)) > 1 and (pairs := analysis.pairs.on_each(analysis.columns(task)))
         ],
     )
+
+
+def _shows_pairs(task: str) -> bool:
+    declared = tasks.find(task)
+    return declared is not None and declared.pairs_shown
 
 
 def _variance(analysis: Analysis, figures: bool) -> Section | None:

@@ -1,20 +1,22 @@
 """Scores against the embedding dimension: the figure's section, its table, and the answer's sentence."""
 
+from kbench import tasks
+from kbench.document.numbers import heading, number, unit_name
+from kbench.document.parts import Cell, Section, Table
 from kbench.report import footnotes, plots
 from kbench.report.analysis import Analysis
 from kbench.report.answer import listed, over
-from kbench.report.parts import Cell, Section, Table
 from kbench.report.scores import results_filter
 from kbench.results.dimension import dimensions
 from kbench.results.summary import Column
-from kbench.results.text import TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
+from kbench.results.text import mean_sd
 
 
 def section(analysis: Analysis, figures: bool) -> Section | None:
     """Return a figure and a table of every task's score by dimension; None if all runs have the same one."""
     if not analysis.lines:
         return None
-    tasks = [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
+    ranked = [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
     return Section(
         "dimension",
         "Dimension",
@@ -22,8 +24,8 @@ def section(analysis: Analysis, figures: bool) -> Section | None:
             "Scores that are inner products of d numbers form a matrix of rank d at most; a kernel of point sets "
             "has no such bound. What each similarity loses as d shrinks is seen here."
         ],
-        [plots.dimension(analysis, task) for task in tasks if figures],
-        footnotes.added(analysis, [_table(analysis, task) for task in tasks]),
+        [plots.dimension(analysis, task) for task in ranked if figures],
+        [table for task in ranked for table in footnotes.added(analysis, task, [_table(analysis, task)])],
     )
 
 
@@ -34,7 +36,7 @@ def sentence(analysis: Analysis) -> str:
     ends = dimensions(analysis.lines)
     at = [f"at embedding dimension {end} {_scores(analysis, columns, end)}" for end in (ends[0], ends[-1])]
     unit = unit_name(columns[0].unit)
-    what = f"{TASK_NAMES[task]} {metric_name(columns[0].metric)}{', ' + unit if unit else ''}"
+    what = f"{tasks.title(task)} {columns[0].title}{', ' + unit if unit else ''}"
     better = "higher" if columns[0].higher_is_better else "lower"
     return f"{heading(what)}, {over(columns)} (mean ± sd over seeds, {better} is better): {'; '.join(at)}."
 
@@ -53,7 +55,7 @@ def _table(analysis: Analysis, task: str) -> Table:
         [Cell(line.name), *(_cell(analysis, line.groups.get(d), columns) for d in header)] for line in analysis.lines
     ]
     unit = unit_name(column.unit)
-    caption = f"{heading(TASK_NAMES[task])} {metric_name(column.metric)}{', ' + unit if unit else ''}, {over(columns)}"
+    caption = f"{heading(tasks.title(task))} {column.title}{', ' + unit if unit else ''}, {over(columns)}"
     notes = ["Mean ± sd over training seeds [95 % interval of the mean, Student's t], by embedding dimension d."]
     return Table(f"dimension-{task}", caption, ["Similarity", *(f"d = {d}" for d in header)], rows, notes)
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from kbench import tasks
+from kbench.document.parts import Table
 from kbench.report.analysis import Analysis
-from kbench.report.parts import Table
 from kbench.report.tuning import budget
 
 UNTUNED = "No settings were searched for: the variants share one untuned setting."
@@ -14,10 +15,10 @@ RULES = {
 }
 
 
-def added(analysis: Analysis, tables: list[Table]) -> list[Table]:
-    """Return the tables with a note on how settings and checkpoints were chosen, and what is mixed."""
-    parts = [_settings(analysis), *_checkpoints(analysis), *analysis.store.mixture_notes]
-    return [replace(table, notes=[*table.notes, " ".join([*parts, *_ties(analysis, table)])]) for table in tables]
+def added(analysis: Analysis, task: str, tables: list[Table]) -> list[Table]:
+    """Return the tables of a task with a note on how settings and checkpoints were chosen, and what is mixed."""
+    parts = [_settings(analysis), *_checkpoints(analysis), *analysis.store.mixture_notes, *_of_task(analysis, task)]
+    return [replace(table, notes=[*table.notes, " ".join(parts)]) for table in tables]
 
 
 def _settings(analysis: Analysis) -> str:
@@ -29,22 +30,10 @@ def _settings(analysis: Analysis) -> str:
     return f"Settings were searched for on held-out data. {budget(analysis)}{left}"
 
 
-def _ties(analysis: Analysis, table: Table) -> list[str]:
-    """Return how much the scores of a table's task depend on ties, if they do."""
-    found = [
-        (share, f"{result.variant} on {result.dataset}")
-        for result in analysis.store.results
-        if result.task in table.id
-        for name, share in result.settings.items()
-        if name.endswith("_retrieval_tied") and share
-    ]
-    if not found:
-        return []
-    share, where = max(found)
-    return [
-        f"Ties count against the query; up to {100 * share:.1f} % of the queries are tied ({where}), and "
-        "each result names its recalls with ties in favour of the query."
-    ]
+def _of_task(analysis: Analysis, task: str) -> list[str]:
+    """Return what a task says of its own results."""
+    declared = tasks.find(task)
+    return declared.notes([result for result in analysis.store.results if result.task == task]) if declared else []
 
 
 def _checkpoints(analysis: Analysis) -> list[str]:

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kbench.report import spectrum, svg
+from kbench import tasks
+from kbench.document.numbers import heading, unit_name
+from kbench.document.parts import Figure
+from kbench.report import svg
 from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over
-from kbench.report.parts import Figure
 from kbench.report.tables import spread
-from kbench.results import samples
 from kbench.results.dimension import dimensions
 from kbench.results.summary import Column
-from kbench.results.text import TASK_NAMES, heading, metric_name, unit_name
+from kbench.tasks.base import Curves, Scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 WIDTH = 5.0
-PAIRS = 250
-"""Points in a scatter plot; more would make the page heavy without telling more."""
 
 
 def scores(analysis: Analysis, task: str) -> Figure:
@@ -38,11 +37,11 @@ def scores(analysis: Analysis, task: str) -> Figure:
             summaries = [analysis.scores.summary(group, column) for column in columns]
             _points(axes, [_scaled(s, factor) for s in summaries], np.arange(len(columns)) + offset, index, group)
         _rows(axes, [column.dataset for column in columns])
-        what = f"{metric_name(columns[0].metric)}, {unit_name(columns[0].unit)}"
+        what = f"{columns[0].title}, {unit_name(columns[0].unit)}"
         axes.set_xlabel(what)
         _legend(axes, len(groups))
         drawn = svg.inline(axes.figure, f"plot-{task}")
-    title = f"{heading(TASK_NAMES[task])} by dataset"
+    title = f"{heading(tasks.title(task))} by dataset"
     return Figure(f"figure-{task}", drawn, f"{title}: see the table below.", f"{title}: {what}, mean ± sd over seeds.")
 
 
@@ -58,7 +57,7 @@ def single(analysis: Analysis, column: Column, title: str) -> Figure:
         _rows(axes, [group for group, _ in ranked])
         if not column.higher_is_better:
             axes.set_xlim(left=0)
-        axes.set_xlabel(f"{metric_name(column.metric)}, {unit_name(column.unit)}")
+        axes.set_xlabel(f"{column.title}, {unit_name(column.unit)}")
         drawn = svg.inline(axes.figure, f"plot-{column.task}")
     caption = f"{title}: mean ± sd over seeds on {column.dataset}; ticks are single seeds."
     return Figure(f"figure-{column.task}", drawn, f"{title} by variant: see the table.", caption)
@@ -82,71 +81,59 @@ def dimension(analysis: Analysis, task: str) -> Figure:
         axes.set_xticks(ticks, ticks)
         axes.minorticks_off()
         axes.set_xlabel("embedding dimension")
-        axes.set_ylabel(", ".join(filter(None, [metric_name(columns[0].metric), unit_name(columns[0].unit)])))
+        axes.set_ylabel(", ".join(filter(None, [columns[0].title, unit_name(columns[0].unit)])))
         if not columns[0].higher_is_better:
             axes.set_ylim(bottom=0)
         axes.grid(True, axis="y")
         _legend(axes, len(analysis.lines))
         drawn = svg.inline(axes.figure, f"plot-dimension-{task}")
-    title = f"{heading(TASK_NAMES[task])} against the embedding dimension, {over(columns)}"
+    title = f"{heading(tasks.title(task))} against the embedding dimension, {over(columns)}"
     caption = f"{title}: mean over seeds with its 95 % interval (Student's t), one line a similarity."
     return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
 
 
-def scatter(analysis: Analysis) -> Figure | None:
-    """Plot logits against PMI on joint pairs, one panel a variant at its first seed; None without stored pairs."""
-    stored = {group: _joint_pairs(analysis, group) for group in analysis.scores.groups}
-    found = {group: pairs for group, pairs in stored.items() if pairs}
-    if not found:
-        return None
+def of_task(analysis: Analysis, figure: Scatter | Curves) -> Figure:
+    """Plot what a task adds to its section."""
+    drawn = _scatter(analysis, figure) if isinstance(figure, Scatter) else _curves(analysis, figure)
+    return Figure(f"figure-{figure.id}", drawn, figure.alternative, figure.caption)
+
+
+def _scatter(analysis: Analysis, given: Scatter) -> str:
+    found = {group: given.points[group] for group in analysis.scores.groups if group in given.points}
     columns, rows = min(3, len(found)), -(-len(found) // 3)
-    ends = [end([end(pmi) for _, pmi in found.values()]) for end in (np.min, np.max)]
+    ends = [end([end(x) for x, _ in found.values()]) for end in (np.min, np.max)]
     with canvas(0.5 + 1.5 * rows) as figure:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
         for panel, group in zip_longest(panels, found):
             panel.grid(False)
             panel.set_visible(group is not None)
             if group is not None:
-                logits, pmi = found[group]
+                x, y = found[group]
                 colour = svg.style(analysis.scores.groups.index(group))["color"]
                 panel.plot(ends, ends, color=svg.TEXT, linewidth=0.8)
-                panel.plot(pmi, logits, ".", markersize=2.5, color=colour)
+                panel.plot(x, y, ".", markersize=2.5, color=colour)
                 panel.set_title(group, fontsize=10)
-        figure.supxlabel("PMI, nats", fontsize=11)
-        figure.supylabel("logit, shifted, nats", fontsize=11)
-        drawn = svg.inline(figure, "plot-scatter")
-    caption = (
-        f"Logits against PMI on the first {PAIRS} joint pairs at each variant's first seed; the line is equality. "
-        "Logits are shifted to the same mean: a constant is what the loss cannot see."
-    )
-    return Figure("figure-scatter", drawn, "Logits against PMI by variant; the table has the correlations.", caption)
+        figure.supxlabel(given.x, fontsize=11)
+        figure.supylabel(given.y, fontsize=11)
+        return svg.inline(figure, f"plot-{given.id}")
 
 
-def spectra(analysis: Analysis) -> Figure | None:
-    """Plot the singular values of each variant's logits and those of PMI; None without stored ones."""
-    found = spectrum.stored(analysis)
-    if not found:
-        return None
+def _curves(analysis: Analysis, given: Curves) -> str:
+    name, reference = given.reference
     with _axes(3.2) as axes:
-        exact = next(iter(found.values())).pmi
-        axes.plot(np.arange(1, len(exact) + 1), exact, color=svg.TEXT, linewidth=2.2, alpha=0.5, label="PMI")
-        for group, spectra in found.items():
+        axes.plot(np.arange(1, len(reference) + 1), reference, color=svg.TEXT, linewidth=2.2, alpha=0.5, label=name)
+        for group, values in given.curves.items():
             look = svg.style(analysis.scores.groups.index(group)) | {"marker": None}
-            axes.plot(np.arange(1, len(spectra.logits) + 1), spectra.logits, label=group, linewidth=1.4, **look)
+            axes.plot(np.arange(1, len(values) + 1), values, label=group, linewidth=1.4, **look)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlim(1, len(exact))
-        axes.set_ylim(exact[0] * 1e-4, 2 * max(spectra.logits[0] for spectra in found.values()))
-        axes.set_xlabel("number of the singular value")
-        axes.set_ylabel("singular value, nats")
+        axes.set_xlim(1, len(reference))
+        axes.set_ylim(reference[0] * given.depth, 2 * max(values[0] for values in given.curves.values()))
+        axes.set_xlabel(given.x)
+        axes.set_ylabel(given.y)
         axes.grid(True, axis="both")
-        _legend(axes, len(found) + 1)
-        drawn = svg.inline(axes.figure, "plot-spectrum")
-    caption = (
-        "Singular values of the table of logits of the first pairs' images and captions, and of the table of PMI: "
-        "root mean square of the scores along each direction, the mean taken out, at each variant's first seed."
-    )
-    return Figure("figure-spectrum", drawn, "Singular values of logits and PMI; see the table of spectra.", caption)
+        _legend(axes, len(given.curves) + 1)
+        return svg.inline(axes.figure, f"plot-{given.id}")
 
 
 def differences(analysis: Analysis, task: str) -> Figure:
@@ -173,7 +160,7 @@ def differences(analysis: Analysis, task: str) -> Figure:
         _rows(axes, [f"{pair.first} − {pair.second}" for pair in pairs])
         axes.set_xlabel(f"difference, {difference_unit(column)}")
         drawn = svg.inline(axes.figure, f"plot-pairs-{task}")
-    title = f"Pairs in {TASK_NAMES[task]}, {over(analysis.columns(task))}"
+    title = f"Pairs in {tasks.title(task)}, {over(analysis.columns(task))}"
     caption = f"{title}: difference with its 95 % interval; filled if p < 0.05 after Holm's correction."
     return Figure(f"figure-pairs-{task}", drawn, f"{title}: see the table below.", caption)
 
@@ -210,7 +197,7 @@ def variance(analysis: Analysis, task: str) -> Figure:
         axes.set_xlabel(f"standard deviation, {'points' if unit == 'fraction' else unit_name(unit)}")
         _legend(axes, 3)
         drawn = svg.inline(axes.figure, f"plot-variance-{task}")
-    caption = f"Spread of one run's {TASK_NAMES[task]} score by source, root mean square over datasets."
+    caption = f"Spread of one run's {tasks.title(task)} score by source, root mean square over datasets."
     return Figure(f"figure-variance-{task}", drawn, f"{caption} See the table below.", caption)
 
 
@@ -268,18 +255,6 @@ def _curve(analysis: Analysis, group: str) -> tuple[list[int], list[float]]:
             by_step.setdefault(entry["step"], []).append(entry["loss"])
     steps = sorted(by_step)
     return steps, [float(np.mean(by_step[step])) for step in steps]
-
-
-def _joint_pairs(analysis: Analysis, group: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return (logits, PMI) of some joint pairs at a group's first seed, the logits shifted to PMI's mean."""
-    for result in analysis.store.results:
-        path = analysis.store.arrays(result)
-        if result.task == "pmi_gap" and analysis.groups[result.run] == group and path:
-            stored = samples.read(path, ("logits", "pmi"))
-            if len(stored) == 2:
-                logits, pmi = stored["logits"], stored["pmi"]
-                return (logits - logits.mean() + pmi.mean())[:PAIRS], pmi[:PAIRS]
-    return None
 
 
 def _scaled(summary, factor: float) -> tuple[float | None, float | None]:  # noqa: ANN001

@@ -2,11 +2,12 @@
 
 from itertools import groupby
 
-from kbench.report.parts import Cell, Table
+from kbench import tasks
+from kbench.document.numbers import number
+from kbench.document.parts import Cell, Table
 from kbench.report.tables import difference_cells, p_text
 from kbench.results import agreement, published
 from kbench.results.agreement import Claim, TableAgreement
-from kbench.results.text import TASK_NAMES, metric_name, number
 from kbench.results.verdicts import NOT_COMPARABLE, Verdict
 
 COMPARABLE_NOTE = (
@@ -38,7 +39,7 @@ def every_cell(verdicts: list[Verdict]) -> Table:
             Cell(verdict.row.variant),
             Cell(verdict.row.dataset),
             Cell(_task(verdict)),
-            Cell(metric_name(verdict.row.metric)),
+            Cell(tasks.metric_title(verdict.row.task, verdict.row.metric)),
             _published(verdict),
             _ours(verdict),
             Cell(verdict.status),
@@ -55,7 +56,7 @@ def _comparable(verdicts: list[Verdict]) -> Table:
         [
             Cell(verdict.row.variant),
             Cell(verdict.row.dataset),
-            Cell(f"{_task(verdict)}, {metric_name(verdict.row.metric)}"),
+            Cell(f"{_task(verdict)}, {tasks.metric_title(verdict.row.task, verdict.row.metric)}"),
             Cell(verdict.row.source, href=verdict.row.url),
             _published(verdict),
             _ours(verdict),
@@ -76,7 +77,7 @@ def _overall(tables: list[TableAgreement]) -> Table:
     rows = [
         [
             Cell(entry.source),
-            Cell(f"{entry.table}, {TASK_NAMES[entry.task]}, {entry.objective}"),
+            Cell(f"{entry.table}, {tasks.title(entry.task)}, {entry.objective}"),
             Cell(str(entry.cells), entry.cells),
             Cell(_number(entry.mean_difference, entry.unit), entry.mean_difference),
             Cell(number(entry.rank_correlation, "correlation"), entry.rank_correlation),
@@ -92,7 +93,7 @@ def _claims(claims: list[Claim]) -> Table:
         [
             Cell(claim.source),
             Cell(f"{claim.comparison.first} better than {claim.comparison.second}"),
-            Cell(f"{TASK_NAMES[claim.task]}, {len(claim.comparison.columns)} datasets"),
+            Cell(f"{tasks.title(claim.task)}, {len(claim.comparison.columns)} datasets"),
             Cell(claim.verdict),
             Cell(number(claim.published / 100, "fraction"), claim.published),
             *difference_cells(claim.comparison),
@@ -143,7 +144,7 @@ def _setting(verdict: Verdict) -> str:
 
 
 def _task(verdict: Verdict) -> str:
-    return TASK_NAMES.get(verdict.row.task, verdict.row.task)
+    return tasks.title(verdict.row.task)
 
 
 def _published(verdict: Verdict) -> Cell:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import jinja2
 
+from kbench.document.parts import Cell, Table, anchor
 from kbench.files import write_text
 from kbench.report.content import Report
-from kbench.report.parts import Cell, Table, anchor
 
 TEMPLATES = Path(__file__).parent / "templates"
 _TEX = {

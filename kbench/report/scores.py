@@ -2,30 +2,36 @@
 
 from dataclasses import replace
 
+from kbench import tasks
 from kbench.benchmark import dataset as benchmark
+from kbench.document.numbers import heading, number, unit_name
+from kbench.document.parts import Cell, Table, variant
 from kbench.report.analysis import Analysis
-from kbench.report.parts import Cell, Table, variant
 from kbench.results.summary import Column, Summary
-from kbench.results.text import BEFORE_PROJECTION, TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
+from kbench.results.text import mean_sd
+from kbench.tasks.base import Measure
 
 
 def score_tables(analysis: Analysis, task: str) -> list[Table]:
-    """Return the tables of a task; the linear probe has a second one for features before the projection."""
-    columns = analysis.columns(task)
-    wanted = {column.metric for column in columns}
-    before = [
-        c
-        for c in analysis.scores.columns(task, main=False)
-        if c.metric.removesuffix(BEFORE_PROJECTION) in wanted - {c.metric}
-    ]
-    if task in ("retrieval", "pmi_gap"):
-        every = analysis.scores.columns(task, main=False)
-        shown = _table(analysis, f"scores-{task}", heading(TASK_NAMES[task]), every, False)
-        return [_with_interval(analysis, shown, columns[0]) if task == "pmi_gap" else shown]
+    """Return the tables of a task; other readings of its main metrics have tables of their own."""
+    columns, every, declared = analysis.columns(task), analysis.scores.columns(task, main=False), tasks.find(task)
+    if declared and declared.every_metric:
+        shown = _table(analysis, f"scores-{task}", heading(tasks.title(task)), every, False)
+        return [_with_interval(analysis, shown, columns[0]) if declared.interval else shown]
     tables = [_table(analysis, f"scores-{task}", _caption(task, columns), columns, True)]
-    if before:
-        tables.append(_table(analysis, f"scores-{task}-before", _caption(task, before), before, True))
+    for which, others in _other_readings(task, {column.metric for column in columns}, every).items():
+        tables.append(_table(analysis, f"scores-{task}-{which}", _caption(task, others), others, True))
     return tables
+
+
+def _other_readings(task: str, main: set[str], every: list[Column]) -> dict[str, list[Column]]:
+    """Return the columns of metrics that are other readings of the main ones, by the word that tells which."""
+    found: dict[str, list[Column]] = {}
+    for column in every:
+        measure = tasks.measure(task, column.metric)
+        if measure and measure.of in main:
+            found.setdefault(measure.which, []).append(column)
+    return found
 
 
 def all_results(analysis: Analysis) -> Table:
@@ -35,8 +41,8 @@ def all_results(analysis: Analysis) -> Table:
             Cell(str(row["variant"]), href=f"#run-{row['run']}"),
             Cell(str(row["seed"]), row["seed"]),
             Cell(row["dataset"]),
-            Cell(TASK_NAMES.get(row["task"], "–")),
-            Cell(metric_name(row["metric"]) if row["metric"] else "–"),
+            Cell(tasks.title(row["task"]) if row["task"] else "–"),
+            Cell(tasks.metric_title(row["task"], row["metric"]) if row["metric"] else "–"),
             _value(row),
             Cell(number(row["draw_sd"], row["unit"]), row["draw_sd"]),
             Cell(str(row["n_test"] or "–"), row["n_test"]),
@@ -82,7 +88,7 @@ def _cell(group: str, column: Column, summary: Summary) -> Cell:
 
 def results_filter(group: str, column: Column) -> str:
     """Return the filter of the table of all results that leaves those behind one number."""
-    words = (group, column.dataset, TASK_NAMES[column.task], metric_name(column.metric))
+    words = (group, column.dataset, tasks.title(column.task), column.title)
     return " ".join(f'"{word}"' for word in words)
 
 
@@ -96,15 +102,15 @@ def _mark(rows: list[list[Cell]], columns: list[Column]) -> None:
 
 
 def _caption(task: str, columns: list[Column]) -> str:
-    metrics = list(dict.fromkeys(metric_name(column.metric) for column in columns))
-    return f"{heading(TASK_NAMES[task])}, {' or '.join(metrics)}, {unit_name(columns[0].unit)}"
+    metrics = list(dict.fromkeys(column.title for column in columns))
+    return f"{heading(tasks.title(task))}, {' or '.join(metrics)}, {unit_name(columns[0].unit)}"
 
 
 def _metric_header(columns: list[Column], column: Column) -> str:
     unit = unit_name(column.unit)
     datasets = {other.dataset for other in columns}
     where = f"{column.dataset}, " if len(datasets) > 1 else ""
-    return f"{where}{metric_name(column.metric)}{', ' + unit if unit else ''}"
+    return f"{where}{column.title}{', ' + unit if unit else ''}"
 
 
 def _seeds_note(analysis: Analysis) -> str:
@@ -115,14 +121,22 @@ def _seeds_note(analysis: Analysis) -> str:
 
 def _chance_note(columns: list[Column]) -> list[str]:
     """Return what guessing would score in each dataset's main metric, where that is known."""
-    known = {c.dataset: benchmark.get(c.dataset) for c in columns if c.dataset in benchmark.names()}
     several = len({column.metric for column in columns if column.metric}) > 1
+    main = {c.dataset: _main_measure(c) for c in columns if c.dataset in benchmark.names()}
+    chances = {name: measure.chance(benchmark.get(name)) for name, measure in main.items() if measure}
     levels = [
-        f"{name} {number(dataset.chance, 'fraction')}{f' ({metric_name(dataset.main_metric)})' if several else ''}"
-        for name, dataset in known.items()
-        if dataset.chance
+        f"{name} {number(chance, 'fraction')}{f' ({main[name].title})' if several else ''}"
+        for name, chance in chances.items()
+        if chance
     ]
     return [f"Guessing scores {', '.join(levels)} %."] if levels else []
+
+
+def _main_measure(column: Column) -> Measure | None:
+    declared = tasks.find(column.task)
+    if declared is None:
+        return None
+    return declared.measures[declared.main(benchmark.get(column.dataset).main_metric)]
 
 
 def _value(row: dict) -> Cell:

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from kbench import tasks
+from kbench.document.numbers import heading, number, unit_name
+from kbench.document.parts import Cell, Table, variant
 from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over, p_text
-from kbench.report.parts import Cell, Table, variant
 from kbench.results.pairs import Comparison
-from kbench.results.text import TASK_NAMES, heading, mean_sd, metric_name, number, unit_name
+from kbench.results.text import mean_sd
 
 HOLM = "p-values are corrected by Holm's method for the number of tests in this table."
 
@@ -17,7 +19,7 @@ def comparison_table(task: str, pairs: list[Comparison]) -> Table:
     """Return the pairs of variants on the average over a task's datasets."""
     column = pairs[0].columns[0]
     unit = difference_unit(column)
-    caption = f"Pairs in {TASK_NAMES[task]} {metric_name(column.metric)} {over(pairs[0].columns)}"
+    caption = f"Pairs in {tasks.title(task)} {column.title} {over(pairs[0].columns)}"
     rows = [[variant(pair.first), variant(pair.second), *difference_cells(pair)] for pair in pairs]
     header = ["Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
     return Table(f"pairs-{task}", caption, header, rows, [HOLM, *_coverage(pairs)], text_columns=2)
@@ -30,7 +32,7 @@ def comparison_details(task: str, pairs: list[Comparison]) -> Table:
         for pair in pairs
     ]
     unit = difference_unit(pairs[0].columns[0])
-    caption = f"Pairs in {TASK_NAMES[task]}, dataset by dataset"
+    caption = f"Pairs in {tasks.title(task)}, dataset by dataset"
     header = ["Dataset", "Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
     notes = [HOLM, *_coverage(pairs)]
     return Table(f"pairs-each-{task}", caption, header, rows, notes, text_columns=3, searchable=True)
@@ -44,7 +46,7 @@ def variance_table(analysis: Analysis, task: str) -> Table:
         for group in analysis.scores.groups
     ]
     header = ["Variant", "Training seed", "Random features", "Test images"]
-    caption = f"{heading(TASK_NAMES[task])}, sd in {difference_unit(analysis.columns(task)[0])}"
+    caption = f"{heading(tasks.title(task))}, sd in {difference_unit(analysis.columns(task)[0])}"
     return Table(f"variance-{task}", caption, header, rows)
 
 
@@ -84,7 +86,7 @@ def cost_table(analysis: Analysis) -> Table:
         "Waiting for data, %",
         "Peak memory, GiB",
     ]
-    header += [f"{TASK_NAMES[task]}, {unit_name(analysis.columns(task)[0].unit)}" for task in analysis.tasks[:1]]
+    header += [f"{tasks.title(task)}, {unit_name(analysis.columns(task)[0].unit)}" for task in analysis.tasks[:1]]
     machines = sorted({f"{card.device} ({card.machine})" for card in analysis.store.cards.values()})
     notes = [
         f"Mean over runs; wall time of training steps alone, times processes in the hours, on {', '.join(machines)}."
@@ -97,7 +99,7 @@ def missing_table(analysis: Analysis) -> Table | None:
     missing = analysis.store.missing
     if not missing:
         return None
-    rows = [[Cell(item.run), Cell(item.dataset), Cell(TASK_NAMES[item.task]), Cell(item.job)] for item in missing]
+    rows = [[Cell(item.run), Cell(item.dataset), Cell(tasks.title(item.task)), Cell(item.job)] for item in missing]
     caption = f"{len(missing)} of {analysis.store.expected} results are missing"
     return Table("missing-table", caption, ["Run", "Dataset", "Task", "Job"], rows, text_columns=4, searchable=True)
 
@@ -131,10 +133,9 @@ def _coverage(pairs: Iterable[Comparison]) -> list[str]:
 
 
 def _score(analysis: Analysis, group: str) -> list[Cell]:
-    tasks = analysis.tasks[:1]
     return [
         Cell(mean_sd(average, analysis.columns(task)[0].unit), average.mean)
-        for task in tasks
+        for task in analysis.tasks[:1]
         for average in [analysis.scores.average(group, analysis.columns(task))]
     ]
 

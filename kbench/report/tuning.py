@@ -1,10 +1,10 @@
 """How settings were chosen: the chosen ones and the whole search."""
 
+from kbench.document.numbers import number
+from kbench.document.parts import Cell, Section, Table
+from kbench.records.documents import Trial
 from kbench.report.analysis import Analysis
 from kbench.report.answer import listed
-from kbench.report.parts import Cell, Section, Table
-from kbench.results.schema import Trial
-from kbench.results.text import number
 
 
 def section(analysis: Analysis) -> Section | None:

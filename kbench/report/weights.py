@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kbench.document.parts import Figure, Section
 from kbench.report import svg
 from kbench.report.analysis import Analysis
-from kbench.report.parts import Figure, Section
 from kbench.report.plots import canvas
 from kbench.results import samples
 

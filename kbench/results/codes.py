@@ -11,8 +11,8 @@ from pathlib import Path
 from kbench.identity import code
 from kbench.identity.code import Code
 from kbench.identity.stages import Stages
+from kbench.records.documents import ModelCard, TaskResult
 from kbench.results import jobs
-from kbench.results.schema import ModelCard, TaskResult
 
 NAMED = 6
 """Modules that a message names at most."""

@@ -3,25 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kbench import tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.experiment.schema import Experiment, RunConfig
+from kbench.records.documents import PublishedRow
 from kbench.results import matching, published
 from kbench.results.matching import Setting
-from kbench.results.schema import PublishedRow
-
-_PROBED = ("acc1", "mean_per_class_recall")
-METRICS = {
-    "zeroshot": {"acc1": "percent", "acc5": "percent", "mean_per_class_recall": "percent"},
-    "linear_probe": {f"{name}{of}": "percent" for of in ("", "_before_projection") for name in _PROBED},
-    "retrieval": {f"{of}_retrieval_recall@{k}": "percent" for of in ("image", "text") for k in (1, 5, 10)},
-    "pmi_gap": {
-        "excess_loss": "nats",
-        "rmse": "nats",
-        "pearson": "correlation",
-        "spearman": "correlation",
-    },
-}
-"""Task -> the metrics that its results have, with the unit that they are published in."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +52,7 @@ def _planned(experiment: Experiment, runs: Iterable[RunConfig]) -> list[Setting]
         _setting(run, dataset, task)
         for run in runs
         for dataset in map(benchmark.get, experiment.evaluation.datasets)
-        for task in dataset.tasks
+        for task in tasks.of(dataset, experiment.evaluation.tasks)
     }
     return sorted(settings, key=lambda setting: (setting.variant, setting.dataset, setting.task))
 
@@ -84,5 +71,5 @@ def _setting(run: RunConfig, dataset: benchmark.Dataset, task: str) -> Setting:
         n_test=dataset.n_test,
         image_size=run.towers.image_size,
         prompts=None,
-        units=tuple(METRICS[task].items()),
+        units=tuple((measure.name, matching.UNITS[measure.unit]) for measure in tasks.get(task).metrics),
     )

@@ -6,23 +6,22 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kbench import yaml_file
 from kbench.errors import UserError
 from kbench.files import sha256, write_text
+from kbench.records.documents import PublishedRow
+from kbench.records.section import Section
 from kbench.results.grids import Grid, read
 from kbench.results.published import parse_row, refuse_fractions
-from kbench.results.schema import PublishedRow
 
 PREPARED = Path(__file__).parent / "mappings"
 _NUMBER = re.compile(r"^\W*(?P<value>\d+(?:\.\d+)?)\s*%?\s*(?:(?:±|\+/-|\()\s*(?P<std>\d+(?:\.\d+)?)\s*\)?)?\W*$")
 
 
-class TableMapping(BaseModel):
+class TableMapping(Section):
     """Which table, and what its rows and columns stand for in kbench's names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     caption: re.Pattern = Field(description="a regular expression that the caption of one table matches")
     header_rows: int = Field(default=1, ge=1, description="rows that hold column labels; joined by ' / '")
@@ -34,10 +33,8 @@ class TableMapping(BaseModel):
     ignore_rows: list[str] = Field(default=[], description="labels of rows that are known and left out")
 
 
-class Mapping(BaseModel):
+class Mapping(Section):
     """What a document's tables hold."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(pattern=r"^[a-z0-9-]+$", description="short name; the rows are written to a file of it")
     url: str = Field(pattern=r"^https?://", description="where the document is")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kbench import tasks
+from kbench.records.documents import PublishedRow, TaskResult
 from kbench.results import published
-from kbench.results.schema import PublishedRow, TaskResult
 
-TASKS = ("zeroshot", "linear_probe", "retrieval", "pmi_gap")
 UNITS = {"fraction": "percent", "nats": "nats", "correlation": "correlation"}
 """Unit of a metric of ours -> unit of the published number that it may be compared with."""
 
@@ -86,7 +86,7 @@ def reasons(settings: Sequence[Setting], row: PublishedRow) -> tuple[str, ...]:
         for setting in nearest(cell or settings, row)
         for what, theirs, ours in differences(setting, row)
     ]
-    if row.task in TASKS and about and about.evaluation:
+    if row.task in tasks.names() and about and about.evaluation:
         found.append(f"evaluated by {about.evaluation}")
     return tuple(found if cell else found + _absent(settings, row))
 
@@ -101,7 +101,8 @@ def caveats(setting: Setting, row: PublishedRow) -> list[str]:
     about = published.sources().get(row.source)
     stated = [("epochs", row.epochs), ("checkpoint selection", about.selection if about else None)]
     stated += [("split", row.split), ("test samples", row.n_test), ("resolution", row.image_size)]
-    stated += [("prompts", row.prompts)] if setting.task == "zeroshot" else []
+    declared = tasks.find(setting.task)
+    stated += [("prompts", row.prompts)] if declared and declared.uses_prompts else []
     silent = ", ".join(what for what, value in stated if value is None)
     return [f"not stated by the source: {silent}"] if silent else []
 
@@ -120,7 +121,7 @@ def _selection(row: PublishedRow, setting: Setting) -> str | None:
 
 def _absent(settings: Sequence[Setting], row: PublishedRow) -> list[str]:
     """Return what of the cell itself the experiment does not have."""
-    if row.task not in TASKS:
+    if row.task not in tasks.names():
         return [f"task {row.task} is not measured here" + (f" ({row.note})" if row.note else "")]
     found = []
     if row.variant not in {setting.variant for setting in settings}:

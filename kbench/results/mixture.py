@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kbench.errors import UserError
+from kbench.records.documents import ModelCard, TaskResult
 from kbench.results import codes, jobs
-from kbench.results.schema import ModelCard, TaskResult
 
 
 def document_path(folder: Path, run: str, dataset: str, task: str) -> Path:

@@ -124,7 +124,7 @@ class Pairs:
         key = (group, seed, column)
         if key not in self._cache:
             result = self._results[group, seed, column.task, column.dataset]
-            self._cache[key] = samples.per_image(self._store, result, column.metric)
+            self._cache[key] = samples.per_sample(self._store, result, column.metric)
         return self._cache[key]
 
     def _compare(self, first: str, second: str, columns: tuple[Column, ...]) -> Comparison:

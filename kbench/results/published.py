@@ -4,12 +4,13 @@ import csv
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kbench import yaml_file
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError, unknown
-from kbench.results.schema import PublishedRow
+from kbench.records.documents import PublishedRow
+from kbench.records.section import Section
 
 FOLDER = Path(__file__).parent
 IMPORTED = Path("published")
@@ -17,19 +18,17 @@ IMPORTED = Path("published")
 NOT_IMPORTED = "published value not imported"
 
 
-class Pending(BaseModel):
+class Pending(Section):
     """Cells of a document that are known to exist but whose values nobody has imported yet.
 
     A table that is known by its name and methods alone says no more than these, and then has no cells.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     table: str
     variants: list[str] = Field(min_length=1, description="the methods it has, in kbench's names")
     backbone: str | None = None
     epochs: dict[str, float] = Field(default={}, description="corpus -> passes over it")
-    tasks: list[str] = []
+    tasks: list[str] = Field(default=[])
     datasets: dict[str, str] = Field(default={}, description="dataset -> the metric it is reported by")
 
     def rows(self, source: str, url: str) -> list[PublishedRow]:
@@ -55,10 +54,8 @@ class Pending(BaseModel):
         ]
 
 
-class Source(BaseModel):
+class Source(Section):
     """A document that published numbers come from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
     url: str

@@ -8,14 +8,15 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from kbench import tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.corpus import manifest
 from kbench.errors import UserError, unknown
 from kbench.files import read_json
-from kbench.pretrain import metrics
+from kbench.records import training_log
+from kbench.records.documents import ExperimentRecord, ModelCard, Record, TaskResult, Tuning
 from kbench.results import jobs, mixture
 from kbench.results.mixture import document_path
-from kbench.results.schema import ExperimentRecord, ModelCard, Record, TaskResult, Tuning
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -79,7 +80,7 @@ class Store:
 
     def log(self, run: str) -> list[dict]:
         """Return the logged training steps of a run; empty if there is no log."""
-        return metrics.read(self.folder / "runs" / run / "metrics.jsonl")
+        return training_log.read(self.folder / "runs" / run / "metrics.jsonl")
 
 
 def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> Store:
@@ -164,6 +165,6 @@ def _missing(
     for run in experiment.runs:
         job = jobs.evaluate(folder, run) if run in cards else jobs.pretrain(folder, run)
         for dataset in experiment.datasets:
-            for task in benchmark.get(dataset).tasks:
+            for task in tasks.of(benchmark.get(dataset), experiment.tasks):
                 if (run, dataset, task) not in done:
                     yield Missing(run, dataset, task, job)

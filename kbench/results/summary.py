@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kbench import tasks
 from kbench.results.table import label
 
 if TYPE_CHECKING:
     import pandas
-
-TASKS = ("zeroshot", "linear_probe", "retrieval", "pmi_gap")
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,11 @@ class Column:
     metric: str
     unit: str
     higher_is_better: bool
+
+    @property
+    def title(self) -> str:
+        """What the metric is called by people."""
+        return tasks.metric_title(self.task, self.metric)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class Scores:
             self._values.setdefault(column, {}).setdefault(group, {})[int(row["seed"])] = row["value"]
             if row["main"]:
                 self._main.add(column)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks with at least one result, in the order of a report."""
+        return list(tasks.ordered(column.task for column in self._values if column in self._main))
 
     def columns(self, task: str, main: bool = True) -> list[Column]:
         """Return the columns of a task, the main metric of each dataset or all, in order of appearance."""

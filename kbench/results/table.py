@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from kbench.files import write_json, write_text
-from kbench.results.schema import SCHEMA_VERSION, Metric, Provenance, TaskResult
+from kbench.records.documents import SCHEMA_VERSION, Metric, Provenance, TaskResult
 from kbench.results.store import Missing, Store
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kbench import tasks
 from kbench.results.pairs import Pairs
 from kbench.results.store import Store
 from kbench.results.summary import Column, Scores
@@ -56,7 +57,8 @@ class Variance:
         images = [self._pairs.sample(group, seed, column) for seed in values]
         if values and all(scores is not None for scores in images):
             return float(np.sqrt(np.mean([scores.var(ddof=1) / len(scores) for scores in images])))
-        if not values or column.unit != "fraction" or column.metric == "mean_per_class_recall":
+        measure = tasks.measure(column.task, column.metric)
+        if not values or measure is None or not measure.share_of_samples:
             return None
         binomial = [value * (1 - value) / size for value, size in zip(values.values(), sizes, strict=True)]
         return float(np.sqrt(np.mean(binomial)))

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kbench.records.documents import PublishedRow, TaskResult
 from kbench.results import matching, published, reproduction
 from kbench.results.matching import Setting
 from kbench.results.pairs import holm
-from kbench.results.schema import PublishedRow, TaskResult
 from kbench.results.store import Store
 
 NOT_COMPARABLE = "not comparable"

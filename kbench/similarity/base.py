@@ -63,9 +63,16 @@ class Similarity(nn.Module, ABC):
     def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
         """Return the score, a scalar, of one image set (1, M, d) with one text set: the formula as a plain loop.
 
-        What `kbench conform` and the tests compare the scores with; nothing else calls it.
+        What `kbench conform` and the tests compare the scores with; training and evaluation never call it.
         """
         raise NotImplementedError(f"{self.name} has no reference formula")
+
+    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return the scores (B, C) the obvious way, as one would write them down: what `kbench bench` compares with.
+
+        Without another form it is the reference, pair by pair.
+        """
+        return torch.stack([torch.stack([self.reference(x, y, draw) for y in _each(texts)]) for x in _each(images)])
 
     @classmethod
     def has_features(cls) -> bool:
@@ -219,3 +226,7 @@ def _check_dimensions(images: Representation, texts: Representation) -> None:
         ours, theirs = images[name].shape[-1], texts[name].shape[-1]
         if ours != theirs:
             raise UserError(f"image {name} have {ours} dimensions, but text {name} have {theirs}")
+
+
+def _each(batch: PointSet) -> list[PointSet]:
+    return [PointSet(batch.points[i : i + 1], batch.weights[i : i + 1]) for i in range(len(batch.points))]

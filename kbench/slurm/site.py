@@ -67,7 +67,7 @@ def path() -> Path:
 def load() -> Site:
     """Read the site file; without one every default holds. Raises UserError for a file that is named and absent or
     says what it may not."""
-    from kbench.experiment.load import explain
+    from kbench.records.section import explain
 
     where = path()
     if not where.exists() and VARIABLE not in os.environ:

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kbench.errors import UserError, unknown
+from kbench.records.section import Section
 
 OWN = Path(__file__).parent / "configs"
 
@@ -18,10 +19,8 @@ OF_THE_SIMILARITY = ("init_logit_scale", "init_logit_bias", "nonscalar_logit_sca
 """Keys of open_clip's files that kbench passes over: scale and bias belong to the similarity and the objective."""
 
 
-class TowerConfig(BaseModel):
+class TowerConfig(Section):
     """An open_clip model configuration, plus what kbench adds to it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="name of the configuration file, without its suffix")
     embed_dim: int = Field(gt=0, description="dimension d of the shared embedding")

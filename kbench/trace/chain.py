@@ -12,9 +12,9 @@ from kbench import files
 from kbench.errors import UserError
 from kbench.identity import code
 from kbench.identity.stages import Stages
+from kbench.records.documents import ModelCard, TaskResult
 from kbench.results import store
 from kbench.results.mixture import document_path
-from kbench.results.schema import ModelCard, TaskResult
 
 HOLDS, ABSENT, DIFFERS, UNRECORDED = "as recorded", "absent", "differs", "not recorded"
 UNSEEN = "recorded, not looked at"

@@ -8,9 +8,9 @@ from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError
 from kbench.evaluate.run import read_evaluation
 from kbench.experiment.schema import Experiment
-from kbench.experiment.workflow import world_of
+from kbench.plan.workflow import world_of
+from kbench.records.documents import ExperimentRecord, ModelCard, TaskResult
 from kbench.results import store
-from kbench.results.schema import ExperimentRecord, ModelCard, TaskResult
 from kbench.trace.chain import Chain
 
 

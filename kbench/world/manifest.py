@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kbench import files
 from kbench.errors import UserError
+from kbench.records.section import Section
 
 # Raised whenever the same settings give other bytes: drawings, probabilities, layout.
 VERSION = 1
@@ -15,10 +16,8 @@ MOST_CLASSES = 42
 """Classes of the evaluation set that has most of them; each needs an image."""
 
 
-class Settings(BaseModel):
+class Settings(Section):
     """What the bytes of a world depend on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(default=0, ge=0, description="seed of everything that is drawn")
     pairs: int = Field(default=20_000, ge=1, description="images in the corpus, ten captions each")
@@ -49,19 +48,15 @@ class Settings(BaseModel):
         return min(available, 2 * self.eval_images)
 
 
-class File(BaseModel):
+class File(Section):
     """Size and content of one file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bytes: int
     sha256: str
 
 
-class Manifest(BaseModel):
+class Manifest(Section):
     """What world.json says."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = 1
     world_version: int = VERSION

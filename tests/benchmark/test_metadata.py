@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from kbench import tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.benchmark import texts
 from kbench.benchmark.dataset import Dataset
@@ -32,20 +33,20 @@ REAL = [name for name in benchmark.names() if benchmark.get(name).location == "d
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_datasets_follow_the_protocol(name, tmp_path):
     dataset, (metric, prompts) = benchmark.get(name), PUBLISHED[name]
-    assert dataset.main_metric == metric and dataset.tasks == ("zeroshot", "linear_probe")
+    assert dataset.main_metric == metric and tasks.of(dataset, None) == ("zeroshot", "linear_probe")
     assert (dataset.val_split is not None) == (name in OFFICIAL_VALIDATION)
     assert dataset.held_out == ("stratified" if name == "caltech101" else "random")
     assert len(texts.templates(dataset, tmp_path)) == prompts
     if dataset.class_order != "folder":
         assert len(texts.class_names(dataset, tmp_path)) == dataset.n_classes
-    assert dataset.chance == 1 / dataset.n_classes
+    assert tasks.chance(dataset) == 1 / dataset.n_classes
 
 
 def test_imagenet_has_both_prompt_sets(tmp_path):
     seven, eighty = benchmark.get("imagenet1k"), benchmark.get("imagenet1k-80-prompts")
     assert (len(texts.templates(seven, tmp_path)), len(texts.templates(eighty, tmp_path))) == (7, 80)
     assert texts.class_names(seven, tmp_path) == texts.class_names(eighty, tmp_path)
-    assert seven.folder == eighty.folder and eighty.tasks == ("zeroshot",)
+    assert seven.folder == eighty.folder and tasks.of(eighty, None) == ("zeroshot",)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -63,8 +64,8 @@ def test_every_dataset_says_what_to_place_where(name, tmp_path):
 def test_retrieval_sets_of_the_field():
     for name, images, captions in (("flickr30k", 1000, 5000), ("mscoco_captions", 5000, None)):
         dataset = benchmark.get(name)
-        assert (dataset.n_test, dataset.n_captions, dataset.tasks) == (images, captions, ("retrieval",))
-    assert benchmark.get("flickr30k").chance == 0.005
+        assert (dataset.n_test, dataset.n_captions, tasks.of(dataset, None)) == (images, captions, ("retrieval",))
+    assert tasks.chance(benchmark.get("flickr30k")) == 0.005
 
 
 def test_one_file_adds_a_dataset(mine):
@@ -89,7 +90,6 @@ def test_an_added_dataset_may_not_hide_one_of_kbenchs(mine, tmp_path):
     ("change", "message"),
     [
         ({"n_tset": 4}, "n_tset: .*legal keys: .*n_test"),
-        ({"main_metric": "accuracy"}, "main_metric: .*acc1"),
         ({"n_classes": None}, "n_classes is for classification"),
         ({"n_test": 0}, "n_test: .*greater than 0"),
         ({"loader": "eurosat"}, "'eurosat' ignores the split"),
@@ -105,6 +105,13 @@ def test_bad_entries_are_refused(mine, tmp_path, change, message):
     path.write_text(yaml.safe_dump(yaml.safe_load((path.parent / "mine.yaml").read_text()) | change))
     with pytest.raises(UserError, match=message):
         benchmark.get("other")
+
+
+def test_a_main_metric_that_no_task_measures_is_refused_with_those_that_some_does(mine, tmp_path):
+    path = tmp_path / "workflow" / "datasets" / "other.yaml"
+    path.write_text((path.parent / "mine.yaml").read_text().replace("main_metric: acc1", "main_metric: acc7"))
+    with pytest.raises(UserError, match=r"unknown main_metric of dataset 'other' 'acc7'; did you mean 'acc"):
+        tasks.of(benchmark.get("other"), None)
 
 
 def test_an_entry_that_is_no_mapping(mine, tmp_path):
@@ -134,7 +141,8 @@ def test_a_stand_in_keeps_name_tasks_and_metric():
     for name in ("imagenet1k-80-prompts", "pets", "flickr30k"):
         dataset = benchmark.get(name)
         stand_in = dataset.substitute()
-        assert (stand_in.name, stand_in.tasks, stand_in.main_metric) == (name, dataset.tasks, dataset.main_metric)
+        assert (stand_in.name, stand_in.main_metric) == (name, dataset.main_metric)
+        assert tasks.of(stand_in, None) == tasks.of(dataset, None)
         assert stand_in.location == "world"
 
 

@@ -15,12 +15,12 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, InterpolationMode, RandomResizedCrop, Resize
 
 from kbench.corpus import crop, stream
+from kbench.corpus.augmentation import Crop
 from kbench.corpus.kinds.labelled import LabelledCorpus
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.corpus.manifest import verify
 from kbench.corpus.picture import Pixels, decode_image
 from kbench.errors import UserError
-from kbench.experiment.schema import Crop
 from kbench.locations import Locations
 
 WORLD = WorldCorpus(kind="world", pairs=512, evaluation_images=64)

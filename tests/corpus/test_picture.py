@@ -11,8 +11,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resized_crop
 
 from kbench.corpus import picture
+from kbench.corpus.augmentation import Crop
 from kbench.corpus.crop import Cropper, random_box
-from kbench.experiment.schema import Crop
 
 
 def photographs():

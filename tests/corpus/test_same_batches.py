@@ -9,11 +9,11 @@ from corpus_files import pictures_and_labels
 from tiny import ROOT
 
 from kbench.corpus import stream
+from kbench.corpus.augmentation import Crop
 from kbench.corpus.crop import Cropper
 from kbench.corpus.kinds.labelled import LabelledCorpus
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.corpus.manifest import verify
-from kbench.experiment.schema import Crop
 from kbench.locations import Locations
 from kbench.towers import config, tokenizer
 

@@ -11,7 +11,7 @@ from kbench.evaluate.run import TrainedRun
 from kbench.experiment.load import load, resolve
 from kbench.locations import Locations
 from kbench.pretrain.model import ContrastiveModel, save
-from kbench.results.schema import ModelCard
+from kbench.records.documents import ModelCard
 
 DATASETS = ("world-shape-colour", "world-retrieval", "world-pairs")
 

@@ -30,9 +30,9 @@ def write(path: Path, samples: int, width: int) -> np.ndarray:
 
 def measure(x: np.ndarray, classes: int, models: int) -> dict[str, float]:
     """Fit so many models together and predict; returns the most bytes held, mapped file included, and the seconds."""
-    from kbench.evaluate import regression
-    from kbench.evaluate.logistic import GRID
-    from kbench.evaluate.samples import Features
+    from kbench.measures import regression
+    from kbench.measures.logistic import GRID
+    from kbench.measures.samples import Features
     from kbench.memory import peak_bytes
 
     regression.RESIDENT_BYTES, regression.PRECISIONS = 0, regression.PRECISIONS[-1:]

@@ -41,8 +41,8 @@ def measure(folder: Path, variant: str, block_bytes: int | None = None) -> None:
     """Rank, and print what the process held at most before and during it, and the seconds it took."""
     from kbench import similarity
     from kbench.evaluate.store import Reader
-    from kbench.evaluate.tasks import retrieval
     from kbench.memory import peak_bytes
+    from kbench.tasks import retrieval
 
     retrieval.BLOCK_BYTES = block_bytes or retrieval.BLOCK_BYTES
     run, features = SimpleNamespace(similarity=similarity.create(variant)), Reader(folder)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kbench import files, objective, similarity
+from kbench import files, objective, similarity, tasks
 from kbench.evaluate import store
 from kbench.evaluate.run import TrainedRun
-from kbench.evaluate.tasks import pmi_gap
-from kbench.results.schema import ModelCard
+from kbench.records.documents import ModelCard
 from kbench.similarity.base import Similarity
+from kbench.tasks import pmi_gap
 from kbench.world import World
 
 BATCH = 128
@@ -58,11 +58,12 @@ def scored(folder, world, name, logits):
     writer.finish(store.MEANING)
     training = SimpleNamespace(batch_size=BATCH)
     run = SimpleNamespace(similarity=Table(), objective=name, config=SimpleNamespace(training=training))
-    return pmi_gap.score(run, store.Reader(folder / "features"), None, "excess_loss")
+    with torch.inference_mode():
+        return tasks.get("pmi_gap").score(run, store.Reader(folder / "features"), None, device="cpu")
 
 
 def values(outcome):
-    return {metric.name: metric.value for metric in outcome.metrics}
+    return {name: outcome.average(name).value for name in outcome.values}
 
 
 @every_objective
@@ -120,7 +121,8 @@ def test_every_variant_and_objective_has_a_gap(random_runs, variant, monkeypatch
         if objective.create(name).refuse(run.similarity):
             continue
         stub = SimpleNamespace(similarity=run.similarity, objective=objective.create(name), config=run.config)
-        outcome = pmi_gap.score(stub, features, evaluation, "excess_loss")
+        with torch.inference_mode():
+            outcome = tasks.get("pmi_gap").score(stub, features, evaluation, device="cpu")
         found = values(outcome)
         assert found["excess_loss"] > 0 and math.isfinite(found["excess_loss"]) and math.isfinite(found["rmse"])
         draws = 2 if run.similarity.uses_random_features else 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from retrieval_memory import measured, write
 
-from kbench.evaluate.ranks import ranks
+from kbench.measures.ranks import ranks
 
 
 def defined(scores, owners, beats):

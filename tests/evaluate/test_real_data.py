@@ -13,11 +13,11 @@ from kbench.benchmark import dataset as benchmark
 from kbench.benchmark.reader import Split
 from kbench.benchmark.texts import class_names, templates
 from kbench.errors import UserError
-from kbench.evaluate import logistic
-from kbench.evaluate.samples import Features
-from kbench.evaluate.splits import held_out
 from kbench.experiment.schema import LinearProbe
 from kbench.locations import Locations
+from kbench.measures import logistic
+from kbench.measures.samples import Features
+from kbench.measures.splits import held_out
 
 REAL = [name for name in benchmark.names() if benchmark.get(name).location == "data"]
 

@@ -10,9 +10,9 @@ from reference import objective, reference
 from kbench import memory
 from kbench.bench import measure
 from kbench.errors import UserError
-from kbench.evaluate import lbfgs, regression
-from kbench.evaluate.regression import Regression
-from kbench.evaluate.samples import Features
+from kbench.measures import lbfgs, regression
+from kbench.measures.regression import Regression
+from kbench.measures.samples import Features
 
 
 def features(classes, size=400, width=12, spread=1.5, seed=0, offset=0.0):

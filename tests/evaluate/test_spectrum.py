@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from kbench.evaluate.spectrum import spectrum
+from kbench.measures.spectrum import spectrum
 from kbench.world import World
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from kbench.errors import UserError
-from kbench.evaluate.samples import Features
-from kbench.evaluate.splits import held_out
+from kbench.measures.samples import Features
+from kbench.measures.splits import held_out
 
 
 def samples(labels):

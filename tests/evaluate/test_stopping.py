@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from kbench.evaluate import stopping
-from kbench.evaluate.regression import Regression
-from kbench.evaluate.samples import Features
+from kbench.measures import stopping
+from kbench.measures.regression import Regression
+from kbench.measures.samples import Features
 
 
 def problem(seed, classes=5, size=600, width=20):

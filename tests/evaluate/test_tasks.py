@@ -4,20 +4,23 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import reference
 from sklearn.linear_model import LogisticRegression
 
+from kbench import tasks
 from kbench.benchmark.dataset import get
 from kbench.errors import UserError
-from kbench.evaluate import accuracy, logistic, store
-from kbench.evaluate.logistic import GRID
-from kbench.evaluate.regression import TOLERANCE, Regression
-from kbench.evaluate.samples import Features
-from kbench.evaluate.tasks import pmi_gap, retrieval, zeroshot
+from kbench.evaluate import scoring, store
 from kbench.experiment.schema import LinearProbe
-from kbench.results.schema import TaskResult
+from kbench.measures import accuracy, logistic
+from kbench.measures.logistic import GRID
+from kbench.measures.regression import TOLERANCE, Regression
+from kbench.measures.samples import Features
+from kbench.records.documents import TaskResult
+from kbench.tasks import retrieval, zeroshot
 
 
 def test_ranks_against_a_full_sort(trained, monkeypatch):
@@ -68,7 +71,7 @@ def test_ranks_of_all_draws_are_kept(trained):
 def test_results_are_complete_and_undefined_metrics_are_null(trained):
     for run in trained:
         for dataset in ("world-shape", "world-digits", "world-retrieval", "world-pairs"):
-            for task in get(dataset).tasks:
+            for task in tasks.of(get(dataset), None):
                 path = run.folder / "evaluation" / dataset / f"{task}.json"
                 result = TaskResult.model_validate(json.loads(path.read_text()))
                 assert result.provenance.checkpoint_sha256 == run.card.checkpoint_sha256
@@ -93,8 +96,8 @@ def test_zero_shot_over_few_classes_with_one_absent(copied_features):
         "test/targets": np.where(read("test/targets") > 2, 0, 2),
         "prompt_classes": np.repeat(np.arange(3), 6),
     }.get(name, read(name))
-    outcome = zeroshot.score(run, reader, None, "acc1")
-    metrics = {metric.name: metric for metric in outcome.metrics}
+    outcome = score("zeroshot", run, reader)
+    metrics = {metric.name: metric for metric in scoring.metrics("zeroshot", "acc1", outcome)}
     assert metrics["acc5"].value is None and not metrics["acc5"].draws
     targets, predictions = outcome.arrays["target"], outcome.arrays["predictions"]
     recalls = [np.mean([np.mean(p[targets == c] == c) for c in (0, 2)]) for p in predictions]
@@ -102,6 +105,12 @@ def test_zero_shot_over_few_classes_with_one_absent(copied_features):
     assert metrics["mean_per_class_recall"].value == pytest.approx(np.mean(recalls))
     assert metrics["mean_per_class_recall"].draw_sd == pytest.approx(np.std(recalls, ddof=1))
     assert outcome.arrays["scores"].dtype == np.float32
+
+
+def score(task, run, features):
+    """Score as an evaluation does, without settings to write down."""
+    with torch.inference_mode():
+        return tasks.get(task).score(run, features, None, device="cpu")
 
 
 @pytest.fixture
@@ -113,9 +122,8 @@ def copied_features(trained, monkeypatch):
 
 def test_no_score_beats_pmi_and_pmi_itself_has_no_gap(trained):
     features = store.Reader(trained[0].features("world-pairs"))
-    outcome = pmi_gap.score(trained[0], features, None, "excess_loss")
-    metrics = {metric.name: metric.value for metric in outcome.metrics}
-    assert metrics["excess_loss"] > 0
+    outcome = score("pmi_gap", trained[0], features)
+    assert outcome.average("excess_loss").value > 0
     assert outcome.arrays["pmi"].min() > -3.6 and outcome.settings["loss_of_pmi"] > 0
     assert outcome.arrays["singular_values"].shape == (512,)
     # 346 scenes, and the mean that is taken out.

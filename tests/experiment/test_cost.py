@@ -7,8 +7,8 @@ import pandas
 import pytest
 from tiny import EXPERIMENT, ROOT
 
-from kbench.experiment import cost
 from kbench.experiment.load import load, resolve
+from kbench.plan import cost
 
 DEMO = ROOT / "results" / "demo"
 MEASURED_WALL = 8 * 60 + 32

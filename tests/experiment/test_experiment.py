@@ -8,8 +8,8 @@ from tiny import EXPERIMENT, ROOT
 
 from kbench.errors import UserError
 from kbench.experiment import differences, load, smoke
-from kbench.experiment.freeze import freeze
-from kbench.experiment.workflow import Workflow
+from kbench.plan.freeze import freeze
+from kbench.plan.workflow import Workflow
 
 NAMES = sorted(path.stem for path in (ROOT / "workflow" / "experiments").glob("*.yaml"))
 BASE = yaml.safe_load(EXPERIMENT)

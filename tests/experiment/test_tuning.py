@@ -7,8 +7,8 @@ from tiny import EXPERIMENT
 from kbench import files
 from kbench.errors import UserError
 from kbench.experiment import load
-from kbench.experiment.freeze import freeze, freeze_runs
 from kbench.experiment.tuning import choose
+from kbench.plan.freeze import freeze, freeze_runs
 
 TUNED = yaml.safe_load(EXPERIMENT) | {"seeds": [0, 1], "tuning": {"grid": {"learning_rate": [1e-3, 4e-3]}, "trials": 2}}
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from tiny import ROOT
 
-from kbench import files
+from kbench import files, tasks
 from kbench.cli import main
 from kbench.identity import code
 from kbench.identity.stages import DECIDES_NOTHING, Stages
@@ -105,7 +105,7 @@ def test_every_code_that_a_document_names_is_recorded_beside_the_run(copied):
         own = f"kbench.similarity.variants.{result.variant.replace('-', '_')}"
         for name in (provenance.training_code, provenance.features_code, provenance.task_code):
             assert own in code.read(run, name).modules
-        assert f"kbench.evaluate.tasks.{result.task}" in code.read(run, provenance.task_code).modules
+        assert f"kbench.tasks.{result.task}" in code.read(run, provenance.task_code).modules
 
 
 def test_a_checkpoint_of_other_code_is_not_resumed(tmp_path):
@@ -139,20 +139,23 @@ elif stage == "features":
     from kbench.evaluate.features import Encoder
     Encoder(run, section, "cpu").extract(datasets(section)[0], where)
 else:
-    import importlib
+    from kbench import tasks
     from kbench.evaluate.store import Reader
-    dataset = next(d for d in datasets(section) if stage in d.tasks)
-    task = importlib.import_module(f"kbench.evaluate.tasks.{stage}")
-    task.score(run, Reader(run.features(dataset.name)), section, dataset.main_metric)
+    dataset = next(d for d in datasets(section) if stage in tasks.of(d, section.tasks))
+    with torch.inference_mode():
+        tasks.get(stage).score(run, Reader(run.features(dataset.name)), section, device="cpu")
 print("\\n".join(sorted(name for name in sys.modules if name.split(".")[0] == "kbench")))
 """
 READERS = ("kbench.corpus", "kbench.seeds", "kbench.towers.config", "kbench.pretrain.metrics")
 """Imported to read a configuration, whose values are in its hash; scores of stored features use none of it."""
 
 ALSO_IMPORTED = {
-    # Kinds of corpus that there are, and the rule of selection that looks at an evaluation set.
-    "training": ("kbench.corpus.kinds.", "kbench.pretrain.test_column", "kbench.benchmark", "kbench.evaluate"),
-    "features": ("kbench.corpus",),
+    # Kinds of corpus and tasks that there are, and the rule of selection that looks at an evaluation set.
+    "training": (
+        *("kbench.corpus.kinds.", "kbench.pretrain.test_column", "kbench.benchmark"),
+        *("kbench.evaluate", "kbench.measures", "kbench.tasks"),
+    ),
+    "features": ("kbench.corpus", "kbench.measures", "kbench.tasks"),
 }
 
 
@@ -176,6 +179,8 @@ def test_what_python_really_imports_for_a_stage_is_in_its_identity(copied, train
     ignored = ("kbench.commands", *DECIDES_NOTHING)
     imported = [name for name in done.stdout.split() if name.startswith("kbench.")]
     missed = [name for name in imported if name not in known.modules and not name.startswith(ignored)]
-    allowed = ALSO_IMPORTED.get(stage, READERS)
+    # Which tasks a dataset is scored by is asked of all of them.
+    others = ("kbench.measures.accuracy", *(f"kbench.tasks.{name}" for name in tasks.names() if name != stage))
+    allowed = (*ALSO_IMPORTED.get(stage, READERS), *others)
     assert [name for name in missed if not name.startswith(allowed)] == []
     assert len(set(imported) & set(known.modules)) > 15

@@ -19,22 +19,22 @@ import inputs
 import kbench.towers.compat  # isort: skip  # noqa: F401
 import torch
 
-from kbench import objective
+from kbench import objective, tasks
 from kbench.benchmark.dataset import Dataset
-from kbench.evaluate import features, logistic
+from kbench.evaluate import features
 from kbench.evaluate.run import TrainedRun
-from kbench.evaluate.samples import Features
-from kbench.evaluate.splits import held_out
 from kbench.evaluate.store import Reader
-from kbench.evaluate.tasks import zeroshot
 from kbench.experiment import recipe
 from kbench.experiment.schema import Evaluation, LinearProbe, RunConfig
 from kbench.locations import Locations
+from kbench.measures import logistic
+from kbench.measures.samples import Features
+from kbench.measures.splits import held_out
 from kbench.pretrain.distributed import Processes
 from kbench.pretrain.loop import Trainer
 from kbench.pretrain.model import save
 from kbench.pretrain.optimizer import learning_rate
-from kbench.results.schema import ModelCard
+from kbench.records.documents import ModelCard
 from kbench.similarity import create, kernels
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.scale import LogScale, PlainScale
@@ -265,7 +265,7 @@ def test_zero_shot_scores_and_predictions(released, kind, tmp_path, monkeypatch)
     monkeypatch.setattr(features, "_draws", lambda encoder, dataset: features.Draws([given(kind, 0)], None))
     evaluation = Evaluation(datasets=("cifar10",), random_features={"number": inputs.FEATURES, "draws": 1})
     features.Encoder(run, evaluation, "cpu").extract(dataset, Locations(data=tmp_path / "data"))
-    outcome = zeroshot.score(run, Reader(run.features(dataset.name)), evaluation, "acc1")
+    outcome = tasks.get("zeroshot").score(run, Reader(run.features(dataset.name)), evaluation, device="cpu")
     expected = np.array(theirs["scores"])
     np.testing.assert_allclose(outcome.arrays["scores"], expected, rtol=2e-5, atol=2e-5 * abs(expected).max())
     assert outcome.arrays["prediction"].tolist() == theirs["predictions"]

@@ -8,10 +8,10 @@ import pytest
 from kbench import files
 from kbench.cli import main
 from kbench.corpus import manifest
+from kbench.evaluate import reuse
 from kbench.evaluate.features import Encoder
 from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
 from kbench.locations import Locations
-from kbench.pretrain import reuse
 
 
 @pytest.fixture

@@ -267,8 +267,8 @@ def test_compare_writes_the_tidy_table(tmp_path, capsys):
 
 
 def test_comparable_published_numbers(folder, tmp_path, monkeypatch):
+    from kbench.records.documents import PublishedRow
     from kbench.results.importing import write_rows
-    from kbench.results.schema import PublishedRow
 
     monkeypatch.chdir(tmp_path)
     common = dict(source="made-up", url="https://example.org", table="Table 1", corpus="world", backbone="demo")

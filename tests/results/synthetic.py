@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kbench import tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.files import canonical_hash
-from kbench.results.schema import ExperimentRecord, Metric, ModelCard, Provenance, TaskResult
+from kbench.records.documents import ExperimentRecord, Metric, ModelCard, Provenance, TaskResult
 
 CLASSIFICATION = ("world-shape", "world-colour", "world-size")
 DATASETS = (*CLASSIFICATION, "world-retrieval", "world-pairs")
@@ -44,7 +45,7 @@ def write_experiment(
         ability = variants[variant] + seed_sd * generator.normal()
         write_run(folder, run, variant, seed, ability, generator)
         for dataset in datasets:
-            for task in benchmark.get(dataset).tasks:
+            for task in tasks.of(benchmark.get(dataset), None):
                 setting = (folder, run, variant, seed, dataset, task)
                 write_task(*setting, ability, difficulty[dataset], draws, generator)
     return folder

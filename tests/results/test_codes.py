@@ -79,7 +79,7 @@ def test_a_variant_added_to_a_finished_experiment_is_compared_with_the_others(fo
     [
         ("training", "pretrain/optimizer.py", "import", "import math, ", "kbench.pretrain.optimizer", "model.json"),
         ("features", "seeds.py", ">> 1", ">> 2", "kbench.seeds", "features.json"),
-        ("task", "evaluate/accuracy.py", "def ", "X = 1\n\n\ndef ", "kbench.evaluate.accuracy", "evaluation.json"),
+        ("task", "measures/accuracy.py", "def ", "X = 1\n\n\ndef ", "kbench.measures.accuracy", "evaluation.json"),
     ],
 )
 def test_shared_code_that_differs_is_named_with_the_fewest_jobs_that_mend_it(

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from synthetic import write, write_experiment
 
+from kbench import tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.cli import main
-from kbench.evaluate.tasks.outcome import Outcome
-from kbench.evaluate.tasks.registry import describe
-from kbench.experiment import freeze, load
+from kbench.evaluate.scoring import describe
+from kbench.experiment import load
+from kbench.plan import freeze
 from kbench.results import comparable, importing, published, store
-from kbench.results.schema import Metric
 from kbench.results.verdicts import verdicts
+from kbench.tasks.base import Outcome
 
 
 def measured(experiment, folder, seeds=None):
@@ -28,12 +29,9 @@ def measured(experiment, folder, seeds=None):
         for dataset in map(benchmark.get, experiment.evaluation.datasets):
             identity = {"config_hash": config.hash, "checkpoint_sha256": config.hash, "image_digest": None}
             identity |= {"dataset_sha256": dataset.name}
-            for task in dataset.tasks:
-                metrics = [
-                    Metric(name=name, value=0.4 + 0.001 * config.seed, main=name == dataset.main_metric)
-                    for name in comparable.METRICS[task]
-                ]
-                result = describe(run, dataset, task, experiment.name, Outcome(10_000, metrics), identity)
+            for task in tasks.of(dataset, None):
+                values = dict.fromkeys(tasks.get(task).measures, 0.4 + 0.001 * config.seed)
+                result = describe(run, dataset, task, experiment.name, Outcome(10_000, values), identity)
                 path = folder / "runs" / config.run / "evaluation" / dataset.name / f"{task}.json"
                 write(path, result.model_dump(mode="json"))
     return store.load(folder)
@@ -197,10 +195,3 @@ def test_a_source_may_say_no_more_than_that_its_table_exists(capsys):
     printed = capsys.readouterr().out
     assert caught.value.code == 0 and "cosine, wpse-gaussian, kme-gaussian" in printed
     assert not [row for row in published.rows() if row.source == "kme-clip-paper"]
-
-
-def test_the_planned_metrics_are_those_that_evaluation_writes():
-    from synthetic import RECALLS
-
-    assert sorted(comparable.METRICS["retrieval"]) == sorted(RECALLS)
-    assert set(comparable.METRICS) == {task for name in benchmark.names() for task in benchmark.get(name).tasks}

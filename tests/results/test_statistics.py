@@ -150,7 +150,7 @@ def test_scores_of_images_average_to_the_metric(tmp_path):
     loaded, *_ = load(folder)
     for result in loaded.results:
         for metric in result.metrics:
-            scores = samples.per_image(loaded, result, metric.name)
+            scores = samples.per_sample(loaded, result, metric.name)
             if metric.unit == "correlation":
                 assert scores is None
             else:
@@ -188,7 +188,7 @@ def test_retrieval_arrays_that_do_not_fit(tmp_path):
     arrays = dict(np.load(path))
     np.savez(path, **arrays | {"caption_images": arrays["caption_images"][:-1]})
     with pytest.raises(UserError, match="do not fit each other"):
-        samples.per_image(loaded, loaded.results[0], "image_retrieval_recall@5")
+        samples.per_sample(loaded, loaded.results[0], "image_retrieval_recall@5")
 
 
 def test_a_difference_that_is_no_success_is_not_tested_by_its_sign():
@@ -208,7 +208,7 @@ def test_predictions_of_another_result_are_refused(tmp_path):
     wanted = ("filip", "world-shape", "zeroshot")
     result = next(r for r in loaded.results if (r.variant, r.dataset, r.task) == wanted)
     with pytest.raises(UserError, match="does not belong to the result beside it"):
-        samples.per_image(loaded, result, "acc1")
+        samples.per_sample(loaded, result, "acc1")
 
 
 def test_damaged_predictions(tmp_path):
@@ -218,7 +218,7 @@ def test_damaged_predictions(tmp_path):
     loaded, *_ = load(folder)
     result = next(r for r in loaded.results if r.dataset == "world-colour" and r.task == "zeroshot")
     with pytest.raises(UserError, match=r"zeroshot\.npz"):
-        samples.per_image(loaded, result, "acc1")
+        samples.per_sample(loaded, result, "acc1")
 
 
 def test_variance_by_source(tmp_path):

@@ -123,7 +123,9 @@ def test_the_example_of_the_readme_conforms_beside_the_experiments(kbench, tmp_p
 
 
 def test_what_is_no_component_is_refused(kbench, refused, tmp_path):
-    refused(kbench("conform", "cosin"), "unknown similarity or objective 'cosin'; did you mean 'cosine'?")
+    refused(
+        kbench("conform", "cosin"), "unknown similarity, objective, task or dataset 'cosin'; did you mean 'cosine'?"
+    )
     refused(kbench("conform", "absent.py"), "no such file: absent.py")
     (tmp_path / "astray.py").write_text("")
-    refused(kbench("conform", tmp_path / "astray.py"), "put it into workflow/variants")
+    refused(kbench("conform", tmp_path / "astray.py"), "defines no component")

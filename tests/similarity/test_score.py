@@ -3,13 +3,16 @@
 import subprocess
 import sys
 
-import formulas
 import numpy as np
 import point_sets
 import pytest
+import torch
 
 from kbench import similarity
 from kbench.cli import main
+from kbench.similarity.base import Similarity
+from kbench.similarity.features import RandomFeatures
+from kbench.similarity.sets import PointSet
 
 
 def kbench(*arguments):
@@ -45,14 +48,13 @@ def score(tmp_path, arrays):
 
 
 def reference(variant, arrays, draw=None):
-    sides = [
-        [
-            list(zip(w.tolist(), v, strict=True))
-            for w, v in zip(arrays[f"{s}_weights"], arrays[f"{s}_points"], strict=True)
-        ]
-        for s in ("image", "text")
-    ]
-    return np.array([[formulas.score(variant, x, y, draw) for y in sides[1]] for x in sides[0]])
+    """The variant's own formula, point by point and pair by pair, in double precision."""
+    images, texts = (
+        PointSet(*(torch.from_numpy(arrays[f"{side}_{what}"].astype(float)) for what in ("points", "weights")))
+        for side in ("image", "text")
+    )
+    drawn = RandomFeatures(*(torch.from_numpy(part.astype(float)) for part in draw)) if draw else None
+    return Similarity.straightforward(variant, images, texts, drawn).detach().numpy()
 
 
 @pytest.mark.parametrize("name", similarity.names())

@@ -11,7 +11,7 @@ from test_workflow import RULES, checkout, snakemake  # noqa: F401
 from tiny import EXPERIMENT, ROOT
 
 from kbench.errors import UserError
-from kbench.experiment.workflow import Workflow
+from kbench.plan.workflow import Workflow
 
 AWKWARD = ["it's here", "$(touch owned)", "`touch owned`", 'a "quoted" one', "a;touch owned", "über alles", "-n", "*"]
 STUB = """#!{python}

@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from kbench.corpus.base import Corpus, Shard, caption_lines
 from kbench.corpus.shards import TarShard, expand
 from kbench.locations import Locations
+from kbench.records.section import Section
 
 
-class Source(BaseModel):
+class Source(Section):
     """Shards, and how often an epoch passes over them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     shards: str = Field(
         description="pattern of the shards below the data folder, or a URL: cc3m/{00000..00331}.tar, hf://..., s3://..."

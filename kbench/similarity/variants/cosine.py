@@ -29,6 +29,11 @@ class Cosine(Similarity):
         v, t = means
         return v @ t / (v.norm() * t.norm())
 
+    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return products of unit means over all points."""
+        v, t = (normalize(sets.points.mean(1), dim=-1, eps=EPSILON) for sets in (images, texts))
+        return v @ t.T
+
     def class_features(self, means: torch.Tensor) -> torch.Tensor:
         """Return unit class embeddings (n, d): normalise, mean, normalise."""
         return normalize(means, dim=-1, eps=EPSILON)

@@ -70,6 +70,13 @@ class Hyperbolic(Similarity):
         (x_0, x), (y_0, y) = lifted
         return -torch.acosh(curvature * (x_0 * y_0 - x @ y)) / curvature.sqrt()
 
+    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return minus the distances by arccosh, as before training: curvature 1, factor d^(-1/2)."""
+        means = [sets.points.mean(1) / sets.points.shape[2] ** 0.5 for sets in (images, texts)]
+        x, y = (torch.sinh(v.norm(dim=1, keepdim=True)) / v.norm(dim=1, keepdim=True) * v for v in means)
+        x_0, y_0 = (torch.sqrt(1 + space.square().sum(1)) for space in (x, y))
+        return -torch.acosh(torch.outer(x_0, y_0) - x @ y.T)
+
     def clamp_(self) -> None:
         """Bring the multiplier and the curvature back within their bounds."""
         super().clamp_()

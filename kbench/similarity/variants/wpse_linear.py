@@ -36,3 +36,8 @@ class WpseLinear(Similarity):
             for u, t in zip(text.weights[0], text.points[0], strict=True):
                 total = total + w * u * self.settings.a1 * (v @ t) / (v.norm() * t.norm())
         return total / (image.points.shape[1] * text.points.shape[1])
+
+    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+        """Return products of weighted means of unit points."""
+        v, t = ((sets.weights[..., None] * sets.unit().points).mean(1) for sets in (images, texts))
+        return self.settings.a1 * v @ t.T

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from kbench.errors import UserError
-from kbench.evaluate import lbfgs
-from kbench.evaluate.samples import Features
+from kbench.measures import lbfgs
+from kbench.measures.samples import Features
 
 RESIDENT_BYTES = 2 << 30
 """Features that take no more than this as float32 are kept in memory; larger ones are read anew at every pass."""

@@ -10,10 +10,10 @@ from kbench.benchmark import dataset as benchmark
 from kbench.container import image
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError, unknown
-from kbench.experiment.freeze import Frozen, Role, documents
 from kbench.experiment.load import load, resolve, search
 from kbench.experiment.schema import Experiment
 from kbench.files import canonical_hash
+from kbench.plan.freeze import Frozen, Role, documents
 from kbench.slurm import preflight, site
 from kbench.slurm.request import Request, request
 

@@ -87,9 +87,9 @@ class TaskResult(Versioned):
     epochs: float = Field(description="passes over the corpus, possibly fractional")
     selection: str = Field(description="checkpoint selection rule: last, held-out or test-column")
     dataset: str = Field(description="evaluation dataset")
-    task: Literal["zeroshot", "linear_probe", "retrieval", "pmi_gap"] = Field(description="evaluation task")
+    task: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="evaluation task, a name of `kbench tasks`")
     split: str = Field(description="split that was scored")
-    n_test: int = Field(description="number of test images (pairs for pmi_gap)")
+    n_test: int = Field(description="number of test images, or pairs of one with a caption")
     metrics: list[Metric] = Field(description="what was measured")
     settings: dict[str, str | int | float | bool | list[float] | None] = Field(
         description="what the task was run with: prompts, estimator, number of features, chosen C ..."
@@ -150,6 +150,11 @@ class ExperimentRecord(Record):
     seeds: list[int] = Field(description="training seeds, the same for each variant")
     datasets: list[str] = Field(description="evaluation datasets")
     experiment: dict = Field(description="the validated experiment file")
+
+    @property
+    def tasks(self) -> list[str] | None:
+        """Names of the tasks that its datasets are scored by; None: those that come with kbench, as in 0.1.0."""
+        return self.experiment.get("evaluation", {}).get("tasks")
 
 
 class Trial(Record):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.optimize import OptimizeResult, minimize
 
-from kbench.evaluate.regression import Fit, Regression
+from kbench.measures.regression import Fit, Regression
 
 MEMORY = 5
 PAST = 10

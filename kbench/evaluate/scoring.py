@@ -1,36 +1,38 @@
 """Run a task on a dataset of a run and write its result."""
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import ValidationError
 
-from kbench import environment, files, provenance
+from kbench import environment, files, provenance, tasks
 from kbench.benchmark.dataset import Dataset
-from kbench.errors import unknown
+from kbench.errors import UserError, unknown
 from kbench.evaluate import key
 from kbench.evaluate.run import TrainedRun
 from kbench.evaluate.store import Reader
-from kbench.evaluate.tasks.outcome import Outcome
 from kbench.experiment.schema import Evaluation
 from kbench.identity.stages import Stages
-from kbench.results.schema import Provenance, TaskResult
+from kbench.records.documents import Metric, Provenance, TaskResult
+from kbench.tasks.base import Measure, Outcome
 
 
-def evaluate(run: TrainedRun, dataset: Dataset, task: str, experiment: str, evaluation: Evaluation) -> TaskResult:
+def evaluate(
+    run: TrainedRun, dataset: Dataset, task: str, experiment: str, evaluation: Evaluation, device: str = "cpu"
+) -> TaskResult:
     """Score one task from the stored features; writes evaluation/DATASET/TASK.npz, then TASK.json.
 
     Raises UserError if the features were made with other settings or code, or of other weights.
     """
-    if task not in dataset.tasks:
-        raise unknown(f"task for dataset '{dataset.name}'", task, dataset.tasks)
+    legal = tasks.of(dataset, (*tasks.chosen(evaluation.tasks), task))
+    if task not in legal:
+        raise unknown(f"task for dataset '{dataset.name}'", task, legal)
     features = Reader(run.features(dataset.name))
     key.refuse_others(features, key.asked(run, dataset, evaluation))
-    outcome = _module(task).score(run, features, evaluation, dataset.main_metric)
+    with torch.inference_mode():
+        outcome = tasks.get(task).score(run, features, evaluation, device=device)
     result = describe(run, dataset, task, experiment, outcome, _identity(run, task, evaluation, features))
     Stages().task(run.config, evaluation, task).write(run.folder)
     path = _path(run, dataset, task)
@@ -65,10 +67,6 @@ def summary(result: TaskResult) -> str:
     return f"{result.run}  {result.dataset}  {result.task}  {'  '.join(shown)}"
 
 
-def _module(task: str) -> ModuleType:
-    return importlib.import_module(f"kbench.evaluate.tasks.{task}")
-
-
 def _path(run: TrainedRun, dataset: Dataset, task: str) -> Path:
     return run.folder / "evaluation" / dataset.name / f"{task}.json"
 
@@ -98,7 +96,7 @@ def _settings(task: str, evaluation: Evaluation) -> dict[str, Any]:
             value = value[part]
         return value
 
-    return {place: at(place) for place in _module(task).OBEYS}
+    return {place: at(place) for place in tasks.get(task).obeys}
 
 
 def describe(
@@ -125,7 +123,7 @@ def describe(
         task=task,
         split=dataset.test_split,
         n_test=outcome.n_test,
-        metrics=outcome.metrics,
+        metrics=metrics(task, dataset.main_metric, outcome),
         settings=outcome.settings,
         provenance=Provenance(
             **identity,
@@ -136,4 +134,29 @@ def describe(
             environment=environment.record(run.folder),
             **provenance.times(),
         ),
+    )
+
+
+def metrics(task: str, main_metric: str, outcome: Outcome) -> list[Metric]:
+    """Return what a task found as it declares it; UserError where it found something else than it declares."""
+    declared = tasks.get(task)
+    if set(outcome.values) != set(declared.measures):
+        raise UserError(
+            f"task '{task}' declares the metrics {', '.join(sorted(declared.measures))} and returned "
+            f"{', '.join(sorted(outcome.values))}"
+        )
+    main = declared.main(main_metric)
+    return [_metric(measure, outcome, measure.name == main) for measure in declared.metrics]
+
+
+def _metric(measure: Measure, outcome: Outcome, main: bool) -> Metric:
+    found = outcome.average(measure.name)
+    return Metric(
+        name=measure.name,
+        value=found.value,
+        draw_sd=found.draw_sd,
+        draws=found.draws,
+        unit=measure.unit,
+        higher_is_better=measure.higher_is_better,
+        main=main,
     )

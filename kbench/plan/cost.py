@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from kbench import files
+from kbench import files, tasks
 from kbench.benchmark import dataset as benchmark
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError
@@ -77,7 +77,7 @@ def measured(results: Path) -> list[Job]:
             units = {
                 "pretrain": card["samples"],
                 "features": images(evaluation, world),
-                "evaluate": tasks(evaluation),
+                "evaluate": results_of_a_run(evaluation),
             }
             parts = {
                 "pretrain": ("model.safetensors", "checkpoints"),
@@ -122,7 +122,7 @@ def estimate(
     world = experiment.corpus if isinstance(experiment.corpus, WorldCorpus) else None
     units = {
         "features": images(experiment.evaluation, world),
-        "evaluate": tasks(experiment.evaluation),
+        "evaluate": results_of_a_run(experiment.evaluation),
     }
     found = [_single(rule, jobs) for rule in ("world", "corpus", "compare", "report") if rule != "world" or world]
     for rule in PER_RUN:
@@ -208,9 +208,9 @@ def images(evaluation: Evaluation, world: WorldCorpus | None) -> int:
     return total
 
 
-def tasks(evaluation: Evaluation) -> int:
+def results_of_a_run(evaluation: Evaluation) -> int:
     """Return the number of results of one run."""
-    return sum(len(benchmark.get(name).tasks) for name in evaluation.datasets)
+    return tasks.number(map(benchmark.get, evaluation.datasets), evaluation.tasks)
 
 
 def corpus_pairs(experiment: Experiment, results: Path) -> int | None:

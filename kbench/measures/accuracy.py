@@ -25,3 +25,20 @@ def mean_per_class_recall(predictions: np.ndarray, targets: np.ndarray) -> float
     """Return the mean over the classes that occur among the targets of the share predicted right."""
     right = predictions == targets
     return float(np.mean([right[targets == label].mean() for label in np.unique(targets)]))
+
+
+def shares_right(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the share (N,) of draws in which each sample is predicted right, of predictions (N,) or (draws, N).
+
+    Their mean is top-1 accuracy, averaged over draws. Raises ValueError where the two do not fit.
+    """
+    by_draw = np.atleast_2d(predictions)
+    if by_draw.shape[1:] != targets.shape:
+        raise ValueError(f"predictions of shape {by_draw.shape} for {len(targets)} targets")
+    return (by_draw == targets).mean(axis=0)
+
+
+def shares_right_by_class(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the same, times N / (classes * samples of its class), so that the mean is mean per-class recall."""
+    classes, index, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    return shares_right(predictions, targets) * len(targets) / (len(classes) * counts[index])

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from kbench.errors import UserError
-from kbench.evaluate import stopping
-from kbench.evaluate.accuracy import mean_per_class_recall, top1
-from kbench.evaluate.regression import TOLERANCE, Fit, Regression
-from kbench.evaluate.samples import Features
-from kbench.evaluate.splits import held_out
 from kbench.experiment.schema import LinearProbe
+from kbench.measures import stopping
+from kbench.measures.accuracy import mean_per_class_recall, top1
+from kbench.measures.regression import TOLERANCE, Fit, Regression
+from kbench.measures.samples import Features
+from kbench.measures.splits import held_out
 
 GRID = np.logspace(-6, 6, 97)
 """Inverse regularisation strengths C of the published protocol."""
@@ -68,7 +68,7 @@ def probe(
 
     The bias is not penalised. `metric` (acc1 or mean_per_class_recall) is both the criterion and the reported metric;
     with the latter, classes are weighted as scikit-learn's 'balanced'. Without `val`, a tenth of train is held out, by
-    the method `split` of kbench.evaluate.splits. Fits are exact, or stop at `settings.tolerance`. Protocol: released
+    the method `split` of kbench.measures.splits. Fits are exact, or stop at `settings.tolerance`. Protocol: released
     code of arXiv 2404.19228. UserError where a split has a label that train has not.
     """
     if len({part.width for part in (train, val, test) if part is not None}) > 1:

@@ -1,0 +1,1 @@
+"""Measures of arrays: accuracies, ranks, spectra, the published logistic regression. Nothing here knows of runs."""

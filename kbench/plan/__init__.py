@@ -1,0 +1,1 @@
+"""What an experiment comes to before anything runs: jobs, frozen files, costs. Nothing here imports torch."""

@@ -1,0 +1,16 @@
+"""The training log of a run, metrics.jsonl: one JSON object a line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the entries of a log; a half-written last line, which a killed run leaves, is ignored."""
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            break
+    return entries

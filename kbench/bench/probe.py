@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
-    from kbench.experiment.schema import LinearProbe
     from kbench.measures.logistic import Tried
     from kbench.measures.samples import Features
+    from kbench.measures.settings import LinearProbeSettings
 
 SPREAD = 4.0
 """Of the samples about their class's centre; with it the probe errs now and then."""
@@ -38,10 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure, print the table, return the rows."""
-    from kbench.experiment.schema import LinearProbe
     from kbench.measures.logistic import probe
+    from kbench.measures.settings import LinearProbeSettings
 
-    settings, found = LinearProbe(), []
+    settings, found = LinearProbeSettings(), []
     # First calls load libraries; they do not count.
     warm_up = [samples(2, 100, 8, seed) for seed in (0, 1)]
     probe(warm_up[0], None, warm_up[1], settings, "acc1", device=arguments.device)
@@ -91,7 +91,7 @@ def samples(classes: int, count: int, width: int, seed: int) -> "Features":
 
 
 def scikit_learn_probe(
-    train: "Features", test: "Features", settings: "LinearProbe"
+    train: "Features", test: "Features", settings: "LinearProbeSettings"
 ) -> tuple["LogisticRegression", "Tried"]:
     """Make the published search with scikit-learn's solver; returns the model refitted on all, and the best C tried."""
     from kbench.measures.logistic import Tried, search, top1
@@ -122,7 +122,7 @@ def objective(model: "LogisticRegression", data: "Features", C: float) -> float:
     return C * loss + float(np.square(model.coef_).sum()) / 2
 
 
-def _fit(data: "Features", C: float, settings: "LinearProbe") -> "LogisticRegression":
+def _fit(data: "Features", C: float, settings: "LinearProbeSettings") -> "LogisticRegression":
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():

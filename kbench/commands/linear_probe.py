@@ -65,10 +65,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _settings(tolerance: float | None):
     from pydantic import ValidationError
 
-    from kbench.experiment.schema import LinearProbe
+    from kbench.measures.settings import LinearProbeSettings
 
     try:
-        return LinearProbe(tolerance=tolerance)
+        return LinearProbeSettings(tolerance=tolerance)
     except ValidationError as error:
         raise UserError(f"--tolerance {tolerance}: {error.errors()[0]['msg']}; the release has 1e-4") from error
 

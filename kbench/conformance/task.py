@@ -10,10 +10,11 @@ import numpy as np
 
 from kbench import files, tasks
 from kbench.conformance import made_up
-from kbench.experiment.schema import Evaluation, LinearProbe
+from kbench.experiment.schema import Evaluation
+from kbench.measures.settings import LinearProbeSettings
 from kbench.tasks.base import Outcome
 
-EVALUATION = Evaluation(datasets=tuple(made_up.DATASETS.values()), linear_probe=LinearProbe(strides=(48,)))
+EVALUATION = Evaluation(datasets=tuple(made_up.DATASETS.values()), linear_probe=LinearProbeSettings(strides=(48,)))
 
 RANGES = {"fraction": (0, 1), "correlation": (-1, 1), "nats": (-math.inf, math.inf)}
 

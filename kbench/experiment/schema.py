@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from kbench.corpus.augmentation import Crop
 from kbench.corpus.kinds import AnyCorpus
 from kbench.files import canonical_hash
+from kbench.measures.settings import LinearProbeSettings
 from kbench.records.section import Section
 from kbench.towers.config import TowerConfig
 
@@ -84,32 +85,6 @@ class RandomFeatures(Section):
     estimator: str | None = Field(default=None, description="how frequencies are drawn; null: kbench's default")
 
 
-class LinearProbe(Section):
-    """The published logistic regression; its grid is logspace(-6, 6, 97), searched coarse to fine."""
-
-    strides: tuple[Annotated[int, Field(ge=1, le=96)], ...] = Field(
-        default=(16, 8, 4, 2, 1), min_length=1, description="grid strides, in order; the grid has 97 values"
-    )
-    random_features: int = Field(default=512, gt=0, description="random features of the probe")
-    released_scaling: bool = Field(
-        default=True,
-        description="scale them by sqrt(2/1024) as the released code does, whatever their number",
-    )
-    released_resize: bool = Field(
-        default=False,
-        description="resize the short side to 256 / 224 of the towers' size before the centre crop, as the released "
-        "probe does; test images are then encoded twice, because zero-shot classification does not",
-    )
-    max_iterations: int = Field(default=1000, gt=0, description="L-BFGS iterations per fit")
-    tolerance: float | None = Field(
-        default=None,
-        gt=0,
-        le=0.1,
-        description="stop as the released solver does, at its default 1e-4; null: as exact as it takes to be certain "
-        "which C is best",
-    )
-
-
 class Evaluation(Section):
     """What every trained model is scored on."""
 
@@ -118,7 +93,7 @@ class Evaluation(Section):
         default=None, min_length=1, description="names of `kbench tasks`; null: all that come with kbench"
     )
     random_features: RandomFeatures = RandomFeatures()
-    linear_probe: LinearProbe = LinearProbe()
+    linear_probe: LinearProbeSettings = LinearProbeSettings()
     batch_size: int = Field(default=256, gt=0, description="images encoded at once; does not change results")
     synthetic: bool = Field(default=False, description="read the embedded world in place of real data (smoke runs)")
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from kbench.errors import UserError
-from kbench.experiment.schema import LinearProbe
 from kbench.measures import stopping
 from kbench.measures.accuracy import mean_per_class_recall, top1
 from kbench.measures.regression import TOLERANCE, Fit, Regression
 from kbench.measures.samples import Features
+from kbench.measures.settings import LinearProbeSettings
 from kbench.measures.splits import held_out
 
 GRID = np.logspace(-6, 6, 97)
@@ -59,7 +59,7 @@ def probe(
     train: Features,
     val: Features | None,
     test: Features,
-    settings: LinearProbe,
+    settings: LinearProbeSettings,
     metric: str,
     split: str = "random",
     device: str = "cpu",

@@ -13,10 +13,10 @@ from kbench.benchmark import dataset as benchmark
 from kbench.benchmark.reader import Split
 from kbench.benchmark.texts import class_names, templates
 from kbench.errors import UserError
-from kbench.experiment.schema import LinearProbe
 from kbench.locations import Locations
 from kbench.measures import logistic
 from kbench.measures.samples import Features
+from kbench.measures.settings import LinearProbeSettings
 from kbench.measures.splits import held_out
 
 REAL = [name for name in benchmark.names() if benchmark.get(name).location == "data"]
@@ -70,8 +70,8 @@ def test_the_probe_chooses_the_c_of_scikit_learns_exact_solver():
             logistic.Tried(C, fit.score(held_x, held.labels), 0, True) for C, fit in zip(strengths, fits, strict=True)
         ]
 
-    best, _ = logistic.search(LinearProbe().strides, exactly)
-    result = logistic.probe(train, None, test, LinearProbe(), "acc1", "stratified")
+    best, _ = logistic.search(LinearProbeSettings().strides, exactly)
+    result = logistic.probe(train, None, test, LinearProbeSettings(), "acc1", "stratified")
     exact = LogisticRegression(C=best.C, solver="newton-cholesky", tol=1e-9).fit(train.x.astype(float), train.labels)
     assert result.C == best.C and result.converged
     assert (exact.predict(test.x.astype(float)) != result.predictions).mean() <= 0.001

@@ -14,11 +14,11 @@ from kbench import tasks
 from kbench.benchmark.dataset import get
 from kbench.errors import UserError
 from kbench.evaluate import scoring, store
-from kbench.experiment.schema import LinearProbe
 from kbench.measures import accuracy, logistic
 from kbench.measures.logistic import GRID
 from kbench.measures.regression import TOLERANCE, Regression
 from kbench.measures.samples import Features
+from kbench.measures.settings import LinearProbeSettings
 from kbench.records.documents import TaskResult
 from kbench.tasks import retrieval, zeroshot
 
@@ -179,7 +179,7 @@ def overlapping(seed):
 class TestProbe:
     def test_it_is_scikit_learns_regression_at_the_chosen_c(self, splits):
         train, val, test = splits
-        result = logistic.probe(train, val, test, LinearProbe(), "acc1")
+        result = logistic.probe(train, val, test, LinearProbeSettings(), "acc1")
         x, y = np.concatenate([train.x, val.x]), np.concatenate([train.y, val.y])
         model = reference(x, y, result.C)
         assert (model.predict(test.x) == result.predictions).all() and result.converged
@@ -187,7 +187,7 @@ class TestProbe:
 
     def test_the_search_finds_what_the_whole_grid_has_and_ties_go_to_the_smallest(self, splits):
         train, val, test = splits
-        result = logistic.probe(train, val, test, LinearProbe(), "acc1")
+        result = logistic.probe(train, val, test, LinearProbeSettings(), "acc1")
         scores = [reference(train.x, train.y, c).score(val.x, val.y) for c in GRID]
         tried = {one.C: one.value for one in result.path}
         assert all(tried[c] == pytest.approx(scores[np.argmin(abs(GRID - c))]) for c in tried)
@@ -205,8 +205,8 @@ class TestProbe:
             ]
             return [logistic.Tried(c, fit.score(val.x, val.y), 0, True) for c, fit in zip(strengths, fits, strict=True)]
 
-        best, path = logistic.search(LinearProbe().strides, exactly)
-        result = logistic.probe(train, val, val, LinearProbe(), "acc1")
+        best, path = logistic.search(LinearProbeSettings().strides, exactly)
+        result = logistic.probe(train, val, val, LinearProbeSettings(), "acc1")
         assert result.C == best.C
         assert sum(best.value - tried.value < 0.002 for tried in path) > 5
 
@@ -219,8 +219,8 @@ class TestProbe:
 
         monkeypatch.setattr(Regression, "fit", watched)
         train, val = overlapping(0)
-        result = logistic.probe(train, val, val, LinearProbe(), "acc1")
-        assert calls[0] == ([float(GRID[i]) for i in range(0, 97, LinearProbe().strides[0])], 1e-7)
+        result = logistic.probe(train, val, val, LinearProbeSettings(), "acc1")
+        assert calls[0] == ([float(GRID[i]) for i in range(0, 97, LinearProbeSettings().strides[0])], 1e-7)
         assert calls[-1] == ([result.C], TOLERANCE)
         exact = {C for strengths, tolerance in calls[:-1] for C in strengths if tolerance < 1e-7}
         values = {tried.C: tried.value for tried in result.path}
@@ -243,7 +243,7 @@ class TestProbe:
                 tried.extend(strengths)
                 return [logistic.Tried(C, -abs(np.log(C / GRID[best])), 1, True) for C in strengths]
 
-            found, _ = logistic.search(LinearProbe().strides, judge)
+            found, _ = logistic.search(LinearProbeSettings().strides, judge)
             assert GRID[best] == found.C and len(tried) == len(set(tried)) == 19
 
     def test_command_writes_the_documented_json(self, kbench, splits, tmp_path):
@@ -253,7 +253,7 @@ class TestProbe:
         process = kbench("linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json")
         assert process.returncode == 0, process.stderr
         result = json.loads((tmp_path / "r.json").read_text())
-        assert result["acc1"] == logistic.probe(*splits, LinearProbe(), "acc1").acc1
+        assert result["acc1"] == logistic.probe(*splits, LinearProbeSettings(), "acc1").acc1
         assert {"C", "mean_per_class_recall", "converged", "path"} <= result.keys()
 
     def test_command_stops_as_released_if_asked_to(self, kbench, refused, splits, tmp_path):
@@ -266,7 +266,7 @@ class TestProbe:
         assert process.returncode == 0, process.stderr
         result = json.loads((tmp_path / "r.json").read_text())
         assert (result["tolerance"], result["held_out"]) == (1e-4, "stratified")
-        settings = LinearProbe(tolerance=1e-4)
+        settings = LinearProbeSettings(tolerance=1e-4)
         assert result["C"] == logistic.probe(train, None, test, settings, "acc1", "stratified").C
         refused(kbench("linear-probe", *options, "--tolerance", "-1"), "--tolerance -1.0", "greater than 0")
 
@@ -275,7 +275,7 @@ class TestProbe:
         train, val, test = splits
         odd = Features(test.x, np.where(np.arange(len(test)) == 3, label, test.y))
         with pytest.raises(UserError, match=f"test has 1 labels that train has not, the first {label}; train has 4"):
-            logistic.probe(train, val, odd, LinearProbe(), "acc1")
+            logistic.probe(train, val, odd, LinearProbeSettings(), "acc1")
 
     def test_bad_input_leaves_no_output(self, kbench, refused, splits, tmp_path):
         def attempt(**arrays):

@@ -25,10 +25,11 @@ from kbench.evaluate import features
 from kbench.evaluate.run import TrainedRun
 from kbench.evaluate.store import Reader
 from kbench.experiment import recipe
-from kbench.experiment.schema import Evaluation, LinearProbe, RunConfig
+from kbench.experiment.schema import Evaluation, RunConfig
 from kbench.locations import Locations
 from kbench.measures import logistic
 from kbench.measures.samples import Features
+from kbench.measures.settings import LinearProbeSettings
 from kbench.measures.splits import held_out
 from kbench.pretrain.distributed import Processes
 from kbench.pretrain.loop import Trainer
@@ -88,7 +89,7 @@ def test_the_search_goes_the_same_way(released, seed):
         tried.extend(places)
         return [logistic.Tried(C, float(scores[place]), 1, True) for C, place in zip(strengths, places, strict=True)]
 
-    best, _ = logistic.search(LinearProbe().strides, judge)
+    best, _ = logistic.search(LinearProbeSettings().strides, judge)
     theirs = released["search"][seed]
     assert tried == theirs["tried"]
     assert int(np.argmin(np.abs(logistic.GRID - best.C))) == theirs["chosen"]

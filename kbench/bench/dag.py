@@ -77,12 +77,16 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
 def lay_out(folder: Path, name: str) -> Path:
     """Make the folder a working directory with an experiment frozen; return the file that says its world is done."""
+    from kbench.experiment.load import load, resolve, search
+    from kbench.plan.freeze import freeze
     from kbench.plan.workflow import Workflow
 
     for part in ("Snakefile", "workflow", "profiles"):
         if not (folder / part).exists():
             (folder / part).symlink_to(_checkout() / part)
     with contextlib.chdir(folder):
+        experiment = load(f"{name}.yaml")
+        freeze(experiment, resolve(experiment), search(experiment), Path("results") / name)
         return folder / Workflow({"experiment": f"{name}.yaml"}).world_ready[0]
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from kbench import similarity
 from kbench.errors import UserError
 from kbench.experiment import recipe as recipes
 from kbench.experiment.recipe import Recipe
 from kbench.experiment.schema import Experiment, Variant
+from kbench.similarity.settings import ASSUMED
 from kbench.towers import config as towers
 
 ARCHITECTURE = ("embed_dim", "vision_cfg", "text_cfg", "words")
@@ -105,12 +107,9 @@ def _towers(experiment: Experiment, variant: Variant, recipe: Recipe) -> Iterato
 
 
 def _similarity(variant: Variant) -> Iterator[str]:
-    from kbench import similarity
-    from kbench.similarity.settings import ASSUMED
-
-    settings = similarity.get(variant.similarity).Settings
-    for key, value in similarity.create(variant.similarity, variant.set, None).settings:
-        field = settings.model_fields[key]
+    settings = similarity.parse(variant.similarity, variant.set)
+    for key, value in settings:
+        field = type(settings).model_fields[key]
         if value != field.default:
             yield f"{variant.name}: {key} {_show(value)}; `kbench variants` has the source of {_show(field.default)}"
         elif ASSUMED in (field.description or ""):

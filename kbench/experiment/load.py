@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kbench import tasks, yaml_file
+from kbench import objective, similarity, tasks, yaml_file
 from kbench.benchmark import dataset as benchmark
 from kbench.errors import UserError, unknown
 from kbench.experiment import differences, tuning
@@ -142,8 +142,6 @@ def _with_tasks(experiment: Experiment) -> Experiment:
 
 
 def _check_names(experiment: Experiment) -> None:
-    from kbench import objective, similarity
-
     for variant in experiment.variants:
         if variant.similarity not in similarity.names():
             raise unknown("variant", variant.similarity, similarity.names())
@@ -156,16 +154,12 @@ def _check_names(experiment: Experiment) -> None:
 
 
 def _settings(variant: Variant) -> dict[str, Any]:
-    from kbench import similarity
-
-    return similarity.create(variant.similarity, variant.set, None).settings.model_dump(mode="json")
+    return similarity.parse(variant.similarity, variant.set).model_dump(mode="json")
 
 
 def _objective(experiment: Experiment, variant: Variant) -> str:
-    from kbench import objective, similarity
-
     name = variant.objective or experiment.objective
-    reason = objective.create(name).refuse(similarity.create(variant.similarity, variant.set, None))
+    reason = objective.get(name).refuse(similarity.get(variant.similarity))
     if reason:
         raise UserError(f"variant '{variant.name}' cannot be trained with objective '{name}': {reason}")
     return name

@@ -1,16 +1,16 @@
 """What an objective is."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
-from torch import nn
-
 from kbench.errors import UserError
+from kbench.lazily import Module, torch
 from kbench.similarity.base import Similarity
 
 
-class Objective(nn.Module, ABC):
+class Objective(Module, ABC):
     """A loss over a batch of logits, learned multiplier times score; computed in float32 under autocast."""
 
     name: ClassVar[str]
@@ -37,6 +37,7 @@ class Objective(nn.Module, ABC):
         batch: the training batch (all ranks together). Up to one constant if the loss is blind to a shift.
         """
 
-    def refuse(self, similarity: Similarity | type[Similarity]) -> str | None:
+    @classmethod
+    def refuse(cls, similarity: type[Similarity]) -> str | None:
         """Return why the objective makes no sense with this similarity, or None if it does."""
         return None

@@ -1,8 +1,8 @@
 """The symmetric InfoNCE objective of CLIP."""
 
-import torch
-from torch.nn.functional import cross_entropy
+from __future__ import annotations
 
+from kbench.lazily import functional, torch
 from kbench.objective.base import Objective
 
 
@@ -20,7 +20,7 @@ class InfoNCE(Objective):
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss in nats."""
         target = torch.arange(len(logits), device=logits.device)
-        return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+        return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
 
     def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:
         """Return the logits: at the optimum they are the pointwise mutual information plus a constant."""

@@ -1,11 +1,10 @@
 """The pairwise sigmoid objective of SigLIP."""
 
+from __future__ import annotations
+
 import math
 
-import torch
-from torch import nn
-from torch.nn.functional import logsigmoid
-
+from kbench.lazily import functional, nn, torch
 from kbench.objective.base import Objective
 
 INITIAL_BIAS = -10.0
@@ -28,7 +27,7 @@ class Sigmoid(Objective):
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss in nats per image."""
         signs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1
-        return -logsigmoid(signs * (logits + self.bias)).sum() / len(logits)
+        return -functional.logsigmoid(signs * (logits + self.bias)).sum() / len(logits)
 
     def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:
         """Return l + b + log(B - 1)."""

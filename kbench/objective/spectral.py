@@ -1,7 +1,8 @@
 """The spectral contrastive objective."""
 
-import torch
+from __future__ import annotations
 
+from kbench.lazily import torch
 from kbench.objective.base import Objective
 from kbench.similarity.base import Similarity
 
@@ -30,7 +31,8 @@ class Spectral(Objective):
         """
         return logits.clamp(min=float(max(batch, 1)) ** -2).log()
 
-    def refuse(self, similarity: Similarity | type[Similarity]) -> str | None:
+    @classmethod
+    def refuse(cls, similarity: type[Similarity]) -> str | None:
         """Return why, if all scores are negative."""
         if similarity.largest_score > 0:
             return None

@@ -1,6 +1,6 @@
 """Similarities between images and texts: one file each, found by itself in `variants` or in workflow/variants.
 
-Nothing here imports torch until a variant is asked for: an experiment file is checked without it.
+Nothing here imports torch until a variant is created: an experiment is planned from what its variants declare.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from kbench.similarity import variants
 
 if TYPE_CHECKING:
     from kbench.similarity.base import Similarity, Widths
+    from kbench.similarity.settings import Settings
 
 # Training keeps each variant's own estimator (the published one); evaluation takes the one of least variance.
 EVALUATION_ESTIMATOR = "orthogonal"
@@ -38,12 +39,9 @@ def create(name: str, settings: dict[str, Any] | None = None, widths: Widths | N
     "text": width} of the towers, for the learned weight heads; None leaves these out (scores of given sets
     need none). Raises UserError for an unknown variant or parameter and for a value out of range.
     """
-    variant = get(name)
-    return variant(variant.Settings.parse(name, settings or {}), widths)
+    return get(name)(parse(name, settings or {}), widths)
 
 
-def check(name: str, settings: dict[str, Any]) -> None:
-    """Raise UserError where `create` would, without importing torch when only the name has to be checked."""
-    if settings or name not in names():
-        variant = get(name)
-        variant.Settings.parse(name, settings)
+def parse(name: str, settings: dict[str, Any]) -> Settings:
+    """Return all parameters of a variant, defaults included, without importing torch; UserError as `create`."""
+    return get(name).Settings.parse(name, settings)

@@ -1,26 +1,25 @@
 """What a similarity is, for training, zero-shot, retrieval, the linear probe and `kbench score` alike."""
 
+from __future__ import annotations
+
 from abc import ABC
 from functools import partial
 from typing import ClassVar
 
-import torch
-from torch import nn
-from torch.utils.checkpoint import checkpoint
-
 from kbench.errors import UserError
+from kbench.lazily import Module, torch
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.scale import LogScale, PlainScale
 from kbench.similarity.sets import MeanToken, PointSet, Pooled, Side, Tokens, WeightedTokens, Widths
 from kbench.similarity.settings import Settings
 from kbench.towers.output import TowerOutput
 
-Representation = dict[str, torch.Tensor]
+Representation = dict[str, "torch.Tensor"]
 # Numbers in the largest array that pairwise scores make at a time: 128 MiB in float32.
 PAIRWISE_NUMBERS = 1 << 25
 
 
-class Similarity(nn.Module, ABC):
+class Similarity(Module, ABC):
     """Scores g(x, y) of images and texts from weighted point sets; the learned multiplier is kept apart.
 
     A variant says which set it `takes` from a tower, and gives explicit `features` or `pairwise` scores or
@@ -116,17 +115,18 @@ class Similarity(nn.Module, ABC):
         generator: torch.Generator,
         number: int | None = None,
         estimator: str | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
     ) -> RandomFeatures | None:
         """Return random features for points of `dim` dimensions, or None where the similarity uses none.
 
-        number, estimator: None takes the training settings'. The generator is a CPU one, so that a seed means
-        the same features on every device. UserError for an unknown estimator or a number that it cannot make.
+        number, estimator: None takes the training settings'; dtype: None is float32. The generator is a CPU one,
+        so that a seed means the same features on every device. UserError for an unknown estimator or a number that
+        it cannot make.
         """
         if not self.uses_random_features:
             return None
-        drawn = self.random_features(number, estimator, dim, generator, dtype)
+        drawn = self.random_features(number, estimator, dim, generator, dtype or torch.float32)
         return RandomFeatures(*(x.to(device) for x in drawn))
 
     def represent(
@@ -195,7 +195,7 @@ class Similarity(nn.Module, ABC):
         rows = _chunks(images, PAIRWISE_NUMBERS // (pair * len(columns[0]["points"])))
         score = self.pairwise
         if torch.is_grad_enabled() and len(rows) * len(columns) > 1:
-            score = partial(checkpoint, self.pairwise, use_reentrant=False)
+            score = partial(torch.utils.checkpoint.checkpoint, self.pairwise, use_reentrant=False)
         return torch.cat([torch.cat([score(row, column) for column in columns], dim=1) for row in rows])
 
 

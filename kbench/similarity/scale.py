@@ -1,9 +1,10 @@
 """The learned multiplier of the scores (an inverse temperature), kept within bounds."""
 
+from __future__ import annotations
+
 import math
 
-import torch
-from torch import nn
+from kbench.lazily import Module, nn, torch
 
 INITIAL = 1 / 0.07
 LARGEST = 100.0
@@ -11,7 +12,7 @@ LARGEST_LOG = 4.6052
 """Of SLIP's code and that of arXiv 2404.19228, a little more than log 100."""
 
 
-class LogScale(nn.Module):
+class LogScale(Module):
     """exp of a learned number: CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.5).
 
     The number is kept within [0, 4.6052], a multiplier of 1 to 100.003: released code of arXiv 2404.19228.
@@ -25,13 +26,13 @@ class LogScale(nn.Module):
         """Return the multiplier, a scalar."""
         return self.log.exp()
 
-    @torch.no_grad()
     def clamp_(self) -> None:
         """Bring the parameter back within its bounds."""
-        self.log.clamp_(0.0, LARGEST_LOG)
+        with torch.no_grad():
+            self.log.clamp_(0.0, LARGEST_LOG)
 
 
-class PlainScale(nn.Module):
+class PlainScale(Module):
     """The multiplier itself is learned and kept within [1, 100]: released code of arXiv 2404.19228."""
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class PlainScale(nn.Module):
         """Return the multiplier, a scalar."""
         return self.value
 
-    @torch.no_grad()
     def clamp_(self) -> None:
         """Bring the parameter back within its bounds."""
-        self.value.clamp_(1.0, LARGEST)
+        with torch.no_grad():
+            self.value.clamp_(1.0, LARGEST)

@@ -1,14 +1,13 @@
 """Weighted point sets, and which one a similarity takes from a tower."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-import torch
-from torch import nn
-from torch.nn.functional import normalize, softplus
-
 from kbench.errors import UserError
+from kbench.lazily import Module, functional, nn, torch
 from kbench.similarity.settings import Settings
 from kbench.towers.output import TowerOutput
 
@@ -37,13 +36,13 @@ class PointSet:
         if weights != points[:2]:
             raise UserError(f"weights have shape {weights}, but points {points} ask for {points[:2]}")
 
-    def at_least_single(self) -> "PointSet":
+    def at_least_single(self) -> PointSet:
         """Return the set in float32, or as it is if that is float64."""
         return PointSet(*(x if x.dtype == torch.float64 else x.float() for x in (self.points, self.weights)))
 
-    def unit(self) -> "PointSet":
+    def unit(self) -> PointSet:
         """Return the set with every point divided by max(|point|, 1e-6)."""
-        return PointSet(normalize(self.points, dim=-1, eps=EPSILON), self.weights)
+        return PointSet(functional.normalize(self.points, dim=-1, eps=EPSILON), self.weights)
 
     def weighted_mean(self) -> torch.Tensor:
         """Return the mean (B, d) over all points of weight times point."""
@@ -56,7 +55,7 @@ class PointSet:
         return total / present.sum(1, keepdim=True).clamp(min=1)
 
 
-class Pooled(nn.Module):
+class Pooled(Module):
     """The tower's own pooled embedding, as one point of weight 1."""
 
     def __init__(self, settings: Settings, widths: Widths | None) -> None:
@@ -91,11 +90,11 @@ class Tokens(MeanToken):
 # The signed form: released code of arXiv 2404.19228. The positive one is kbench's own, for the ablation.
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "signed": lambda x: 100 * torch.tanh(x / 100),
-    "positive": lambda x: 100 * torch.tanh(softplus(x) / 100),
+    "positive": lambda x: 100 * torch.tanh(functional.softplus(x) / 100),
 }
 
 
-class WeightedTokens(nn.Module):
+class WeightedTokens(Module):
     """Every token as a point, its weight a bounded function of a learned linear one of the token."""
 
     def __init__(self, settings: Settings, widths: Widths | None) -> None:

@@ -1,13 +1,14 @@
 """Similarities of weighted point sets: mean over all pairs of weight, weight and a kernel."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from typing import ClassVar
 
-import torch
-
+from kbench.lazily import torch
 from kbench.similarity import estimators
 from kbench.similarity.base import Representation, Similarity
-from kbench.similarity.features import RandomFeatures, weighted_means
+from kbench.similarity.features import RandomFeatures
 from kbench.similarity.kernels.base import Kernel
 from kbench.similarity.scale import PlainScale
 from kbench.similarity.sets import EPSILON, PointSet, Side
@@ -54,6 +55,8 @@ class KernelSimilarity(Similarity):
             return self.settings.a1**0.5 * sets.unit().weighted_mean()
         if draw is None:
             return None
+        from kbench.similarity.weighted_means import weighted_means  # declares a torch.autograd.Function
+
         linear, random = weighted_means(sets.points, sets.weights, draw)
         return torch.cat([self.settings.a1**0.5 * linear, self.settings.a2**0.5 * random], dim=1)
 

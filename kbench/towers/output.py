@@ -1,9 +1,11 @@
 """What a tower hands to a similarity."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
+from kbench.lazily import torch
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import point_sets
 import pytest
 import torch
 
-from kbench.similarity import features
-from kbench.similarity.features import RandomFeatures, weighted_means
+from kbench.similarity import weighted_means as module
+from kbench.similarity.features import RandomFeatures
+from kbench.similarity.weighted_means import weighted_means
 
 
 def straightforward(points, weights, draw):
@@ -33,12 +34,12 @@ PARTS = [1, 40, 1 << 20]
 
 @pytest.fixture(params=PARTS)
 def at_a_time(request, monkeypatch):
-    monkeypatch.setattr(features, "ANGLES_AT_A_TIME", request.param)
+    monkeypatch.setattr(module, "ANGLES_AT_A_TIME", request.param)
 
 
 @pytest.fixture(params=[0, 50, 1 << 20])
 def kept(request, monkeypatch):
-    monkeypatch.setattr(features, "ANGLES_KEPT", request.param)
+    monkeypatch.setattr(module, "ANGLES_KEPT", request.param)
 
 
 def gradients(function, sets, draw):

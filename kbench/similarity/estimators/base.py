@@ -1,12 +1,13 @@
 """What an estimator is: a way to draw frequencies and phases for a kernel."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
-
 from kbench.errors import UserError
+from kbench.lazily import torch
 from kbench.similarity.kernels.base import Kernel
 
 

@@ -1,7 +1,8 @@
 """Random features whose frequencies are orthogonal to each other in blocks of d."""
 
-import torch
+from __future__ import annotations
 
+from kbench.lazily import torch
 from kbench.similarity.estimators.base import Estimator, cosine_and_sine, half
 from kbench.similarity.kernels.base import Kernel
 

@@ -1,7 +1,8 @@
 """Random Fourier features without phases."""
 
-import torch
+from __future__ import annotations
 
+from kbench.lazily import torch
 from kbench.similarity.estimators.base import Estimator, cosine_and_sine, half, independent
 from kbench.similarity.kernels.base import Kernel
 

@@ -1,9 +1,10 @@
 """Random Fourier features as published."""
 
+from __future__ import annotations
+
 import math
 
-import torch
-
+from kbench.lazily import torch
 from kbench.similarity.estimators.base import Estimator, independent
 from kbench.similarity.kernels.base import Kernel
 

@@ -1,10 +1,12 @@
 """What a kernel is: a scale mixture of Gaussians."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
+from kbench.lazily import torch
 
 
 @dataclass(frozen=True)

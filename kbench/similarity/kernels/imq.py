@@ -1,7 +1,8 @@
 """The inverse multiquadric kernel."""
 
-import torch
+from __future__ import annotations
 
+from kbench.lazily import torch
 from kbench.similarity.kernels.base import Kernel, half_normal
 
 

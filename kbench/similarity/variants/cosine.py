@@ -1,8 +1,8 @@
 """CLIP's similarity."""
 
-import torch
-from torch.nn.functional import normalize
+from __future__ import annotations
 
+from kbench.lazily import functional, torch
 from kbench.similarity.base import Similarity
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import EPSILON, PointSet, Pooled, Side
@@ -18,7 +18,7 @@ class Cosine(Similarity):
 
     def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor:
         """Return unit embeddings (B, d)."""
-        return normalize(sets.mean(), dim=-1, eps=EPSILON)
+        return functional.normalize(sets.mean(), dim=-1, eps=EPSILON)
 
     def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
         """Return the cosine of the means of the points that are there."""
@@ -31,9 +31,9 @@ class Cosine(Similarity):
 
     def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
         """Return products of unit means over all points."""
-        v, t = (normalize(sets.points.mean(1), dim=-1, eps=EPSILON) for sets in (images, texts))
+        v, t = (functional.normalize(sets.points.mean(1), dim=-1, eps=EPSILON) for sets in (images, texts))
         return v @ t.T
 
     def class_features(self, means: torch.Tensor) -> torch.Tensor:
         """Return unit class embeddings (n, d): normalise, mean, normalise."""
-        return normalize(means, dim=-1, eps=EPSILON)
+        return functional.normalize(means, dim=-1, eps=EPSILON)

@@ -1,7 +1,8 @@
 """Token-wise late interaction."""
 
-import torch
+from __future__ import annotations
 
+from kbench.lazily import torch
 from kbench.similarity.base import Representation, Similarity
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Tokens

@@ -1,11 +1,12 @@
 """Negative distance in hyperbolic space."""
 
+from __future__ import annotations
+
 import math
 
-import torch
 from pydantic import Field
-from torch import nn
 
+from kbench.lazily import nn, torch
 from kbench.similarity.base import Representation, Similarity
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Pooled, Side, Widths

@@ -1,8 +1,10 @@
 """Weighted point sets with the linear kernel alone."""
 
-import torch
+from __future__ import annotations
+
 from pydantic import Field
 
+from kbench.lazily import torch
 from kbench.similarity.base import Similarity
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.scale import PlainScale

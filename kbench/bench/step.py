@@ -181,8 +181,8 @@ def _wait(device: str, _: object) -> None:
 
 def _kbench_step(case: Case) -> Step:
     from kbench.corpus.manifest import Manifest
-    from kbench.pretrain.distributed import Processes
-    from kbench.pretrain.loop import Trainer
+    from kbench.pretrain.processes import Processes
+    from kbench.pretrain.trainer import Trainer
 
     pairs = Manifest(corpus="bench", pairs=100 * case.batch, shards=[])
     return Trainer(_run_config(case), pairs, case.device, Processes()).step
@@ -213,8 +213,8 @@ def _open_clip_step(case: Case) -> Step:
     import open_clip
 
     from kbench.pretrain import optimizer
-    from kbench.pretrain.loop import AUTOCAST
     from kbench.pretrain.model import IMAGENET_MEAN, IMAGENET_STD
+    from kbench.pretrain.trainer import AUTOCAST
     from kbench.towers.tokenizer import embedding_settings
 
     config = case.tower_config()

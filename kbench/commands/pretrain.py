@@ -48,10 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     from kbench.corpus import manifest
     from kbench.errors import UserError
     from kbench.evaluate.run import TrainedRun
-    from kbench.pretrain import distributed, lock
+    from kbench.pretrain import lock
     from kbench.pretrain.health import Diverged
     from kbench.pretrain.interrupt import STATUS, Interrupted
     from kbench.pretrain.loop import pretrain
+    from kbench.pretrain.session import ProcessLost, session
 
     trained = TrainedRun(arguments.run)
     if trained.config.run != arguments.run.resolve().name:
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         # Several processes of one job train together; the one that writes holds the folder for them.
         with (
-            distributed.session(chosen) as processes,
+            session(chosen) as processes,
             lock.held(arguments.run) if processes.writes else nullcontext(),
         ):
             # The process that was waited for may have finished the run.
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.workers,
                 processes,
             )
-    except (Interrupted, Diverged, distributed.ProcessLost) as ended:
+    except (Interrupted, Diverged, ProcessLost) as ended:
         print(f"kbench: {ended}", file=sys.stderr)
         return STATUS if isinstance(ended, Interrupted) else 1
     if card is not None:

@@ -25,6 +25,7 @@ DECIDES_NOTHING = (
     "kbench.errors",
     "kbench.files",
     "kbench.identity",
+    "kbench.lazily",
     "kbench.locations",
     "kbench.memory",
     "kbench.plugins",
@@ -35,6 +36,7 @@ DECIDES_NOTHING = (
     "kbench.yaml_file",
     # What an experiment file comes to is frozen with every default written out, and has a hash of its own.
     "kbench.experiment",
+    "kbench.measures.settings",
 )
 """What tells, finds, writes and shows, but computes nothing that a result consists of."""
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from kbench.pretrain.distributed import Processes
 from kbench.pretrain.model import ContrastiveModel
+from kbench.pretrain.processes import Processes
 from kbench.similarity.base import Representation
 
 

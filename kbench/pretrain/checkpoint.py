@@ -1,15 +1,21 @@
 """Checkpoints from which a run goes on as if it had never stopped."""
 
+from __future__ import annotations
+
 import json
+import time
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from kbench import files
 from kbench.errors import UserError
 from kbench.identity.code import Code, conflicts
+
+if TYPE_CHECKING:
+    from kbench.pretrain.trainer import Trainer
 
 KEPT = 2
 NAMED = 5
@@ -20,13 +26,36 @@ class Checkpoints:
     """The checkpoints of one run, in the folder checkpoints/ below its own.
 
     identity: everything that decides how the run goes on, as JSON values; a checkpoint of another one is refused.
+    seconds: wall time between two of them.
     code: what trains the run; a checkpoint of other code is refused too. None once the run goes on from a checkpoint of
     kbench 0.1.0, which did not say what wrote it.
     """
 
-    def __init__(self, run: Path, identity: dict[str, Any], code: Code | None = None) -> None:
+    def __init__(self, run: Path, identity: dict[str, Any], code: Code | None = None, seconds: float = 0) -> None:
         self.folder, self.identity = run / "checkpoints", json.loads(json.dumps(identity))
-        self.code = code
+        self.code, self.seconds, self.saved = code, seconds, time.monotonic()
+
+    def resume(self, trainer: Trainer) -> None:
+        """Put the newest state into a trainer, if there is one; UserError as `latest`, or if processes see others."""
+        state, processes = self.latest(), trainer.processes
+        if state is not None:
+            trainer.load_state(state)
+        step = trainer.progress.step
+        if processes.most(step) != -processes.most(-step):
+            raise UserError(
+                f"not all processes see the same checkpoint in {self.folder.parent}: it must lie on a shared file"
+                " system"
+            )
+        if processes.writes:
+            self.clear_unfinished()
+            if state is not None:
+                print(f"{trainer.config.run}: going on from step {step} of {trainer.steps}")
+
+    def save_if_due(self, trainer: Trainer, at_once: bool) -> None:
+        """Save if `at_once`, or if the last one is old and the last step was not skipped; the first process does."""
+        due = trainer.skipped_in_a_row == 0 and time.monotonic() - self.saved > self.seconds
+        if trainer.processes.writes and (at_once or due):
+            self.save(trainer.progress.step, trainer.state())
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write the state after `step` steps beside the others, whole or not at all, and keep the last two."""
@@ -34,6 +63,7 @@ class Checkpoints:
             torch.save(state | {"identity": json.dumps(self.identity)} | self._modules(), temporary)
         for old in self._all()[:-KEPT]:
             old.unlink(missing_ok=True)
+        self.saved = time.monotonic()
 
     def latest(self) -> dict[str, Any] | None:
         """Return the newest state, or None where there is none yet. Arbitrary objects are never unpickled.

@@ -1,9 +1,16 @@
 """Stop signals turned into a flag, so that a run stops between two steps with a checkpoint."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kbench.pretrain.processes import Processes
+    from kbench.pretrain.trainer import Trainer
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -31,6 +38,21 @@ class StopRequest:
         if self.waiting:
             self.waiting = False
             raise StoppedWaiting
+
+    def of_any(self, processes: Processes) -> bool:
+        """Return, having asked all processes, whether any of them was told to stop; they then all know the signal."""
+        number = processes.most(self.signal or 0)
+        if number:
+            self.signal = signal.Signals(number)
+        return bool(number)
+
+    def leave(self, stopped: bool, trainer: Trainer) -> None:
+        """Raise Interrupted, if stopped, once all processes are here."""
+        if not stopped:
+            return
+        trainer.processes.wait()  # whoever starts the processes may end all of them once one has left
+        step, run = trainer.progress.step, trainer.config.run
+        raise Interrupted(f"{run}: {self.signal.name} at step {step}; run again to go on")
 
     @contextlib.contextmanager
     def ends_waiting(self) -> Iterator[None]:

@@ -1,7 +1,10 @@
 """Which weights of a run are kept: the last, or the best by a rule that every result names."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kbench.corpus.manifest import Manifest
 from kbench.corpus.usable import usable_shards
@@ -11,6 +14,9 @@ from kbench.locations import Locations
 from kbench.pretrain.held_out import HeldOut
 from kbench.pretrain.model import ContrastiveModel, read_weights, save
 from kbench.pretrain.test_column import TestColumn
+
+if TYPE_CHECKING:
+    from kbench.pretrain.trainer import Trainer
 
 Measure = Callable[[ContrastiveModel, str], float]
 
@@ -51,16 +57,22 @@ class Selection:
             return bool(self.measures)
         return self.rule in SCORES and int(step / self.steps_per_epoch) > int((step - 1) / self.steps_per_epoch)
 
-    def consider(
-        self, model: ContrastiveModel, device: str, best: float | None
-    ) -> tuple[dict[str, float], float | None]:
-        """Return (what was measured, the best score so far, higher is better); the weights are kept if they are it."""
-        measured = {name: measure(model, device) for name, measure in self.measures.items()}
+    def score(self, trainer: Trainer) -> dict[str, float] | None:
+        """Return what was measured, or None where nothing is due; the weights are kept if they are the best so far.
+
+        Of several processes the first one measures.
+        """
+        if not self.due(trainer.progress.step, trainer.steps):
+            return None
+        if not trainer.processes.writes:
+            return {}
+        measured = {name: measure(trainer.model, trainer.device) for name, measure in self.measures.items()}
         score = SCORES[self.rule](measured) if self.rule in SCORES else None
-        if score is None or (best is not None and score <= best):
-            return measured, best
-        save(model, self.path)
-        return measured, score
+        best = trainer.progress.best_score
+        if score is not None and (best is None or score > best):
+            save(trainer.model, self.path)
+            trainer.progress.best_score = score
+        return measured
 
     def restore(self, model: ContrastiveModel) -> None:
         """Put the best weights into the model; the last ones stay where that is the rule."""

@@ -189,7 +189,9 @@ def test_the_loader_bench_reads_every_image_of_both_pipelines(tmp_path, capsys):
 
 def test_planning_is_measured_for_what_is_missing_and_for_what_is_finished(kbench, tmp_path):
     path = tmp_path / "dag.json"
-    done = kbench(*"bench dag --corpora 1 --seeds 1 --datasets 1 --variants cosine --json".split(), path)
+    done = kbench(
+        *["bench", "dag", "--corpora", "1", "--seeds", "1", "--datasets", "1", "--variants", "cosine", "--json"], path
+    )
     assert done.returncode == 0, done.stderr
     names = [row["name"] for row in json.loads(path.read_text())["rows"]]
     assert names == ["dag/plan/time", "dag/plan/memory", "dag/finished/time", "dag/finished/memory"]

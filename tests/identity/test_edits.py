@@ -130,7 +130,7 @@ EVALUATED = ALL - {"training"}
 
 HARMFUL = {
     "random numbers are derived otherwise": (replace("seeds.py", ">> 1", ">> 2"), {"training", "features"}),
-    "a seed names another axis": (replace("pretrain/loop.py", '"random features"', '"features"'), {"training"}),
+    "a seed names another axis": (replace("pretrain/trainer.py", '"random features"', '"features"'), {"training"}),
     "the variant itself": (replace("similarity/variants/wpse_gaussian.py", r"Field\(0\.5", "Field(0.4"), ALL),
     "its base": (replace("similarity/weighted.py", "alpha=-2", "alpha=-1"), ALL),
     "its kernel": (replace("similarity/kernels/gaussian.py", "-2", "-3"), ALL),

@@ -31,10 +31,10 @@ from kbench.measures import logistic
 from kbench.measures.samples import Features
 from kbench.measures.settings import LinearProbeSettings
 from kbench.measures.splits import held_out
-from kbench.pretrain.distributed import Processes
-from kbench.pretrain.loop import Trainer
 from kbench.pretrain.model import save
 from kbench.pretrain.optimizer import learning_rate
+from kbench.pretrain.processes import Processes
+from kbench.pretrain.trainer import Trainer
 from kbench.records.documents import ModelCard
 from kbench.similarity import create, kernels
 from kbench.similarity.features import RandomFeatures

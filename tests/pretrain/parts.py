@@ -13,9 +13,9 @@ from kbench import similarity
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.corpus.manifest import Manifest
 from kbench.experiment.schema import RunConfig, Training
-from kbench.pretrain import distributed
-from kbench.pretrain.distributed import Processes
-from kbench.pretrain.loop import Trainer
+from kbench.pretrain.processes import Processes
+from kbench.pretrain.session import session
+from kbench.pretrain.trainer import Trainer
 from kbench.towers import config as towers
 
 STEPS, BATCH, FEATURES = 10, 8, 32
@@ -83,7 +83,7 @@ def train(trained: Trainer) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    with distributed.session("cpu") as processes:
+    with session("cpu") as processes:
         assert processes.size == 2
         found = {case: train(trainer(case, processes)) for case in CASES}
         if processes.writes:

@@ -19,9 +19,10 @@ from kbench.corpus.crop import Cropper
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.locations import Locations
-from kbench.pretrain import distributed, metrics
-from kbench.pretrain.distributed import Place, Processes, first_host, place
-from kbench.pretrain.loop import Trainer
+from kbench.pretrain import metrics
+from kbench.pretrain.place import FIRST_PORT, PORTS, Place, first_host, place
+from kbench.pretrain.processes import Processes
+from kbench.pretrain.trainer import Trainer
 from kbench.towers import tokenizer
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "head", "MASTER_PORT": "29500"}
@@ -39,7 +40,7 @@ SRUN = {
 class TestPlace:
     def test_torchrun_and_srun_say_the_same(self):
         assert place(TORCHRUN) == Place(rank=3, size=4, local_rank=1, host="head", port=29500)
-        port = distributed.FIRST_PORT + 123456 % distributed.PORTS
+        port = FIRST_PORT + 123456 % PORTS
         assert place(SRUN) == Place(rank=3, size=4, local_rank=1, host="gpu07", port=port)
 
     def test_torchrun_inside_a_job_step_is_believed(self):

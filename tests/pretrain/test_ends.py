@@ -26,10 +26,10 @@ PLACES = {
     "in writing a checkpoint": "loop.CHECKPOINT_SECONDS = 0; Checkpoints.save = fail",
     "on a full disk": "loop.CHECKPOINT_SECONDS = 0; files.os.fsync = full",
     "in telling the other processes to stop": "Processes.most = late",
-    "after the last step": "loop._peak_memory = fail",
+    "after the last step": "card.peak_memory = fail",
     "in restoring the chosen weights": "selection.Selection.restore = fail",
-    "in writing the weights": "loop.save = fail",
-    "in writing the card": "loop.ModelCard = fail",
+    "in writing the weights": "card.save = fail",
+    "in writing the card": "card.ModelCard = fail",
 }
 
 PROGRAM = """
@@ -39,9 +39,9 @@ from kbench import files
 from kbench.cli import main
 from kbench.corpus import stream
 from kbench.corpus.crop import Cropper
-from kbench.pretrain import loop, metrics, selection
+from kbench.pretrain import card, loop, metrics, selection
 from kbench.pretrain.checkpoint import Checkpoints
-from kbench.pretrain.distributed import Processes
+from kbench.pretrain.processes import Processes
 
 def fail(*arguments, **named):
     raise RuntimeError("made to fail here")

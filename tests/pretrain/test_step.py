@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kbench.errors import UserError
-from kbench.pretrain.distributed import Processes
+from kbench.pretrain.processes import Processes
 
 PLAIN = "micro-batches"
 

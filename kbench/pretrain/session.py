@@ -1,0 +1,62 @@
+"""Connecting the processes of a run, which torchrun and srun start alike, for as long as they train."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+
+import torch
+from torch import distributed
+
+from kbench.pretrain.heartbeat import Heartbeat, lost
+from kbench.pretrain.place import Place, place
+from kbench.pretrain.processes import SLOWEST, Group, Processes
+
+RENDEZVOUS = timedelta(minutes=5)
+"""How long the first process waits for the last one to start: a cold file system may take minutes to import torch."""
+
+
+class ProcessLost(Exception):
+    """Another process of the run has died or stopped; the command exits with status 1."""
+
+
+@contextlib.contextmanager
+def session(device: str) -> Iterator[Processes]:
+    """Connect to the other processes inside the block, if torchrun or srun started several.
+
+    With CUDA each takes the device of its local rank. Raises ProcessLost if another one does not come or dies.
+    """
+    found = place(os.environ)
+    if found is None:
+        yield Processes()
+        return
+    if device == "cuda":
+        torch.cuda.set_device(found.local_rank % torch.cuda.device_count())
+    _meet(found, "nccl" if device == "cuda" else "gloo")
+    heartbeat = Heartbeat()
+    try:
+        yield Group()
+        heartbeat.finish()
+        distributed.destroy_process_group()
+    except RuntimeError as error:
+        # gloo raises plain RuntimeErrors.
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise ProcessLost(lost(found.rank)) from error
+    finally:
+        heartbeat.abandon()
+
+
+def _meet(found: Place, backend: str) -> None:
+    """Connect all processes through the variables that torchrun has set; under srun they are set here."""
+    os.environ.update(
+        RANK=str(found.rank), WORLD_SIZE=str(found.size), MASTER_ADDR=found.host, MASTER_PORT=str(found.port)
+    )
+    try:
+        store, rank, size = next(distributed.rendezvous("env://", timeout=RENDEZVOUS))
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=SLOWEST)
+    except distributed.DistError as error:
+        reason = str(error).splitlines()[0]
+        raise ProcessLost(
+            f"process {found.rank} of {found.size} did not meet the others at {found.host}:{found.port}: {reason}"
+        ) from error

@@ -47,7 +47,7 @@ sed -i 's/^  datasets:/  tasks: [zeroshot, linear_probe, pmi_gap, calibration]\n
 kbench conform wpse-laplace | tail -n 1
 kbench conform decoupled | tail -n 1
 kbench conform calibration | tail -n 1
-kbench benchmark verify own-digits --data data
+kbench dataset verify own-digits --data data
 
 echo "== jobs that are added"
 planned data=data "$@"

@@ -9,7 +9,7 @@ import importlib
 import sys
 
 from kbench import __version__, tasks
-from kbench.commands import COMMANDS
+from kbench.commands import ALIASES, COMMANDS
 from kbench.errors import UserError, unknown
 
 
@@ -56,6 +56,9 @@ def _command_name(argv: list[str]) -> tuple[str, list[str]]:
         name = " ".join(argv[:words])
         if name in COMMANDS:
             return name, argv[words:]
+        if name in ALIASES:
+            print(f"kbench: '{name}' is called '{ALIASES[name]}' now", file=sys.stderr)
+            return ALIASES[name], argv[words:]
     group = [name for name in COMMANDS if name.startswith(argv[0] + " ")]
     if group:
         if len(argv) > 1 and not argv[1].startswith("-"):

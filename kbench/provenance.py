@@ -17,7 +17,7 @@ IMAGE_VARIABLE = "KBENCH_IMAGE_DIGEST"
 
 
 DECIDES = (
-    "benchmark",
+    "datasets",
     "corpus",
     "evaluate",
     "measures",

@@ -42,10 +42,10 @@ def refused():
 def tiny_world(tmp_path_factory):
     """A small embedded world on disk."""
     from kbench.world.make import make
-    from kbench.world.manifest import Settings
+    from kbench.world.manifest import WorldSettings
 
     folder = tmp_path_factory.mktemp("data") / "world"
-    make(folder, Settings(seed=3, pairs=512, eval_images=64))
+    make(folder, WorldSettings(seed=3, pairs=512, eval_images=64))
     return folder
 
 

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from kbench.commands import COMMANDS
+from kbench import tasks
+from kbench.cli import main
+from kbench.commands import ALIASES, COMMANDS
 
 
 def test_no_arguments_lists_every_command(kbench):
@@ -15,11 +17,29 @@ def test_no_arguments_lists_every_command(kbench):
         assert f"  {name} " in process.stdout
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_has_an_example(kbench, name):
-    process = kbench(*name.split(), "--help")
-    assert process.returncode == 0, process.stderr
-    assert "Example" in process.stdout and f"kbench {name}" in process.stdout
+@pytest.mark.parametrize("name", [*COMMANDS, *(name.replace("_", "-") for name in tasks.names())])
+def test_help_has_an_example(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*name.split(), "--help"])
+    shown = capsys.readouterr().out
+    assert end.value.code == 0 and "Example" in shown and f"kbench {name}" in shown
+
+
+@pytest.mark.parametrize("old", ALIASES)
+def test_a_name_of_before_works_and_says_todays(old, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*old.split(), "--help"])
+    shown = capsys.readouterr()
+    assert end.value.code == 0 and f"usage: kbench {ALIASES[old]} " in shown.out
+    assert shown.err == f"kbench: '{old}' is called '{ALIASES[old]}' now\n"
+
+
+def test_nouns_alone_list_and_are_plural():
+    """The grammar that kbench.commands states: what has two words is a noun and a verb, what lists is plural."""
+    groups = {name.split()[0] for name in COMMANDS if " " in name}
+    listing = {name for name, summary in COMMANDS.items() if summary.startswith("list ")}
+    assert all(name.endswith("s") or name == "published" for name in listing)
+    assert groups & listing == {"published"}
 
 
 def test_a_misspelt_command_names_the_nearest(kbench, refused):

@@ -36,7 +36,7 @@ rule evaluate:
     shell: "touch {{output}}"
 """
 
-OF_A_RUN = ("model.safetensors", "model.json", "features.json", "evaluation.json")
+OF_A_RUN = ("model.safetensors", "model.json", "encoded.json", "evaluated.json")
 LAST = ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex")
 """What jobs write, in order."""
 
@@ -119,9 +119,9 @@ def _checkout() -> Path:
 
 def _datasets(number: int) -> list[str]:
     """Return names of evaluation sets, those of the embedded world last."""
-    from kbench.benchmark import dataset as benchmark
+    from kbench.datasets import dataset as known_datasets
 
-    names = sorted(benchmark.names(), key=lambda name: benchmark.get(name).location == "world")
+    names = sorted(known_datasets.names(), key=lambda name: known_datasets.get(name).location == "world")
     if number > len(names):
         raise UserError(f"--datasets {number}: kbench knows {len(names)}")
     return names[:number]

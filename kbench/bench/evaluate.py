@@ -24,7 +24,7 @@ from kbench.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from kbench.benchmark.dataset import Dataset
+    from kbench.datasets.dataset import Dataset
     from kbench.evaluate.run import TrainedRun
     from kbench.experiment.schema import Evaluation
     from kbench.towers.output import TowerOutput
@@ -55,10 +55,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure, print the table, return the rows."""
-    from kbench.benchmark import dataset as benchmark
+    from kbench.datasets import dataset as known_datasets
     from kbench.experiment.schema import Evaluation
 
-    dataset = benchmark.get(DATASET)
+    dataset = known_datasets.get(DATASET)
     root = dataset.root(locations.from_arguments(arguments))
     evaluation = Evaluation(datasets=(DATASET,), batch_size=arguments.batch_size)
     with tempfile.TemporaryDirectory() as temporary:
@@ -119,7 +119,7 @@ def _clip_benchmark(
     from clip_benchmark.metrics import linear_probe, zeroshot_classification
 
     from kbench.bench.probe import scikit_learn_probe
-    from kbench.measures.samples import Features
+    from kbench.measures.labelled_features import Features
     from kbench.towers import tokenizer
 
     model = _Peer(run, device)

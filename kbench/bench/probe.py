@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
+    from kbench.measures.labelled_features import Features
     from kbench.measures.logistic import Tried
-    from kbench.measures.samples import Features
     from kbench.measures.settings import LinearProbeSettings
 
 SPREAD = 4.0
@@ -79,7 +79,7 @@ def samples(classes: int, count: int, width: int, seed: int) -> "Features":
     """Return features (count, width) about centres that are the same for every seed, the spectrum falling as 1 / k."""
     import numpy as np
 
-    from kbench.measures.samples import Features
+    from kbench.measures.labelled_features import Features
 
     spectrum = np.arange(1, width + 1) ** -0.5
     centres = np.random.default_rng(0).normal(size=(classes, width)) * spectrum

@@ -49,7 +49,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class Case:
+class LossCase:
     """One similarity with the sets that it is measured on."""
 
     variant: str
@@ -67,7 +67,7 @@ class Case:
         return similarity.create(self.variant, sized)
 
 
-def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
+def _cases(arguments: argparse.Namespace) -> Iterator[LossCase]:
     from kbench import similarity
     from kbench.similarity.base import Similarity
 
@@ -82,9 +82,9 @@ def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
             size |= {"features": min(64, arguments.features)}
             batch = pairwise = min(4, pairwise)
         if variant.has_features():
-            yield Case(name, exact=False, batch=batch, **size)
+            yield LossCase(name, exact=False, batch=batch, **size)
         if variant.uses_random_features or not variant.has_features():
-            yield Case(name, exact=True, batch=pairwise, **size)
+            yield LossCase(name, exact=True, batch=pairwise, **size)
 
 
 def _takes_tokens(name: str) -> bool:
@@ -97,7 +97,7 @@ def _takes_tokens(name: str) -> bool:
     return similarity.create(name, {}, {"image": 2, "text": 2}).embed(output, "image").points.shape[1] > 1
 
 
-def _loss_rows(case: Case, arguments: argparse.Namespace) -> list[Row]:
+def _loss_rows(case: LossCase, arguments: argparse.Namespace) -> list[Row]:
     calls = [_gradients(case, arguments.device, straightforward) for straightforward in (False, True)]
     seconds = alternate(*calls, arguments.repeats)
     memory = [_peak_memory(case, arguments.device, straightforward) for straightforward in (False, True)]
@@ -115,7 +115,7 @@ def _loss_rows(case: Case, arguments: argparse.Namespace) -> list[Row]:
     return found
 
 
-def _gradients(case: Case, device: str, straightforward: bool) -> Callable[[], "tuple[torch.Tensor, ...]"]:
+def _gradients(case: LossCase, device: str, straightforward: bool) -> Callable[[], "tuple[torch.Tensor, ...]"]:
     """Return a function that computes the loss and its gradients with respect to points and weights."""
     import torch
 
@@ -142,15 +142,15 @@ def _gradients(case: Case, device: str, straightforward: bool) -> Callable[[], "
     return compute
 
 
-def _peak_memory(case: Case, device: str, straightforward: bool) -> int:
+def _peak_memory(case: LossCase, device: str, straightforward: bool) -> int:
     return in_fresh_process(_peak_memory_here, case, device, straightforward)
 
 
-def _peak_memory_here(case: Case, device: str, straightforward: bool) -> int:
+def _peak_memory_here(case: LossCase, device: str, straightforward: bool) -> int:
     """Return the bytes that the loss and its gradients need at most, without inputs and gradients themselves."""
     import torch
 
-    small = Case(case.variant, case.exact, 2, (1, 1), case.dim, case.features)
+    small = LossCase(case.variant, case.exact, 2, (1, 1), case.dim, case.features)
     _gradients(small, device, straightforward)()  # libraries take memory at their first call
     compute = _gradients(case, device, straightforward)
     if device == "cpu":

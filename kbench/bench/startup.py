@@ -53,7 +53,7 @@ def _python(code: str) -> None:
 
 
 def _any_run() -> Path:
-    runs = sorted(path.parent for path in Path("results").glob("*/runs/*/features.json"))
+    runs = sorted(path.parent for path in Path("results").glob("*/runs/*/encoded.json"))
     if not runs:
         raise UserError("no run with features below results/: `snakemake --cores all --config smoke=true` makes some")
     return runs[0]

@@ -72,7 +72,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="kbench-step-") as folder, _loaders(Path(folder), arguments) as batches:
         for name in _names(arguments):
             times = times_of(name, arguments)
-            cases = [Case.of(contender, arguments) for contender in (name, OPEN_CLIP)]
+            cases = [StepCase.of(contender, arguments) for contender in (name, OPEN_CLIP)]
             memory = [in_fresh_process(_peak_memory, case) for case in cases]
             flop = [_flop(case) for case in cases]
             waits = [_waiting(case, batches(), arguments.data_steps) for case in cases]
@@ -105,7 +105,7 @@ def time_rows(arguments: argparse.Namespace) -> list[Row]:
 def times_of(name: str, arguments: argparse.Namespace) -> list[Row]:
     """Measure a variant's step, open_clip's and cosine's in turns."""
     contenders = [name, OPEN_CLIP] + (["cosine"] if name != "cosine" else [])
-    cases = [Case.of(contender, arguments) for contender in contenders]
+    cases = [StepCase.of(contender, arguments) for contender in contenders]
     seconds = in_turns([case.repeat() for case in cases], arguments.step_repeats)
     found = [Row.of(f"step/{name}", seconds[0], "seconds", seconds[1])]
     say(f"{name:<24}{seconds[0]:>9.3g} s  open_clip {seconds[1]:.3g} s  ratio {found[0].ratio:.3f}")
@@ -122,7 +122,7 @@ def _names(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Case:
+class StepCase:
     """What takes a step, and on what; only names and numbers, so that a new process can be handed it."""
 
     contender: str
@@ -132,7 +132,7 @@ class Case:
     batch: int
 
     @classmethod
-    def of(cls, contender: str, arguments: argparse.Namespace) -> "Case":
+    def of(cls, contender: str, arguments: argparse.Namespace) -> "StepCase":
         """Return the case of a variant or of open_clip."""
         return cls(contender, arguments.towers, arguments.device, arguments.precision, arguments.step_batch)
 
@@ -179,7 +179,7 @@ def _wait(device: str, _: object) -> None:
         torch.cuda.synchronize()
 
 
-def _kbench_step(case: Case) -> Step:
+def _kbench_step(case: StepCase) -> Step:
     from kbench.corpus.manifest import Manifest
     from kbench.pretrain.processes import Processes
     from kbench.pretrain.trainer import Trainer
@@ -188,7 +188,7 @@ def _kbench_step(case: Case) -> Step:
     return Trainer(_run_config(case), pairs, case.device, Processes()).step
 
 
-def _run_config(case: Case) -> "RunConfig":
+def _run_config(case: StepCase) -> "RunConfig":
     from kbench import similarity
     from kbench.corpus.kinds.world import WorldCorpus
     from kbench.experiment.schema import RunConfig
@@ -205,7 +205,7 @@ def _run_config(case: Case) -> "RunConfig":
     )
 
 
-def _open_clip_step(case: Case) -> Step:
+def _open_clip_step(case: StepCase) -> Step:
     """Return open_clip's model and loss as its train_one_epoch uses them."""
     import torch
 
@@ -244,7 +244,7 @@ def _open_clip_step(case: Case) -> Step:
     return step
 
 
-def _peak_memory(case: Case) -> int:
+def _peak_memory(case: StepCase) -> int:
     """Return the bytes that model, optimiser and steps take at most."""
     import torch
 
@@ -258,7 +258,7 @@ def _peak_memory(case: Case) -> int:
     return torch.cuda.max_memory_allocated() if case.device != "cpu" else peak_bytes() - before
 
 
-def _flop(case: Case) -> int:
+def _flop(case: StepCase) -> int:
     """Return the operations of one step, as torch counts them: products of matrices, convolutions and attention."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -268,7 +268,7 @@ def _flop(case: Case) -> int:
     return counter.get_total_flops()
 
 
-def _waiting(case: Case, loader: "DataLoader", steps: int) -> float:
+def _waiting(case: StepCase, loader: "DataLoader", steps: int) -> float:
     """Return the share of time that a run of steps spends waiting for batches."""
     step, batches, waited = case.step(), iter(loader), 0.0
     for images, tokens in itertools.islice(batches, WARM_UP):

@@ -28,8 +28,8 @@ case $rule in
 world) touch "$WORLD" ;;
 corpus) echo '{}' >corpus.json ;;
 pretrain) touch runs/$values/model.safetensors runs/$values/model.json ;;
-features) touch runs/$values/features.json ;;
-evaluate) touch runs/$values/evaluation.json ;;
+features) touch runs/$values/encoded.json ;;
+evaluate) touch runs/$values/evaluated.json ;;
 compare) touch table.csv table.json ;;
 report) mkdir -p report; touch report/index.html report/report.md report/report.tex ;;
 esac

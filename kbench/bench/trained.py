@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.reader import Split
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.reader import Split
 from kbench.evaluate.run import TrainedRun
 from kbench.locations import Locations
 from kbench.pretrain import model as pretrained
@@ -21,7 +21,7 @@ def points(folder: Path, locations: Locations) -> torch.Tensor:
 
     folder: that of a finished run. UserError where the run or the world is not there.
     """
-    run, dataset = TrainedRun(folder), benchmark.get(DATASET)
+    run, dataset = TrainedRun(folder), known_datasets.get(DATASET)
     model = pretrained.load(run.config, run.weights)
     split = Split(dataset, dataset.root(locations), dataset.test_split)
     images = next(split.batches(SAMPLES, run.config.towers.image_size))

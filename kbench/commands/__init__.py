@@ -1,15 +1,20 @@
-"""One module a subcommand; this table is what `kbench --help` prints."""
+"""One module a subcommand; this table is what `kbench --help` prints.
+
+A plural noun lists what there is; a verb acts on an experiment, a run or a result; a noun and a verb act on anything
+else. The name of an evaluation task scores it.
+"""
 
 COMMANDS: dict[str, str] = {
     "variants": "list the similarity variants: formula, parameters, explicit features or not",
     "objectives": "list the training objectives",
     "tasks": "list the evaluation tasks: metrics, units, chance; each is also a command that scores it alone",
-    "conform": "check that a similarity or an objective does all that one must do",
+    "conform": "check that a similarity, objective, task or dataset does all that one must do",
     "datasets": "list the evaluation datasets and which are present",
-    "benchmark verify": "check evaluation datasets: counts, class order, no image in two splits",
-    "benchmark fetch": "download an evaluation dataset that has a URL",
+    "dataset verify": "check evaluation datasets: counts, class order, no image in two splits",
+    "dataset fetch": "download an evaluation dataset that has a URL",
+    "documents": "list the JSON documents of an experiment's results, and what each key means",
     "experiments": "list the experiment files",
-    "published list": "list the published numbers, one line each",
+    "published": "list the published numbers, one line each",
     "published show": "print the published rows of one source",
     "published import": "import published numbers from a document's tables",
     "check": "validate an experiment file and print its plan",
@@ -29,10 +34,19 @@ COMMANDS: dict[str, str] = {
     "trace": "where a number comes from: rows, features, weights, data, code, commands",
     "rerun": "the commands that make a result again; or run them and compare",
     "report": "render the comparison as HTML, Markdown and LaTeX",
-    "summary": "write what is worth keeping of an experiment into a small folder",
+    "summarize": "write what is worth keeping of an experiment into a small folder",
     "container build": "build the image that jobs run in, and its SIF",
     "container wheels": "gather the packages of the image, for a build on a machine without an index",
     "container verify": "check an image: run kbench doctor inside it",
-    "run": "run one kbench command in a container",
+    "container run": "run one kbench command in a container",
     "doctor": "what kbench sees of this machine: versions, GPU, folders, free disk, datasets",
 }
+
+ALIASES: dict[str, str] = {
+    "benchmark fetch": "dataset fetch",
+    "benchmark verify": "dataset verify",
+    "published list": "published",
+    "run": "container run",
+    "summary": "summarize",
+}
+"""Names of release 0.1.0 -> today's; they go with release 0.3."""

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from kbench import locations, tasks
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError
 from kbench.experiment import differences, load
 from kbench.experiment.schema import Experiment, RunConfig
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the plan; UserError (exit status 2) for anything wrong with the file."""
     experiment = load.load(arguments.experiment, smoke=arguments.smoke)
     runs = load.resolve(experiment)
-    results = tasks.number(map(benchmark.get, experiment.evaluation.datasets), experiment.evaluation.tasks)
+    results = tasks.number(map(known_datasets.get, experiment.evaluation.datasets), experiment.evaluation.tasks)
     print(f"{experiment.name}: {experiment.description}")
     print(f"  runs        {len(runs)} = {len(experiment.variants)} variants x {len(experiment.seeds)} seeds")
     for config in runs:
@@ -90,7 +90,7 @@ def _corpus(experiment: Experiment, where: locations.Locations) -> str:
 
 def _missing(experiment: Experiment, where: locations.Locations) -> list[tuple[str, str]]:
     missing = []
-    for dataset in map(benchmark.get, experiment.evaluation.datasets):
+    for dataset in map(known_datasets.get, experiment.evaluation.datasets):
         if dataset.location == "data" and not experiment.evaluation.synthetic:
             try:
                 dataset.root(where)

@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 from kbench import locations, tasks
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.dataset import Dataset
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.dataset import Dataset
 from kbench.locations import Locations
 
 COLUMNS = "{:<20} {:<14} {:>7} {:>23}  {:<24} {:>6}  {:<27} {}"
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     where = locations.from_arguments(arguments)
     titles = ("name", "kind", "classes", "train / val / test", "main metric", "chance", "prompts", "present")
     print(COLUMNS.format(*titles))
-    for dataset in map(benchmark.get, benchmark.names()):
+    for dataset in map(known_datasets.get, known_datasets.names()):
         print(_line(dataset, where))
         if arguments.details:
             print(f"    {dataset.source}")

@@ -23,13 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one line a finding; returns 1 if one is bad."""
-    from kbench.container import doctor
+    from kbench.doctor import machine
 
-    findings = doctor.examine(locations.from_arguments(arguments))
+    findings = machine.examine(locations.from_arguments(arguments))
     if arguments.slurm:
-        from kbench.slurm import doctor as slurm
+        from kbench.doctor import cluster
 
-        findings += slurm.examine()
+        findings += cluster.examine()
     for finding in findings:
         print(f"{MARKS[finding.state]}  {finding.name:<18} {finding.text}")
     return int(any(finding.state == "bad" for finding in findings))

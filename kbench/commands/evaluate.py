@@ -18,10 +18,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write evaluation/DATASET/TASK.json for each task, then evaluation.json, which names them."""
+    """Write evaluation/DATASET/TASK.json for each task, then evaluated.json, which names them."""
     from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
     from kbench.evaluate.scoring import evaluate, kept, summary
     from kbench.evaluate.store import Reader
+    from kbench.records.documents import Evaluated
 
     experiment, evaluation = read_evaluation(arguments.evaluation)
     trained, chosen = TrainedRun(arguments.run), datasets(evaluation)
@@ -35,5 +36,5 @@ def run(arguments: argparse.Namespace) -> None:
             result = kept(*what)
             print(f"{summary(result)}  (kept)" if result else summary(evaluate(*what, chosen_device)), flush=True)
             done.append(f"{dataset.name}/{task}")
-    record = {"checkpoint_sha256": trained.card.checkpoint_sha256, "results": done}
-    files.write_json(arguments.run / "evaluation.json", record)
+    record = Evaluated(checkpoint_sha256=trained.card.checkpoint_sha256, results=done)
+    files.write_json(arguments.run / "evaluated.json", record.model_dump(mode="json"))

@@ -20,10 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Extract what is missing, then write features.json, which names every feature folder."""
+    """Extract what is missing, then write encoded.json, which names every feature folder."""
     from kbench.evaluate import weights
     from kbench.evaluate.features import Encoder
     from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
+    from kbench.records.documents import Encoded
 
     _, evaluation = read_evaluation(arguments.evaluation)
     where = locations.from_arguments(arguments)
@@ -36,5 +37,5 @@ def run(arguments: argparse.Namespace) -> None:
     captioned = next(((d, root) for d, root in zip(chosen, roots, strict=True) if d.kind != "classification"), None)
     if captioned and weights.write(arguments.run, encoder.model, encoder.run.config.towers, *captioned):
         print(f"{weights.FILE}: weights of patches and tokens of some images of {captioned[0].name}")
-    record = {"checkpoint_sha256": encoder.run.card.checkpoint_sha256, "datasets": [d.name for d in chosen]}
-    files.write_json(arguments.run / "features.json", record)
+    record = Encoded(checkpoint_sha256=encoder.run.card.checkpoint_sha256, datasets=[d.name for d in chosen])
+    files.write_json(arguments.run / "encoded.json", record.model_dump(mode="json"))

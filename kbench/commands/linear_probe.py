@@ -78,7 +78,7 @@ def _read(path: Path):
 
     import numpy as np
 
-    from kbench.measures.samples import Features
+    from kbench.measures.labelled_features import Features
 
     try:
         arrays = dict(np.load(path, allow_pickle=False))

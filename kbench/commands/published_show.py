@@ -11,7 +11,7 @@ from kbench.results import published
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("source", help="short name of a source, from `kbench published list`")
+    parser.add_argument("source", help="short name of a source, from `kbench published`")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -21,11 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, task: str) -> None:
     """Write evaluation/DATASET/TASK.json in the run's folder and print it."""
-    from kbench.benchmark import dataset as benchmark
+    from kbench.datasets import dataset as known_datasets
     from kbench.evaluate.run import TrainedRun, datasets, read_evaluation
     from kbench.evaluate.scoring import evaluate, summary
 
     experiment, evaluation = read_evaluation(arguments.evaluation)
-    wanted = benchmark.get(arguments.dataset)
+    wanted = known_datasets.get(arguments.dataset)
     dataset = next((d for d in datasets(evaluation) if d.name == wanted.name), wanted)
     print(summary(evaluate(TrainedRun(arguments.run), dataset, task, experiment, evaluation, device(arguments))))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kbench.trace.cell import Cell
+    from kbench.trace.cell import TableCell
     from kbench.trace.chain import Chain
 
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(_document(found, chains) if arguments.json else "\n".join(_text(found, chains)))
 
 
-def _text(found: "Cell | None", chains: "list[Chain]") -> list[str]:
+def _text(found: "TableCell | None", chains: "list[Chain]") -> list[str]:
     from kbench.results import jobs
     from kbench.results.text import mean_sd, number, unit_name
 
@@ -66,7 +66,7 @@ def _text(found: "Cell | None", chains: "list[Chain]") -> list[str]:
     return lines
 
 
-def _document(found: "Cell | None", chains: "list[Chain]") -> str:
+def _document(found: "TableCell | None", chains: "list[Chain]") -> str:
     cell = found and {
         "variant": found.variant,
         **asdict(found.column),

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from kbench.errors import UserError
 from kbench.world.make import make
-from kbench.world.manifest import MANIFEST, Settings, read_manifest
+from kbench.world.manifest import MANIFEST, WorldSettings, read_manifest
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the folder and one option for each setting of the world."""
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
-    for name, field in Settings.model_fields.items():
+    for name, field in WorldSettings.model_fields.items():
         option = "--" + name.replace("_", "-")
         text = f"{field.description} (default: %(default)s)"
         parser.add_argument(option, type=int, default=field.default, metavar="N", help=text)
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the world, or say that it is there."""
     try:
-        settings = Settings(**{name: getattr(arguments, name) for name in Settings.model_fields})
+        settings = WorldSettings(**{name: getattr(arguments, name) for name in WorldSettings.model_fields})
     except ValidationError as error:
         problem = error.errors()[0]
         option = "--" + str(problem["loc"][0]).replace("_", "-")

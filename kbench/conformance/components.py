@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kbench import objective, similarity, tasks
-from kbench.benchmark import dataset as benchmark
 from kbench.conformance import Check
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError
 from kbench.plugins import Family
 
@@ -44,10 +44,10 @@ KINDS = (
     _of(tasks.FAMILY, "task", "kbench.tasks.base.Task"),
     Kind(
         "dataset",
-        benchmark.ADDED,
+        known_datasets.ADDED,
         ".yaml",
-        lambda: list(benchmark.names()),
-        benchmark.get,
+        lambda: list(known_datasets.names()),
+        known_datasets.get,
         lambda stem: stem,
         "dataset",
         "",
@@ -91,7 +91,7 @@ def _own_folders(kind: Kind) -> list[Path]:
         "objective": objective.FAMILY.package,
         "task": tasks.FAMILY.package,
     }
-    return [Path(own[kind.suite].__file__).parent] if kind.suite in own else [benchmark.FOLDER.resolve()]
+    return [Path(own[kind.suite].__file__).parent] if kind.suite in own else [known_datasets.FOLDER.resolve()]
 
 
 def _kind(path: Path) -> Kind:

@@ -4,15 +4,15 @@ import os
 from pathlib import Path
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.verify import verify
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.verify import verify
 from kbench.errors import UserError
 from kbench.locations import Locations
 
 
 def describes_itself(name: str) -> str | None:
     """Its source is one line, and its name is one that a folder and a URL can have."""
-    dataset = benchmark.get(name)
+    dataset = known_datasets.get(name)
     if not dataset.source or "\n" in dataset.source:
         return f"`source` has to be one line of text; it is {dataset.source!r}"
     legal = all(letter.isalnum() or letter in "_.-" for letter in name)
@@ -21,18 +21,18 @@ def describes_itself(name: str) -> str | None:
 
 def is_scored_by_a_task_that_has_its_main_metric(name: str) -> str | None:
     """Some task is for its kind, and measures what it is reported by."""
-    return _refusal(lambda: tasks.of(benchmark.get(name), tasks.usable()))
+    return _refusal(lambda: tasks.of(known_datasets.get(name), tasks.usable()))
 
 
 def has_a_chance_level_below_one(name: str) -> str | None:
     """Guessing does not solve it."""
-    chance = tasks.chance(benchmark.get(name), tasks.usable())
+    chance = tasks.chance(known_datasets.get(name), tasks.usable())
     return None if chance is None or 0 < chance < 1 else f"guessing scores {chance:g} in its main metric"
 
 
 def has_a_stand_in_of_its_kind(name: str) -> str | None:
     """The set of the embedded world that replaces it in smoke runs is scored by the same tasks."""
-    dataset = benchmark.get(name)
+    dataset = known_datasets.get(name)
     stand_in = dataset.substitute()
     if stand_in.location != "world":
         return f"its stand-in '{dataset.stand_in}' is not of the embedded world"
@@ -42,7 +42,7 @@ def has_a_stand_in_of_its_kind(name: str) -> str | None:
 
 def is_as_described_where_it_is(name: str) -> str | None:
     """Counts, labels and splits of its folder are those of the entry; nothing is looked at where it is absent."""
-    dataset, data = benchmark.get(name), os.environ.get("KBENCH_DATA")
+    dataset, data = known_datasets.get(name), os.environ.get("KBENCH_DATA")
     where = Locations(data=Path(data) if data else None)
     if dataset.location == "world" or not dataset.is_present(where):
         return None

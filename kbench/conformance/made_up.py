@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from kbench import objective, similarity
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.dataset import Dataset
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.dataset import Dataset
 from kbench.evaluate.run import TrainedRun
 from kbench.evaluate.store import MEANING, Reader, Writer
 from kbench.experiment.load import resolve
@@ -24,7 +24,7 @@ DATASETS = {"classification": "world-shape", "retrieval": "world-retrieval", "pa
 @contextmanager
 def features(kind: str) -> Iterator[tuple[TrainedRun, Dataset, Reader]]:
     """Yield a cosine run, a dataset of the kind and its features, in which nothing is related to anything."""
-    dataset = benchmark.get(DATASETS[kind]).model_copy(update={"n_test": SAMPLES})
+    dataset = known_datasets.get(DATASETS[kind]).model_copy(update={"n_test": SAMPLES})
     with TemporaryDirectory() as folder:
         writer = Writer(Path(folder) / "features" / dataset.name)
         _write(writer, dataset, np.random.default_rng(0))

@@ -11,15 +11,14 @@ from pydantic import Field, ValidationError
 
 from kbench import files
 from kbench.corpus import picture
-from kbench.corpus.base import Corpus, Damaged, Unusable
-from kbench.corpus.base import Shard as Source
+from kbench.corpus.base import Corpus, Damaged, Shard, Unusable
 from kbench.errors import UserError
 from kbench.locations import Locations
 from kbench.progress import bar
 from kbench.records.section import Section
 
 
-class Shard(Section):
+class ShardRecord(Section):
     """One shard."""
 
     name: str = Field(description="name of the file, below the data folder or as a URL; of a table, with its rows")
@@ -46,11 +45,11 @@ class Shard(Section):
 class Manifest(Section):
     """All shards of a corpus, in the order that streams use."""
 
-    schema_version: int = 2
+    schema_version: int = Field(default=2, description="version of the schema that the document obeys")
     corpus: str = Field(description="the corpus's name")
     pairs: int = Field(description="image-text pairs in an epoch: as declared, or all usable ones, sources weighted")
-    shards: list[Shard] = Field(description="the shards that are trained on")
-    held_out: list[Shard] = Field(default=[], description="the shards of the held-out loss")
+    shards: list[ShardRecord] = Field(description="the shards that are trained on")
+    held_out: list[ShardRecord] = Field(default=[], description="the shards of the held-out loss")
 
     @property
     def sha256(self) -> str:
@@ -106,7 +105,7 @@ def verify(corpus: Corpus, locations: Locations, processes: int = 1) -> Manifest
     return manifest
 
 
-def _inspect_all(corpus: Corpus, sources: list[Source], processes: int) -> Iterator[Shard]:
+def _inspect_all(corpus: Corpus, sources: list[Shard], processes: int) -> Iterator[ShardRecord]:
     if processes == 1:
         yield from map(partial(_inspect, corpus), sources)
     else:
@@ -114,7 +113,7 @@ def _inspect_all(corpus: Corpus, sources: list[Source], processes: int) -> Itera
             yield from pool.map(partial(_inspect, corpus), sources)
 
 
-def _inspect(corpus: Corpus, source: Source) -> Shard:
+def _inspect(corpus: Corpus, source: Shard) -> ShardRecord:
     """Read a shard to its end."""
     digest, keys, pairs, damaged, examples = hashlib.sha256(), set(), 0, None, []
     unusable: dict[str, list[int]] = {}
@@ -137,7 +136,7 @@ def _inspect(corpus: Corpus, source: Source) -> Shard:
     if not keys and damaged is None:
         damaged = "empty shard"
         examples.append(f"shard {source.name} holds no samples")
-    return Shard(
+    return ShardRecord(
         name=source.name,
         pairs=pairs,
         sha256=digest.hexdigest(),

@@ -53,7 +53,7 @@ class Pixels(Picture):
         return resize(self.pixels, box, size).transpose(2, 0, 1)
 
 
-class File(Picture):
+class EncodedPicture(Picture):
     """An image that stays encoded until its crop is known, as photographs do: they are many times larger decoded."""
 
     def __init__(self, encoded: bytes) -> None:
@@ -79,7 +79,7 @@ class File(Picture):
 def hold(encoded: bytes, size: int) -> Picture:
     """Return a picture for crops of `size`: decoded at once if it is no larger than they are."""
     image = _open(encoded)
-    return Pixels(pixels(encoded)) if image.width * image.height <= size * size else File(encoded)
+    return Pixels(pixels(encoded)) if image.width * image.height <= size * size else EncodedPicture(encoded)
 
 
 def pixels(encoded: bytes) -> np.ndarray:

@@ -51,7 +51,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A part of the report: a heading, sentences, figures and tables."""
 
     id: str

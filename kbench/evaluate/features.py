@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from kbench.benchmark.dataset import Dataset
-from kbench.benchmark.reader import Split
-from kbench.benchmark.texts import class_names, templates
-from kbench.benchmark.transform import Transform
+from kbench.datasets.dataset import Dataset
+from kbench.datasets.reader import Split
+from kbench.datasets.texts import class_names, templates
+from kbench.datasets.transform import Transform
 from kbench.evaluate import store
 from kbench.evaluate.key import asked, of_data
 from kbench.evaluate.run import TrainedRun

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from kbench import files, provenance, similarity
-from kbench.benchmark.dataset import Dataset
-from kbench.benchmark.reader import digest
-from kbench.benchmark.texts import class_names, templates
+from kbench.datasets.dataset import Dataset
+from kbench.datasets.reader import digest
+from kbench.datasets.texts import class_names, templates
 from kbench.errors import UserError
 from kbench.evaluate.run import TrainedRun
 from kbench.evaluate.store import MEANING, Reader

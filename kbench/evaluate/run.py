@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from kbench import files, objective, similarity
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.dataset import Dataset
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.dataset import Dataset
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Evaluation, RunConfig
@@ -93,7 +93,7 @@ def read_evaluation(path: Path) -> tuple[str, Evaluation]:
 
 def datasets(evaluation: Evaluation) -> list[Dataset]:
     """Return the datasets of an evaluation; in a smoke run, stand-ins of the embedded world under the same names."""
-    chosen = [benchmark.get(name) for name in evaluation.datasets]
+    chosen = [known_datasets.get(name) for name in evaluation.datasets]
     if not evaluation.synthetic:
         return chosen
     return [dataset.substitute() for dataset in chosen]

@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from kbench import environment, files, provenance, tasks
-from kbench.benchmark.dataset import Dataset
+from kbench.datasets.dataset import Dataset
 from kbench.errors import UserError, unknown
 from kbench.evaluate import key
 from kbench.evaluate.run import TrainedRun

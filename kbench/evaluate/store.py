@@ -9,6 +9,7 @@ import torch
 
 from kbench import files
 from kbench.errors import UserError
+from kbench.records.documents import FeatureRecord
 
 RECORD = "features.json"
 
@@ -58,7 +59,7 @@ class Writer:
         shapes = {name: list(array.shape) for name, array in self.arrays.items()}
         self.arrays = {}
         hashes = {name: files.sha256(self.folder / f"{name}.npy") for name in shapes}
-        files.write_json(self.folder / RECORD, {"key": key, "arrays": shapes, "sha256": hashes})
+        files.write_json(self.folder / RECORD, FeatureRecord(key=key, arrays=shapes, sha256=hashes).model_dump())
         # The record goes first: without it, what is left of a folder half removed does not count.
         (self.final / RECORD).unlink(missing_ok=True)
         shutil.rmtree(self.final, ignore_errors=True)

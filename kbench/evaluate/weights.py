@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from kbench import files
-from kbench.benchmark.dataset import Dataset
-from kbench.benchmark.reader import Split
+from kbench.datasets.dataset import Dataset
+from kbench.datasets.reader import Split
 from kbench.pretrain.model import ContrastiveModel
 from kbench.similarity.base import Similarity
 from kbench.similarity.sets import PointSet, Side

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kbench import objective, similarity, tasks, yaml_file
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError, unknown
 from kbench.experiment import differences, tuning
 from kbench.experiment.schema import Experiment, RunConfig, Training, Variant
@@ -148,9 +148,9 @@ def _check_names(experiment: Experiment) -> None:
         if (variant.objective or experiment.objective) not in objective.names():
             raise unknown("objective", variant.objective or experiment.objective, objective.names())
     for name in experiment.evaluation.datasets:
-        tasks.of(benchmark.get(name), experiment.evaluation.tasks)
+        tasks.of(known_datasets.get(name), experiment.evaluation.tasks)
     if experiment.training.test_column is not None:
-        benchmark.get(experiment.training.test_column)
+        known_datasets.get(experiment.training.test_column)
 
 
 def _settings(variant: Variant) -> dict[str, Any]:

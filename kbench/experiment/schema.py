@@ -77,7 +77,7 @@ class Variant(Section):
         return self.label or self.similarity
 
 
-class RandomFeatures(Section):
+class RandomFeatureSettings(Section):
     """Random Fourier features in evaluation."""
 
     number: int = Field(default=1024, gt=0, description="features per draw; 1024 in the released code")
@@ -92,7 +92,7 @@ class Evaluation(Section):
     tasks: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="names of `kbench tasks`; null: all that come with kbench"
     )
-    random_features: RandomFeatures = RandomFeatures()
+    random_features: RandomFeatureSettings = RandomFeatureSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()
     batch_size: int = Field(default=256, gt=0, description="images encoded at once; does not change results")
     synthetic: bool = Field(default=False, description="read the embedded world in place of real data (smoke runs)")
@@ -181,13 +181,13 @@ ADDED_LATER: dict[str, dict[str, Any]] = {
 class RunConfig(Section):
     """Everything that decides the outcome of one run, with every default written out. Its hash is its identity."""
 
-    schema_version: int = 1
+    schema_version: int = Field(default=1, description="version of the schema that the document obeys")
     variant: str = Field(description="label in tables")
-    similarity: str
+    similarity: str = Field(description="a name of `kbench variants`")
     similarity_settings: dict[str, Any] = Field(description="every setting, defaults included")
-    objective: str
-    seed: int
-    corpus: AnyCorpus
+    objective: str = Field(description="a name of `kbench objectives`")
+    seed: int = Field(description="training seed")
+    corpus: AnyCorpus = Field(description="what is trained on: a kind of corpus and its settings")
     towers: TowerConfig
     training: Training
     search: str | None = Field(default=None, description="identity of the run before its settings were tuned")

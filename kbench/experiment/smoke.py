@@ -1,8 +1,8 @@
 """Shrink any experiment to the same graph of jobs with tiny towers, few steps and synthetic data."""
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
 from kbench.corpus.kinds.world import WorldCorpus
+from kbench.datasets import dataset as known_datasets
 from kbench.experiment.schema import Experiment, Resources
 
 PAIRS = 512
@@ -27,7 +27,7 @@ def shrink(experiment: Experiment) -> Experiment:
         update={"batch_size": BATCH_SIZE, "epochs": epochs, "warmup_epochs": epochs / 4, "micro_batch_size": None}
     )
     if training.test_column is not None:
-        training = training.model_copy(update={"test_column": benchmark.get(training.test_column).stand_in})
+        training = training.model_copy(update={"test_column": known_datasets.get(training.test_column).stand_in})
     random_features = experiment.evaluation.random_features.model_copy(update={"number": 64})
     probe = experiment.evaluation.linear_probe.model_copy(update={"strides": (48,), "random_features": 32})
     evaluation = experiment.evaluation.model_copy(
@@ -40,7 +40,7 @@ def shrink(experiment: Experiment) -> Experiment:
         evaluation_images=EVALUATION_IMAGES,
         held_out_pairs=HELD_OUT_PAIRS,
     )
-    results = tasks.number(map(benchmark.get, experiment.evaluation.datasets), experiment.evaluation.tasks)
+    results = tasks.number(map(known_datasets.get, experiment.evaluation.datasets), experiment.evaluation.tasks)
     most = max(1, min(RUNS, RESULTS // results) // len(experiment.variants))
     tuning = experiment.tuning and experiment.tuning.model_copy(
         update={"trials": min(most, experiment.tuning.trials), "epochs": None}

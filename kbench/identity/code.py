@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kbench import files
 from kbench.errors import UserError
+from kbench.records.documents import CodeRecord
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Code:
         """Write the modules into a run's folder, where a result that names the hash finds them; returns the hash."""
         target = path(run, self.hash)
         if not target.is_file():
-            files.write_json(target, {"modules": dict(self.modules)})
+            files.write_json(target, CodeRecord(modules=dict(self.modules)).model_dump())
         return self.hash
 
 

@@ -18,7 +18,7 @@ CHOOSING = ("create", "get")
 
 
 @dataclass(frozen=True)
-class Source:
+class ModuleSource:
     """What a file does.
 
     hash: of its syntax tree without comments, docstrings and the descriptions of fields, so that none of these and no
@@ -31,7 +31,7 @@ class Source:
     chosen: frozenset[tuple[str, str]]
 
 
-def read(path: Path, module: str) -> Source:
+def read(path: Path, module: str) -> ModuleSource:
     """Read a file, once for as long as it does not change; UserError if it is no Python.
 
     module: the dotted name it is imported by; that of a package for an `__init__.py`.
@@ -44,7 +44,7 @@ def read(path: Path, module: str) -> Source:
 
 
 @functools.cache
-def _read(path: Path, module: str, modified: int, size: int) -> Source:
+def _read(path: Path, module: str, modified: int, size: int) -> ModuleSource:
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
@@ -53,7 +53,7 @@ def _read(path: Path, module: str, modified: int, size: int) -> Source:
     digest = hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:DIGITS]
     imports = list(_imports(tree, package))
     names = frozenset(name for _, name in imports)
-    return Source(digest, names, frozenset(_chosen(tree, dict(imports))))
+    return ModuleSource(digest, names, frozenset(_chosen(tree, dict(imports))))
 
 
 def _plain(node: Any) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kbench.errors import UserError
 from kbench.identity import source
-from kbench.identity.source import Source
+from kbench.identity.source import ModuleSource
 
 
 class Tree:
@@ -28,7 +28,7 @@ class Tree:
                     return found
         return None
 
-    def source(self, module: str) -> Source | None:
+    def source(self, module: str) -> ModuleSource | None:
         """Return what a module does, None for what is no module of the tree."""
         path = self.path(module)
         return source.read(path, module) if path else None
@@ -55,7 +55,7 @@ class Tree:
             waiting += list(_ancestors(module))[1:]
         return dict(sorted(found.items()))
 
-    def _components(self, seen: Source) -> Iterator[str]:
+    def _components(self, seen: ModuleSource) -> Iterator[str]:
         for package, name in seen.chosen:
             if package in self.components:
                 yield f"{self.components[package]}.{name.replace('-', '_')}"

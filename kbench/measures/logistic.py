@@ -9,8 +9,8 @@ import numpy as np
 from kbench.errors import UserError
 from kbench.measures import stopping
 from kbench.measures.accuracy import mean_per_class_recall, top1
+from kbench.measures.labelled_features import Features
 from kbench.measures.regression import TOLERANCE, Fit, Regression
-from kbench.measures.samples import Features
 from kbench.measures.settings import LinearProbeSettings
 from kbench.measures.splits import held_out
 

@@ -14,7 +14,7 @@ import torch
 
 from kbench.errors import UserError
 from kbench.measures import lbfgs
-from kbench.measures.samples import Features
+from kbench.measures.labelled_features import Features
 
 RESIDENT_BYTES = 2 << 30
 """Features that take no more than this as float32 are kept in memory; larger ones are read anew at every pass."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kbench.errors import UserError, unknown
-from kbench.measures.samples import Features
+from kbench.measures.labelled_features import Features
 
 SHARE = 0.1
 RANDOM_SEED = 314

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from kbench import files, tasks
-from kbench.benchmark import dataset as benchmark
 from kbench.corpus.kinds.world import WorldCorpus
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Evaluation, Experiment, RunConfig
@@ -43,7 +43,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What the jobs of one rule will take together."""
 
     rule: str
@@ -117,7 +117,7 @@ def estimate(
     trials: Sequence[RunConfig],
     pairs: int | None,
     jobs: Sequence[Job],
-) -> list[Estimate]:
+) -> list[CostEstimate]:
     """Return an estimate a rule and kind of run. `pairs` is the size of the corpus, None if that is not known."""
     world = experiment.corpus if isinstance(experiment.corpus, WorldCorpus) else None
     units = {
@@ -136,21 +136,23 @@ def estimate(
     return found
 
 
-def _single(rule: str, jobs: Sequence[Job]) -> Estimate:
+def _single(rule: str, jobs: Sequence[Job]) -> CostEstimate:
     same = [job for job in jobs if job.rule == rule]
     if not same:
-        return Estimate(rule, 1, None, None, "not measured")
-    return Estimate(rule, 1, statistics.mean(j.seconds for j in same), max(j.bytes for j in same), _source(same))
+        return CostEstimate(rule, 1, None, None, "not measured")
+    return CostEstimate(rule, 1, statistics.mean(j.seconds for j in same), max(j.bytes for j in same), _source(same))
 
 
-def _of_runs(rule: str, similarity: str, towers: str, amount: int | None, count: int, jobs: Sequence[Job]) -> Estimate:
+def _of_runs(
+    rule: str, similarity: str, towers: str, amount: int | None, count: int, jobs: Sequence[Job]
+) -> CostEstimate:
     name = f"{rule} {similarity}"
     with_towers = [job for job in jobs if job.rule == rule and job.towers == towers]
     # The towers take nearly all of the time: another similarity's rate is better than none, and is named as such.
     same = [job for job in with_towers if job.similarity == similarity] or with_towers
     if not same or amount is None:
         why = f"no run with towers {towers} has been measured" if not same else "the size of the corpus is not known"
-        return Estimate(name, count, None, None, why)
+        return CostEstimate(name, count, None, None, why)
     # A job's start counts for more in a small job: the rate is that of the experiment with jobs nearest in size.
     nearest = min(same, key=lambda job: abs(math.log(job.units / amount)))
     same = [job for job in same if job.experiment == nearest.experiment]
@@ -159,7 +161,7 @@ def _of_runs(rule: str, similarity: str, towers: str, amount: int | None, count:
     scaled = size * amount / statistics.mean(job.units for job in same) if rule != "pretrain" else size
     other = "" if same[0].similarity == similarity else f"{', '.join(sorted({j.similarity for j in same}))} in "
     each = f"{1 / rate:.0f} {UNITS[rule]}/s" if rate < 1 else f"{rate:.1f} s a {UNITS[rule][:-1]}"
-    return Estimate(name, count, rate * amount, round(scaled), f"{each}: {other}{_source(same)}")
+    return CostEstimate(name, count, rate * amount, round(scaled), f"{each}: {other}{_source(same)}")
 
 
 def _source(jobs: Sequence[Job]) -> str:
@@ -168,7 +170,7 @@ def _source(jobs: Sequence[Job]) -> str:
     return f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} of {', '.join(names)}{on}"
 
 
-def wall_seconds(estimates: Sequence[Estimate], lanes: int) -> float | None:
+def wall_seconds(estimates: Sequence[CostEstimate], lanes: int) -> float | None:
     """Return the wall time with so many jobs at once, longest runs first; None if a part of it is not known.
 
     A run's jobs follow each other; single jobs come before or after all of them.
@@ -188,7 +190,7 @@ def wall_seconds(estimates: Sequence[Estimate], lanes: int) -> float | None:
     return sum(by_rule["single"]) + max(busy)
 
 
-def lane_hours(estimates: Sequence[Estimate]) -> float | None:
+def lane_hours(estimates: Sequence[CostEstimate]) -> float | None:
     """Return the hours that pretraining and features take together, one GPU or core each; None if not known."""
     parts = [part for part in estimates if part.rule.startswith(("pretrain", "features"))]
     if any(part.seconds is None for part in parts):
@@ -200,7 +202,7 @@ def images(evaluation: Evaluation, world: WorldCorpus | None) -> int:
     """Return the number of images that one run encodes, as published; a dataset without a count adds none."""
     total = 0
     for name in evaluation.datasets:
-        dataset = benchmark.get(name)
+        dataset = known_datasets.get(name)
         if dataset.location == "world" or evaluation.synthetic:
             total += WORLD_IMAGES * (world.evaluation_images if world else WorldCorpus(kind="world").evaluation_images)
         else:
@@ -210,7 +212,7 @@ def images(evaluation: Evaluation, world: WorldCorpus | None) -> int:
 
 def results_of_a_run(evaluation: Evaluation) -> int:
     """Return the number of results of one run."""
-    return tasks.number(map(benchmark.get, evaluation.datasets), evaluation.tasks)
+    return tasks.number(map(known_datasets.get, evaluation.datasets), evaluation.tasks)
 
 
 def corpus_pairs(experiment: Experiment, results: Path) -> int | None:
@@ -246,7 +248,7 @@ def readable(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
 
 
-def total_bytes(estimates: Sequence[Estimate]) -> int | None:
+def total_bytes(estimates: Sequence[CostEstimate]) -> int | None:
     """Return what all jobs leave on disk; None if a part of it is not known."""
     if any(part.bytes is None for part in estimates):
         return None

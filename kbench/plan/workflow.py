@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kbench.benchmark import dataset as benchmark
 from kbench.container import image
 from kbench.corpus.kinds.world import WorldCorpus
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError, unknown
 from kbench.experiment.load import load, resolve, search
 from kbench.experiment.schema import Experiment
@@ -107,7 +107,7 @@ def world_of(experiment: Experiment) -> WorldCorpus | None:
     corpus, evaluation = experiment.corpus, experiment.evaluation
     if isinstance(corpus, WorldCorpus):
         return corpus.model_copy(update={"name": "world"})
-    generated = any(benchmark.get(name).location == "world" for name in evaluation.datasets)
+    generated = any(known_datasets.get(name).location == "world" for name in evaluation.datasets)
     return WorldCorpus(kind="world") if generated or evaluation.synthetic else None
 
 

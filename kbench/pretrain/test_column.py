@@ -6,9 +6,9 @@ Offered so that published tables can be compared like with like; every result ch
 import numpy as np
 import torch
 
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.reader import Split
-from kbench.benchmark.texts import class_names, templates
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.reader import Split
+from kbench.datasets.texts import class_names, templates
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
 from kbench.locations import Locations
@@ -34,7 +34,7 @@ class TestColumn:
     __test__ = False  # not a test of pytest's, whatever its name
 
     def __init__(self, config: RunConfig, locations: Locations) -> None:
-        dataset = benchmark.get(config.training.test_column)
+        dataset = known_datasets.get(config.training.test_column)
         if dataset.kind != "classification":
             raise UserError(f"training.test_column '{dataset.name}' is no classification: it has no zero-shot accuracy")
         root = dataset.root(locations)

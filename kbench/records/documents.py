@@ -100,20 +100,20 @@ class TaskResult(Versioned):
 class ModelCard(Versioned):
     """What pretraining leaves beside model.safetensors, as model.json."""
 
-    run: str
-    variant: str
-    objective: str
-    seed: int
-    config_hash: str
+    run: str = Field(description="identity of the run: VARIANT-sSEED-HASH")
+    variant: str = Field(description="label of the similarity variant")
+    objective: str = Field(description="training objective")
+    seed: int = Field(description="training seed")
+    config_hash: str = Field(description="identity of the frozen run configuration")
     checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
     code_version: str = Field(description="kbench's version, and a hash over its whole code; shown, never compared")
     training_code: str | None = Field(
         default=None, description="code that trained the weights: code/HASH.json beside lists it; null: not recorded"
     )
-    torch_version: str
-    image_digest: str | None
-    device: str
-    machine: str
+    torch_version: str = Field(description="torch version, with its local build tag")
+    image_digest: str | None = Field(description="SHA-256 of the container image, or null on the host")
+    device: str = Field(description="'cpu' or the accelerator's name")
+    machine: str = Field(description="processor model and number of cores seen by the job")
     environment: str | None = Field(
         default=None, description="what the job ran on: runs/RUN/environments/HASH.json holds it; null: not recorded"
     )
@@ -139,6 +139,65 @@ class ModelCard(Versioned):
     )
 
 
+class LogEntry(Record):
+    """One line of metrics.jsonl."""
+
+    step: int = Field(description="optimiser steps taken")
+    loss: float | None = Field(description="mean loss since the line before, nats; null if no step had a finite one")
+    learning_rate: float = Field(description="learning rate of the last step")
+    logit_scale: float = Field(description="learned logit scale after the last step")
+    gradient_norm: float | None = Field(description="norm of the last gradient before clipping; null if not finite")
+    skipped_steps: int = Field(description="steps skipped so far because loss or gradient were not finite")
+    samples_per_second: float = Field(description="pairs a second since the line before, mean over processes")
+    data_wait_fraction: float = Field(description="share of that time spent waiting for data")
+    held_out_loss: float | None = Field(default=None, description="loss on held-out pairs, nats, where it was measured")
+    test_column_acc1: float | None = Field(
+        default=None, description="zero-shot top-1 accuracy on the dataset that selection 'test-column' looks at"
+    )
+
+
+class Encoded(Record):
+    """All features of a run are there."""
+
+    checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
+    datasets: list[str] = Field(description="evaluation datasets that were encoded")
+
+
+class FeatureRecord(Record):
+    """What lies in a folder of features, written last."""
+
+    key: dict = Field(description="all that they were made from and with; features of another key are made again")
+    arrays: dict[str, list[int]] = Field(description="name of an array, NAME.npy -> its shape")
+    sha256: dict[str, str] = Field(description="name of an array -> SHA-256 of its file")
+
+
+class Evaluated(Record):
+    """All results of a run are there."""
+
+    checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
+    results: list[str] = Field(description="DATASET/TASK of each")
+
+
+class CodeRecord(Record):
+    """The code of a stage, by whose hash documents name it."""
+
+    modules: dict[str, str] = Field(description="module that was used -> hash of what it does")
+
+
+class EnvironmentRecord(Record):
+    """What a job ran on, by whose hash documents name it: no person, no host, no folder."""
+
+    python: str = Field(description="version of Python")
+    system: str = Field(description="operating system and processor architecture")
+    packages: dict[str, str | None] = Field(description="package that computes -> its version; null: not installed")
+    libjpeg: str | None = Field(description="version of the library that decodes JPEGs")
+    machine: str = Field(description="processor model and number of cores seen by the job")
+    device: str = Field(description="'cpu' or the accelerator's name")
+    cuda: str | None = Field(description="version of CUDA; null without")
+    threads: dict[str, int | str | None] = Field(description="threads of torch, and OMP_NUM_THREADS")
+    checkout: dict[str, str | bool] | None = Field(description="commit, and whether files differ; null: installed")
+
+
 class ExperimentRecord(Record):
     """What an experiment set out to do: experiment.json. Tells missing results from ones never asked for."""
 
@@ -157,7 +216,7 @@ class ExperimentRecord(Record):
         return self.experiment.get("evaluation", {}).get("tasks")
 
 
-class Trial(Record):
+class TrialRecord(Record):
     """One setting that was tried in a search."""
 
     values: dict[str, float | int | str | bool | None] = Field(description="the settings, by their names in the grid")
@@ -169,10 +228,10 @@ class Search(Record):
     """One variant's search."""
 
     chosen: dict[str, float | int | str | bool | None] = Field(description="the settings its runs were made with")
-    tried: list[Trial] = Field(description="every setting that was tried")
+    tried: list[TrialRecord] = Field(description="every setting that was tried")
 
 
-class Tuning(Record):
+class TuningRecord(Record):
     """How each variant's settings were chosen: tuning.json. Without it the variants share one untuned setting."""
 
     rule: str = Field(description="what decides: 'held-out loss', the lowest is chosen")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kbench import __version__, tasks
 from kbench.document.numbers import heading
-from kbench.document.parts import Section, Table
+from kbench.document.parts import ReportSection, Table
 from kbench.report import answer, dimension, footnotes, plots, published, scores, tables, tuning, weights
 from kbench.report.analysis import Analysis
 from kbench.results import jobs, samples
@@ -31,7 +31,7 @@ class Report:
     version: str
     answer: list[str]
     warnings: list[str]
-    sections: list[Section]
+    sections: list[ReportSection]
     deviations: list[str]
     missing: Table | None
     results: Table
@@ -87,7 +87,7 @@ def _warnings(analysis: Analysis) -> list[str]:
     return found
 
 
-def _scores(analysis: Analysis, task: str, figures: bool) -> Section:
+def _scores(analysis: Analysis, task: str, figures: bool) -> ReportSection:
     declared, columns = tasks.find(task), analysis.columns(task)
     part = declared.part(samples.kept(analysis.store, task, analysis.groups)) if declared else Part()
     title = (declared and declared.section) or heading(tasks.title(task))
@@ -98,16 +98,16 @@ def _scores(analysis: Analysis, task: str, figures: bool) -> Section:
         first = plots.scores(analysis, task) if together else plots.single(analysis, columns[0], alone)
         drawn = [first, *(plots.of_task(analysis, figure) for figure in part.figures)]
     found = footnotes.added(analysis, task, scores.score_tables(analysis, task))
-    return Section(task, title, list(declared.about) if declared else [], drawn, [*found, *part.tables])
+    return ReportSection(task, title, list(declared.about) if declared else [], drawn, [*found, *part.tables])
 
 
-def _pairs(analysis: Analysis, figures: bool) -> Section | None:
+def _pairs(analysis: Analysis, figures: bool) -> ReportSection | None:
     compared = [task for task in analysis.tasks if analysis.comparisons(task)]
     if not compared:
         return None
     shown = [task for task in compared if task == compared[0] or _shows_pairs(task)]
     tested = [task for task in shown if any(pair.estimate for pair in analysis.comparisons(task))]
-    return Section(
+    return ReportSection(
         "pairs",
         "Comparisons",
         [answer.pair_sentence(pair) for pair in analysis.comparisons(compared[0])],
@@ -131,11 +131,11 @@ def _shows_pairs(task: str) -> bool:
     return declared is not None and declared.pairs_shown
 
 
-def _variance(analysis: Analysis, figures: bool) -> Section | None:
+def _variance(analysis: Analysis, figures: bool) -> ReportSection | None:
     if not analysis.tasks:
         return None
     plotted = [plots.variance(analysis, analysis.tasks[0])] if figures else []
-    return Section(
+    return ReportSection(
         "variance",
         "Variance",
         [
@@ -149,15 +149,15 @@ def _variance(analysis: Analysis, figures: bool) -> Section | None:
     )
 
 
-def _cost(analysis: Analysis, figures: bool) -> Section | None:
+def _cost(analysis: Analysis, figures: bool) -> ReportSection | None:
     if not analysis.store.cards:
         return None
     curves = plots.loss_curves(analysis) if figures else None
-    return Section("cost", "Cost", [], [curves] if curves else [], [tables.cost_table(analysis)])
+    return ReportSection("cost", "Cost", [], [curves] if curves else [], [tables.cost_table(analysis)])
 
 
-def _published(analysis: Analysis) -> Section:
-    return Section(
+def _published(analysis: Analysis) -> ReportSection:
+    return ReportSection(
         "published",
         "Published",
         [

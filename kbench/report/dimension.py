@@ -2,7 +2,7 @@
 
 from kbench import tasks
 from kbench.document.numbers import heading, number, unit_name
-from kbench.document.parts import Cell, Section, Table
+from kbench.document.parts import Cell, ReportSection, Table
 from kbench.report import footnotes, plots
 from kbench.report.analysis import Analysis
 from kbench.report.answer import listed, over
@@ -12,12 +12,12 @@ from kbench.results.summary import Column
 from kbench.results.text import mean_sd
 
 
-def section(analysis: Analysis, figures: bool) -> Section | None:
+def section(analysis: Analysis, figures: bool) -> ReportSection | None:
     """Return a figure and a table of every task's score by dimension; None if all runs have the same one."""
     if not analysis.lines:
         return None
     ranked = [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
-    return Section(
+    return ReportSection(
         "dimension",
         "Dimension",
         [

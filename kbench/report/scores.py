@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.document.numbers import heading, number, unit_name
 from kbench.document.parts import Cell, Table, variant
 from kbench.report.analysis import Analysis
@@ -122,8 +122,8 @@ def _seeds_note(analysis: Analysis) -> str:
 def _chance_note(columns: list[Column]) -> list[str]:
     """Return what guessing would score in each dataset's main metric, where that is known."""
     several = len({column.metric for column in columns if column.metric}) > 1
-    main = {c.dataset: _main_measure(c) for c in columns if c.dataset in benchmark.names()}
-    chances = {name: measure.chance(benchmark.get(name)) for name, measure in main.items() if measure}
+    main = {c.dataset: _main_measure(c) for c in columns if c.dataset in known_datasets.names()}
+    chances = {name: measure.chance(known_datasets.get(name)) for name, measure in main.items() if measure}
     levels = [
         f"{name} {number(chance, 'fraction')}{f' ({main[name].title})' if several else ''}"
         for name, chance in chances.items()
@@ -136,7 +136,7 @@ def _main_measure(column: Column) -> Measure | None:
     declared = tasks.find(column.task)
     if declared is None:
         return None
-    return declared.measures[declared.main(benchmark.get(column.dataset).main_metric)]
+    return declared.measures[declared.main(known_datasets.get(column.dataset).main_metric)]
 
 
 def _value(row: dict) -> Cell:

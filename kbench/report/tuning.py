@@ -1,20 +1,20 @@
 """How settings were chosen: the chosen ones and the whole search."""
 
 from kbench.document.numbers import number
-from kbench.document.parts import Cell, Section, Table
-from kbench.records.documents import Trial
+from kbench.document.parts import Cell, ReportSection, Table
+from kbench.records.documents import TrialRecord
 from kbench.report.analysis import Analysis
 from kbench.report.answer import listed
 
 
-def section(analysis: Analysis) -> Section | None:
+def section(analysis: Analysis) -> ReportSection | None:
     """Return the chosen settings and the whole search; None if there was none."""
     tuning = analysis.store.tuning
     if not tuning:
         return None
     grid = (analysis.store.experiment.experiment.get("tuning") or {}).get("grid", {})
     tried = "; ".join(f"{name} {', '.join(map(_shown, values))}" for name, values in grid.items())
-    return Section(
+    return ReportSection(
         "tuning",
         "Settings",
         [
@@ -78,7 +78,7 @@ def _search(analysis: Analysis) -> Table:
     return Table("tuning-search", caption, ["Variant", "Run", *names, "Held-out loss"], rows, [], 2, searchable=True)
 
 
-def _loss(trial: Trial, chosen: dict) -> Cell:
+def _loss(trial: TrialRecord, chosen: dict) -> Cell:
     if trial.held_out_loss is None:
         return Cell("failed")
     return Cell(number(trial.held_out_loss, "nats"), trial.held_out_loss, best=trial.values == chosen)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kbench.document.parts import Figure, Section
+from kbench.document.parts import Figure, ReportSection
 from kbench.report import svg
 from kbench.report.analysis import Analysis
 from kbench.report.plots import canvas
@@ -35,7 +35,7 @@ PIXELS = 128
 """Longest side of an image on the page; larger ones are thinned out."""
 
 
-def section(analysis: Analysis, figures: bool) -> Section | None:
+def section(analysis: Analysis, figures: bool) -> ReportSection | None:
     """Return pictures of a few test images for each variant with stored weights; None without any."""
     if not figures:
         return None
@@ -47,7 +47,7 @@ def section(analysis: Analysis, figures: bool) -> Section | None:
     ]
     if not drawn:
         return None
-    return Section(
+    return ReportSection(
         "weights",
         "Weights",
         [

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.experiment.schema import Experiment, RunConfig
 from kbench.records.documents import PublishedRow
 from kbench.results import matching, published
@@ -51,13 +51,13 @@ def _planned(experiment: Experiment, runs: Iterable[RunConfig]) -> list[Setting]
     settings = {
         _setting(run, dataset, task)
         for run in runs
-        for dataset in map(benchmark.get, experiment.evaluation.datasets)
+        for dataset in map(known_datasets.get, experiment.evaluation.datasets)
         for task in tasks.of(dataset, experiment.evaluation.tasks)
     }
     return sorted(settings, key=lambda setting: (setting.variant, setting.dataset, setting.task))
 
 
-def _setting(run: RunConfig, dataset: benchmark.Dataset, task: str) -> Setting:
+def _setting(run: RunConfig, dataset: known_datasets.Dataset, task: str) -> Setting:
     return Setting(
         variant=run.variant,
         objective=run.objective,

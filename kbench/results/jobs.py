@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-STAGE_FILES = {"training": "model.json", "features": "features.json", "task": "evaluation.json"}
+STAGE_FILES = {"training": "model.json", "features": "encoded.json", "task": "evaluated.json"}
 """The file in a run's folder that says that a stage is done."""
 
 
@@ -19,7 +19,7 @@ def pretrain(folder: Path, run: str) -> str:
 
 def evaluate(folder: Path, run: str) -> str:
     """Return the command that scores one run on all its evaluation sets, training it first if need be."""
-    return _job(folder, f"runs/{run}/evaluation.json")
+    return _job(folder, f"runs/{run}/evaluated.json")
 
 
 def again(folder: Path, rule: str) -> str:

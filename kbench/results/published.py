@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from kbench import yaml_file
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError, unknown
 from kbench.records.documents import PublishedRow
 from kbench.records.section import Section
@@ -54,7 +54,7 @@ class Pending(Section):
         ]
 
 
-class Source(Section):
+class PublishedSource(Section):
     """A document that published numbers come from."""
 
     title: str
@@ -65,10 +65,10 @@ class Source(Section):
 
 
 @cache
-def sources() -> dict[str, Source]:
+def sources() -> dict[str, PublishedSource]:
     """Return what is known about each source, by its short name."""
     known = yaml_file.read(FOLDER / "published_sources.yaml")
-    return {name: Source.model_validate(entry) for name, entry in known.items()}
+    return {name: PublishedSource.model_validate(entry) for name, entry in known.items()}
 
 
 def read_rows(path: Path) -> list[PublishedRow]:
@@ -119,8 +119,8 @@ def refuse_fractions(place: Path, rows: list[PublishedRow]) -> None:
 
 def _chance(row: PublishedRow) -> float:
     """Return the accuracy of guessing, percent; 0 where it is not known."""
-    known = row.dataset in benchmark.names() and row.metric in ("acc1", "acc5", "mean_per_class_recall")
-    classes = benchmark.get(row.dataset).n_classes if known else None
+    known = row.dataset in known_datasets.names() and row.metric in ("acc1", "acc5", "mean_per_class_recall")
+    classes = known_datasets.get(row.dataset).n_classes if known else None
     return 100 / classes if classes else 0.0
 
 

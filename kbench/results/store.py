@@ -9,12 +9,12 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
 from kbench.corpus import manifest
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError, unknown
 from kbench.files import read_json
 from kbench.records import training_log
-from kbench.records.documents import ExperimentRecord, ModelCard, Record, TaskResult, Tuning
+from kbench.records.documents import ExperimentRecord, ModelCard, Record, TaskResult, TuningRecord
 from kbench.results import jobs, mixture
 from kbench.results.mixture import document_path
 
@@ -41,7 +41,7 @@ class Store:
     cards: dict[str, ModelCard]
     missing: tuple[Missing, ...]
     stale: tuple[str, ...]  # trained runs that lie in the folder but are no longer part of the experiment
-    tuning: Tuning | None  # the search for settings, if there was one
+    tuning: TuningRecord | None  # the search for settings, if there was one
 
     @property
     def expected(self) -> int:
@@ -121,11 +121,11 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
         raise UserError(f"cannot use {path}: {where}: {first['msg']}") from error
 
 
-def _tuning(path: Path, experiment: ExperimentRecord) -> Tuning | None:
+def _tuning(path: Path, experiment: ExperimentRecord) -> TuningRecord | None:
     """Return the search for settings that precedes the runs; UserError if it is not of this experiment's variants."""
     if not path.is_file():
         return None
-    tuning = read_record(path, Tuning)
+    tuning = read_record(path, TuningRecord)
     for label in tuning.variants:
         if label not in experiment.variants:
             raise UserError(f"{path}: {unknown('variant', label, experiment.variants)}")
@@ -165,6 +165,6 @@ def _missing(
     for run in experiment.runs:
         job = jobs.evaluate(folder, run) if run in cards else jobs.pretrain(folder, run)
         for dataset in experiment.datasets:
-            for task in tasks.of(benchmark.get(dataset), experiment.tasks):
+            for task in tasks.of(known_datasets.get(dataset), experiment.tasks):
                 if (run, dataset, task) not in done:
                     yield Missing(run, dataset, task, job)

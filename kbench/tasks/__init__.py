@@ -16,7 +16,7 @@ from kbench import plugins
 from kbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from kbench.benchmark.dataset import Dataset
+    from kbench.datasets.dataset import Dataset
     from kbench.tasks.base import Measure, Task
 
 FAMILY = plugins.Family(sys.modules[__name__], "task", Path("workflow/tasks"), "kbench.tasks", separator="_")

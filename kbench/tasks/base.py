@@ -12,7 +12,7 @@ import numpy as np
 from kbench.document.parts import Table
 
 if TYPE_CHECKING:
-    from kbench.benchmark.dataset import Dataset
+    from kbench.datasets.dataset import Dataset
     from kbench.evaluate.run import TrainedRun
     from kbench.evaluate.store import Reader
     from kbench.experiment.schema import Evaluation

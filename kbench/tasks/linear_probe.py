@@ -96,8 +96,8 @@ class LinearProbe(Task):
 
 
 def _probe(features: Reader, evaluation: Evaluation, criterion: str, embedding: str, device: str) -> ProbeResult:
+    from kbench.measures.labelled_features import Features
     from kbench.measures.logistic import probe
-    from kbench.measures.samples import Features
 
     def split(name: str) -> Features:
         return Features(features.array(f"{name}/{embedding}"), np.asarray(features.array(f"{name}/targets")))

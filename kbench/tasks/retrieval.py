@@ -14,7 +14,7 @@ from kbench.tasks.base import Arrays, Measure, Outcome, Task, random_feature_set
 if TYPE_CHECKING:
     import torch
 
-    from kbench.benchmark.dataset import Dataset
+    from kbench.datasets.dataset import Dataset
     from kbench.evaluate.run import TrainedRun
     from kbench.evaluate.store import Reader
     from kbench.experiment.schema import Evaluation

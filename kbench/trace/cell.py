@@ -11,7 +11,7 @@ from kbench.results.summary import Column, Scores, Summary
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A variant's score in one column, and the documents whose values it is the mean of, by seed."""
 
     variant: str
@@ -20,7 +20,7 @@ class Cell:
     documents: dict[int, Path]
 
 
-def find(store: Store, variant: str, dataset: str, metric: str | None = None, task: str | None = None) -> Cell:
+def find(store: Store, variant: str, dataset: str, metric: str | None = None, task: str | None = None) -> TableCell:
     """Return the cell of a variant on a dataset; without a metric, the dataset's main one.
 
     UserError for a name that the table has not, or where several tasks have the metric and none is given.
@@ -51,4 +51,4 @@ def find(store: Store, variant: str, dataset: str, metric: str | None = None, ta
         int(seed): document_path(store.folder, run, dataset, column.task)
         for run, seed in zip(rows["run"], rows["seed"], strict=True)
     }
-    return Cell(variant, column, scores.summary(variant, column), documents)
+    return TableCell(variant, column, scores.summary(variant, column), documents)

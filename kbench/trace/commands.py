@@ -31,7 +31,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Remake:
     """What has to be written into an empty folder first, and the commands to run after that."""
 
     documents: dict[Path, object]
@@ -39,7 +39,7 @@ class Recipe:
     result: Path
 
 
-def recipe(traced: Chain, folder: Path, data: Path | None) -> Recipe:
+def recipe(traced: Chain, folder: Path, data: Path | None) -> Remake:
     """Return what makes a result again below `folder`.
 
     UserError if the run's configuration or the experiment's is gone, or the experiment needs a data folder and none is
@@ -70,7 +70,7 @@ def recipe(traced: Chain, folder: Path, data: Path | None) -> Recipe:
         run / "config.json": files.read_json(results / "runs" / result.run / "config.json"),
         frozen: {"experiment": name, "evaluation": section},
     }
-    return Recipe(documents, commands, run / "evaluation" / result.dataset / f"{result.task}.json")
+    return Remake(documents, commands, run / "evaluation" / result.dataset / f"{result.task}.json")
 
 
 def _threads(run: Path, digest: str | None) -> int | None:

@@ -11,10 +11,10 @@ import numpy as np
 from kbench import files
 from kbench.progress import track
 from kbench.seeds import derive
-from kbench.world import samples
+from kbench.world import streams
 from kbench.world.captions import TEMPLATES, describe
 from kbench.world.digits import DigitImages, digit_images
-from kbench.world.manifest import MANIFEST, File, Manifest, Settings, is_complete
+from kbench.world.manifest import MANIFEST, WorldFile, WorldManifest, WorldSettings, is_complete
 from kbench.world.model import World
 from kbench.world.scenes import DIGITS
 from kbench.world.shards import write_shards
@@ -26,11 +26,11 @@ class _Part:
 
     folder: str
     number: int
-    stream: Iterator[samples.Sample]
+    stream: Iterator[streams.Sample]
     shard: str = "{}.tar"
 
 
-def make(output: Path, settings: Settings) -> bool:
+def make(output: Path, settings: WorldSettings) -> bool:
     """Write the world to the folder `output`, whole or not at all; return False if it was there already.
 
     A world with the same settings of which files are missing or cut short is written again. Raises UserError if
@@ -51,7 +51,7 @@ def make(output: Path, settings: Settings) -> bool:
     return True
 
 
-def _write(folder: Path, settings: Settings) -> None:
+def _write(folder: Path, settings: WorldSettings) -> None:
     world = World()
     training, held_out = digit_images()
     parts = [
@@ -69,61 +69,61 @@ def _write(folder: Path, settings: Settings) -> None:
     _write_manifest(folder, settings, parts)
 
 
-def _corpus(world: World, settings: Settings, digits: DigitImages) -> _Part:
-    stream = samples.corpus(world, _generator(settings, "corpus"), settings.pairs, digits)
+def _corpus(world: World, settings: WorldSettings, digits: DigitImages) -> _Part:
+    stream = streams.corpus(world, _generator(settings, "corpus"), settings.pairs, digits)
     return _Part("corpus", settings.pairs, stream, shard="{:05d}.tar")
 
 
-def _held_out(world: World, settings: Settings, digits: DigitImages) -> Iterator[_Part]:
+def _held_out(world: World, settings: WorldSettings, digits: DigitImages) -> Iterator[_Part]:
     if settings.held_out_pairs:
-        stream = samples.pairs(world, _generator(settings, "held-out"), settings.held_out_pairs, digits)
+        stream = streams.pairs(world, _generator(settings, "held-out"), settings.held_out_pairs, digits)
         yield _Part("held-out", settings.held_out_pairs, stream, shard="{:05d}.tar")
 
 
-def _classification(world: World, settings: Settings, split: str, digits: DigitImages) -> Iterator[_Part]:
-    for name in samples.SHAPE_SETS:
-        stream = samples.shapes(world, _generator(settings, name, split), settings.eval_images, name)
+def _classification(world: World, settings: WorldSettings, split: str, digits: DigitImages) -> Iterator[_Part]:
+    for name in streams.SHAPE_SETS:
+        stream = streams.shapes(world, _generator(settings, name, split), settings.eval_images, name)
         yield _Part(f"benchmark/{name}/{split}", settings.eval_images, stream)
     number = settings.digit_images(sum(map(len, digits.values())))
-    stream = samples.digits(world, _generator(settings, "world-digits", split), number, digits)
+    stream = streams.digits(world, _generator(settings, "world-digits", split), number, digits)
     yield _Part(f"benchmark/world-digits/{split}", number, stream)
 
 
-def _captioned(world: World, settings: Settings, digits: DigitImages) -> Iterator[_Part]:
+def _captioned(world: World, settings: WorldSettings, digits: DigitImages) -> Iterator[_Part]:
     for name, draw, number in (
-        ("world-retrieval", samples.retrieval, settings.retrieval_images),
-        ("world-pairs", samples.pairs, settings.fresh_pairs),
+        ("world-retrieval", streams.retrieval, settings.retrieval_images),
+        ("world-pairs", streams.pairs, settings.fresh_pairs),
     ):
         stream = draw(world, _generator(settings, name, "test"), number, digits)
         yield _Part(f"benchmark/{name}/test", number, stream)
 
 
-def _generator(settings: Settings, *use: str) -> np.random.Generator:
+def _generator(settings: WorldSettings, *use: str) -> np.random.Generator:
     return np.random.default_rng(derive("world", settings.seed, *use))
 
 
-def _write_classes(benchmark: Path, world: World) -> None:
+def _write_classes(folder: Path, world: World) -> None:
     """Name classes by captions, so that with each of the captions' own templates a prompt is what the world says."""
-    classes = {name: list(samples.shape_classes(world, name)) for name in samples.SHAPE_SETS}
+    classes = {name: list(streams.shape_classes(world, name)) for name in streams.SHAPE_SETS}
     classes["world-digits"] = [describe(glyph=digit) for digit in DIGITS]
     for name, labels in classes.items():
-        _write_lines(benchmark / name / "classnames.txt", labels)
-        _write_lines(benchmark / name / "zeroshot_classification_templates.txt", list(TEMPLATES))
+        _write_lines(folder / name / "classnames.txt", labels)
+        _write_lines(folder / name / "zeroshot_classification_templates.txt", list(TEMPLATES))
     for name in ("world-retrieval", "world-pairs"):
-        _write_lines(benchmark / name / "dataset_type.txt", ["retrieval"])
+        _write_lines(folder / name / "dataset_type.txt", ["retrieval"])
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _write_manifest(folder: Path, settings: Settings, parts: list[_Part]) -> None:
+def _write_manifest(folder: Path, settings: WorldSettings, parts: list[_Part]) -> None:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = Manifest(
+    manifest = WorldManifest(
         settings=settings,
         samples={part.folder: part.number for part in parts},
         files={
-            path.relative_to(folder).as_posix(): File(bytes=path.stat().st_size, sha256=files.sha256(path))
+            path.relative_to(folder).as_posix(): WorldFile(bytes=path.stat().st_size, sha256=files.sha256(path))
             for path in paths
         },
     )

@@ -16,7 +16,7 @@ MOST_CLASSES = 42
 """Classes of the evaluation set that has most of them; each needs an image."""
 
 
-class Settings(Section):
+class WorldSettings(Section):
     """What the bytes of a world depend on."""
 
     seed: int = Field(default=0, ge=0, description="seed of everything that is drawn")
@@ -48,32 +48,32 @@ class Settings(Section):
         return min(available, 2 * self.eval_images)
 
 
-class File(Section):
+class WorldFile(Section):
     """Size and content of one file."""
 
     bytes: int
     sha256: str
 
 
-class Manifest(Section):
+class WorldManifest(Section):
     """What world.json says."""
 
     schema_version: Literal[1] = 1
     world_version: int = VERSION
-    settings: Settings
+    settings: WorldSettings
     samples: dict[str, int] = Field(description="number of images by folder of shards")
-    files: dict[str, File] = Field(description="every other file, by its path in the folder")
+    files: dict[str, WorldFile] = Field(description="every other file, by its path in the folder")
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> WorldManifest:
     """Return the manifest of a world; UserError if there is none or it is not one that this kbench can read."""
     try:
-        return Manifest.model_validate(files.read_json(folder / MANIFEST))
+        return WorldManifest.model_validate(files.read_json(folder / MANIFEST))
     except ValidationError as error:
         raise UserError(f"{folder / MANIFEST} is no manifest that this kbench can read: {error}") from error
 
 
-def is_complete(folder: Path, settings: Settings) -> bool:
+def is_complete(folder: Path, settings: WorldSettings) -> bool:
     """Return whether the folder holds all files of the world with these settings, each of its right size.
 
     Raises UserError if it holds a world of another version or other settings, or something that is not a world.
@@ -98,7 +98,7 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _refuse_different(folder: Path, manifest: Manifest, settings: Settings) -> None:
+def _refuse_different(folder: Path, manifest: WorldManifest, settings: WorldSettings) -> None:
     there = {"version": manifest.world_version, **manifest.settings.model_dump()}
     asked = {"version": VERSION, **settings.model_dump()}
     different = [f"{key} {there[key]} instead of {asked[key]}" for key in asked if there[key] != asked[key]]

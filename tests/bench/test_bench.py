@@ -12,8 +12,8 @@ import torch
 from kbench import memory, similarity
 from kbench.bench import measure
 from kbench.bench.peak import peak
-from kbench.bench.similarity import Case, _gradients, _peak_memory
-from kbench.bench.step import Case as StepCase
+from kbench.bench.similarity import LossCase, _gradients, _peak_memory
+from kbench.bench.step import LossCase as StepCase
 from kbench.bench.step import _flop
 from kbench.cli import main
 from kbench.similarity.sets import PointSet
@@ -30,7 +30,7 @@ def test_the_baseline_computes_the_same_scores(name):
 
 
 def test_a_case_gives_the_gradients_of_both():
-    case = Case("wpse-gaussian", exact=False, batch=4, tokens=(5, 3), dim=8, features=16)
+    case = LossCase("wpse-gaussian", exact=False, batch=4, tokens=(5, 3), dim=8, features=16)
     ours, baseline = (_gradients(case, "cpu", straightforward)() for straightforward in (False, True))
     torch.testing.assert_close(ours, baseline, rtol=1e-3, atol=1e-6)
 
@@ -58,7 +58,7 @@ def test_peak_memory_is_of_the_fresh_process_alone():
 
 @pytest.mark.slow
 def test_memory_of_the_loss_is_at_most_a_quarter_of_the_straightforward():
-    case = Case("wpse-gaussian", exact=False, batch=256, tokens=(197, 77), dim=512, features=1024)
+    case = LossCase("wpse-gaussian", exact=False, batch=256, tokens=(197, 77), dim=512, features=1024)
     ours, baseline = (_peak_memory(case, "cpu", straightforward) for straightforward in (False, True))
     assert ours <= baseline / 4
 

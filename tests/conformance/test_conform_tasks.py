@@ -6,10 +6,10 @@ import pytest
 from tiny import ROOT
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
 from kbench.conformance import components
 from kbench.conformance import dataset as of_datasets
 from kbench.conformance import task as of_tasks
+from kbench.datasets import dataset as known_datasets
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -18,7 +18,7 @@ def test_every_task_conforms(check, name):
     assert check(name) is None
 
 
-@pytest.mark.parametrize("name", benchmark.names())
+@pytest.mark.parametrize("name", known_datasets.names())
 @pytest.mark.parametrize("check", of_datasets.CHECKS, ids=lambda check: check.__name__)
 def test_every_dataset_conforms(check, name, monkeypatch):
     monkeypatch.delenv("KBENCH_DATA", raising=False)

@@ -9,7 +9,7 @@ import pytest
 from tiny import ROOT
 
 from kbench import plugins, tasks
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError
 
 PACKAGE = ROOT / "kbench"
@@ -47,7 +47,7 @@ def test_a_task_of_ones_own_is_used_only_where_it_is_named(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "workflow" / "tasks").mkdir(parents=True)
     (tmp_path / "workflow" / "tasks" / "calibration.py").write_bytes((ROOT / "examples/calibration.py").read_bytes())
-    cifar10 = benchmark.get("cifar10")
+    cifar10 = known_datasets.get("cifar10")
     assert tasks.of(cifar10, None) == ("zeroshot", "linear_probe")
     assert tasks.of(cifar10, ["calibration", "zeroshot", "pmi_gap"]) == ("zeroshot", "calibration")
     assert tasks.FAMILY.found()["calibration"].origin == "workflow/tasks/calibration.py"
@@ -62,10 +62,10 @@ def test_a_broken_task_breaks_only_what_names_it(tmp_path, monkeypatch, kbench, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "workflow" / "tasks").mkdir(parents=True)
     (tmp_path / "workflow" / "tasks" / "broken.py").write_text("import absent_package\n")
-    assert tasks.of(benchmark.get("cifar10"), None) == ("zeroshot", "linear_probe")
+    assert tasks.of(known_datasets.get("cifar10"), None) == ("zeroshot", "linear_probe")
     assert "broken" in tasks.names() and "broken" not in tasks.usable()
     with pytest.raises(UserError, match=r"task 'broken' of workflow/tasks/broken\.py cannot be loaded"):
-        tasks.of(benchmark.get("cifar10"), ["broken"])
+        tasks.of(known_datasets.get("cifar10"), ["broken"])
     done = kbench("tasks", cwd=tmp_path)
     assert done.returncode == 0 and "broken" in done.stdout and "cannot be loaded" in done.stdout
 

@@ -48,7 +48,7 @@ def test_containers_without_an_image_say_how_to_build_one(tmp_path):
 @pytest.mark.parametrize("kind", ["docker", "apptainer"])
 def test_a_single_job_without_an_image_says_how_to_build_one(kbench, refused, tmp_path, labelled, kind):
     labelled(None)
-    process = kbench("run", "--container", kind, "doctor", cwd=tmp_path)
+    process = kbench("container", "run", "--container", kind, "doctor", cwd=tmp_path)
     refused(process, "no image", "`kbench container build`")
 
 
@@ -89,11 +89,13 @@ def test_one_job_in_docker_writes_what_the_host_writes(docker_image, kbench, tmp
 
 @pytest.mark.slow
 def test_a_job_in_docker_is_isolated_and_its_exit_status_comes_back(docker_image, kbench, tmp_path):
-    process = kbench("run", "--container", "docker", "--image", docker_image, "doctor", cwd=tmp_path, SECRET="1")
+    process = kbench(
+        "container", "run", "--container", "docker", "--image", docker_image, "doctor", cwd=tmp_path, SECRET="1"
+    )
     assert process.returncode == 0, process.stderr
     for line in (docker_image, "root               read-only", "network            none", str(tmp_path)):
         assert line in process.stdout
-    wrong = ("run", "--container", "docker", "--image", docker_image, "variants", "--no-such-option")
+    wrong = ("container", "run", "--container", "docker", "--image", docker_image, "variants", "--no-such-option")
     assert kbench(*wrong, cwd=tmp_path).returncode == 2
 
 

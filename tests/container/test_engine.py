@@ -79,5 +79,5 @@ def test_the_command_exits_with_2(kbench, refused, tmp_path):
 
 
 def test_a_single_job_needs_an_engine_too(kbench, refused, tmp_path):
-    command = ("run", "--container", "docker", "--image", "kbench:none", "doctor")
+    command = ("container", "run", "--container", "docker", "--image", "kbench:none", "doctor")
     refused(kbench(*command, DOCKER_HOST=f"unix://{tmp_path}/none"), "no Docker engine answers")

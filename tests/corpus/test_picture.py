@@ -42,7 +42,7 @@ def test_crops_are_near_torchvisions(form, size, expected):
             box = random_box(*photograph.shape[:2], scale, generator)
             left, top, right, bottom = box
             theirs = resized_crop(whole, top, left, bottom - top, right - left, [size, size], InterpolationMode.BICUBIC)
-            ours = picture.File(encoded).cut(box, size)
+            ours = picture.EncodedPicture(encoded).cut(box, size)
             assert ours.shape == (3, size, size) and ours.dtype == np.uint8
             difference = np.abs(ours.transpose(1, 2, 0).astype(int) - np.asarray(theirs)).mean()
             factor = round(picture._reduce(Image.open(io.BytesIO(encoded)), box, size))
@@ -58,13 +58,13 @@ def test_other_colours_are_cropped_alike(mode, size):
     encoded = encode(image, "jpeg" if mode in ("L", "CMYK") else "png")
     whole = Image.open(io.BytesIO(encoded)).convert("RGB")
     theirs = np.asarray(resized_crop(whole, 10, 30, 400, 380, [size, size], InterpolationMode.BICUBIC))
-    ours = picture.File(encoded).cut((30, 10, 410, 410), size).transpose(1, 2, 0)
+    ours = picture.EncodedPicture(encoded).cut((30, 10, 410, 410), size).transpose(1, 2, 0)
     assert np.abs(ours.astype(int) - theirs).mean() <= 2
 
 
 def test_only_images_larger_than_the_crop_stay_encoded():
     photograph = photographs()[0]
-    assert isinstance(picture.hold(encode(photograph), 224), picture.File)
+    assert isinstance(picture.hold(encode(photograph), 224), picture.EncodedPicture)
     assert isinstance(picture.hold(encode(photograph[:200, :200]), 224), picture.Pixels)
     assert picture.hold(encode(photograph, "jpeg"), 224).nbytes < photograph.nbytes / 3
 
@@ -73,7 +73,7 @@ def test_the_same_crop_is_drawn_whatever_holds_the_picture():
     photograph = photographs()[1]
     crops = [
         Cropper(64, Crop(flip=True))(held, np.random.default_rng(3))
-        for held in (picture.File(encode(photograph)), picture.Pixels(photograph))
+        for held in (picture.EncodedPicture(encode(photograph)), picture.Pixels(photograph))
     ]
     assert np.abs(crops[0].astype(int) - crops[1]).mean() < 1
 

@@ -5,7 +5,7 @@ import torch
 from tiny import EXPERIMENT
 
 from kbench import similarity
-from kbench.benchmark.dataset import get
+from kbench.datasets.dataset import get
 from kbench.evaluate.features import Encoder
 from kbench.evaluate.run import TrainedRun
 from kbench.experiment.load import load, resolve

@@ -31,8 +31,8 @@ def write(path: Path, samples: int, width: int) -> np.ndarray:
 def measure(x: np.ndarray, classes: int, models: int) -> dict[str, float]:
     """Fit so many models together and predict; returns the most bytes held, mapped file included, and the seconds."""
     from kbench.measures import regression
+    from kbench.measures.labelled_features import Features
     from kbench.measures.logistic import GRID
-    from kbench.measures.samples import Features
     from kbench.memory import peak_bytes
 
     regression.RESIDENT_BYTES, regression.PRECISIONS = 0, regression.PRECISIONS[-1:]

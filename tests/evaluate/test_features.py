@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kbench import files
-from kbench.benchmark.dataset import get
-from kbench.benchmark.reader import Split
-from kbench.benchmark.texts import class_names, templates
 from kbench.cli import main
+from kbench.datasets.dataset import get
+from kbench.datasets.reader import Split
+from kbench.datasets.texts import class_names, templates
 from kbench.errors import UserError
 from kbench.evaluate import features, store
 from kbench.evaluate.run import TrainedRun
@@ -138,7 +138,7 @@ def test_an_extraction_that_was_cut_off_starts_over(copied, tiny_world, monkeypa
 @pytest.mark.slow
 def test_a_killed_extraction_does_not_count(copied, tiny_world, tiny_experiment):
     shutil.rmtree(copied.folder / "features")
-    (copied.folder / "features.json").unlink(missing_ok=True)
+    (copied.folder / "encoded.json").unlink(missing_ok=True)
     evaluation = tiny_experiment[1] / "evaluation.json"
     command = [sys.executable, "-m", "kbench", "features", "--run", copied.folder, "--evaluation", evaluation]
     process = subprocess.Popen([*command, "--world", tiny_world, "--device", "cpu"], stdout=subprocess.DEVNULL)
@@ -148,7 +148,7 @@ def test_a_killed_extraction_does_not_count(copied, tiny_world, tiny_experiment)
         time.sleep(0.001)
     process.kill()
     process.wait()
-    assert not (copied.folder / "features.json").exists()
+    assert not (copied.folder / "encoded.json").exists()
     with pytest.raises(UserError, match="run `kbench features` first"):
         store.Reader(copied.features("world-shape"))
     encoder = features.Encoder(copied, EVALUATION, "cpu")

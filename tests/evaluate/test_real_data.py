@@ -9,17 +9,17 @@ import torch
 from clip_benchmark.datasets.builder import build_dataset
 from sklearn.linear_model import LogisticRegression
 
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.reader import Split
-from kbench.benchmark.texts import class_names, templates
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.reader import Split
+from kbench.datasets.texts import class_names, templates
 from kbench.errors import UserError
 from kbench.locations import Locations
 from kbench.measures import logistic
-from kbench.measures.samples import Features
+from kbench.measures.labelled_features import Features
 from kbench.measures.settings import LinearProbeSettings
 from kbench.measures.splits import held_out
 
-REAL = [name for name in benchmark.names() if benchmark.get(name).location == "data"]
+REAL = [name for name in known_datasets.names() if known_datasets.get(name).location == "data"]
 
 
 def root_of(dataset):
@@ -34,7 +34,7 @@ def root_of(dataset):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_reading_agrees_with_clip_benchmark_and_the_metadata(name):
-    dataset = benchmark.get(name)
+    dataset = known_datasets.get(name)
     root = root_of(dataset)
     split = Split(dataset, root, dataset.test_split)
     assert sum(len(batch) for batch in split.batches(500, 16)) == dataset.n_test
@@ -53,7 +53,7 @@ def test_reading_agrees_with_clip_benchmark_and_the_metadata(name):
 @pytest.mark.slow
 def test_the_probe_chooses_the_c_of_scikit_learns_exact_solver():
     """On the pixels of CIFAR-10 at 4 x 4."""
-    dataset = benchmark.get("cifar10")
+    dataset = known_datasets.get("cifar10")
     root = root_of(dataset)
     splits = {}
     for name in (dataset.train_split, dataset.test_split):

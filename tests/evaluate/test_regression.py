@@ -11,8 +11,8 @@ from kbench import memory
 from kbench.bench import measure
 from kbench.errors import UserError
 from kbench.measures import lbfgs, regression
+from kbench.measures.labelled_features import Features
 from kbench.measures.regression import Regression
-from kbench.measures.samples import Features
 
 
 def features(classes, size=400, width=12, spread=1.5, seed=0, offset=0.0):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from kbench.errors import UserError
-from kbench.measures.samples import Features
+from kbench.measures.labelled_features import Features
 from kbench.measures.splits import held_out
 
 

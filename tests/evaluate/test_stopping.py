@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from kbench.measures import stopping
+from kbench.measures.labelled_features import Features
 from kbench.measures.regression import Regression
-from kbench.measures.samples import Features
 
 
 def problem(seed, classes=5, size=600, width=20):

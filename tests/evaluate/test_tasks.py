@@ -11,13 +11,13 @@ from reference import reference
 from sklearn.linear_model import LogisticRegression
 
 from kbench import tasks
-from kbench.benchmark.dataset import get
+from kbench.datasets.dataset import get
 from kbench.errors import UserError
 from kbench.evaluate import scoring, store
 from kbench.measures import accuracy, logistic
+from kbench.measures.labelled_features import Features
 from kbench.measures.logistic import GRID
 from kbench.measures.regression import TOLERANCE, Regression
-from kbench.measures.samples import Features
 from kbench.measures.settings import LinearProbeSettings
 from kbench.records.documents import TaskResult
 from kbench.tasks import retrieval, zeroshot

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kbench import similarity
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.evaluate import weights
 from kbench.experiment.load import read_run
 from kbench.pretrain.model import ContrastiveModel
@@ -57,7 +57,7 @@ def test_file_of_a_model(tmp_path, tiny_experiment, tiny_world, variant):
     config = read_run(next(tiny_experiment[1].glob("runs/*/config.json")))
     config = config.model_copy(update={"similarity": variant, "similarity_settings": {}})
     model = ContrastiveModel(config).eval()
-    dataset = benchmark.get("world-retrieval")
+    dataset = known_datasets.get("world-retrieval")
     made = weights.write(tmp_path, model, config.towers, dataset, tiny_world / dataset.folder)
     assert made == (tmp_path / weights.FILE).exists() == (variant != "cosine")
     if made:

@@ -26,7 +26,7 @@ from torchvision import transforms
 
 from kbench import files
 from kbench.bench import evaluate as bench
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.evaluate import store
 from kbench.evaluate.features import Encoder
 from kbench.evaluate.run import TrainedRun
@@ -234,7 +234,7 @@ def test_a_checkpoint_is_selected_by_clip_benchmarks_accuracy(run, synthetic, tm
 def test_the_released_probe_sees_the_pixels_of_torchvisions_resize_to_256_of_224(run, synthetic, tmp_path, monkeypatch):
     add("odd-images", tmp_path)
     monkeypatch.chdir(tmp_path)
-    dataset = benchmark.get("odd-images").model_copy(update={"train_split": "test"})
+    dataset = known_datasets.get("odd-images").model_copy(update={"train_split": "test"})
     evaluation = Evaluation.model_validate({"datasets": ["odd-images"], "linear_probe": {"released_resize": True}})
     Encoder(run, evaluation, "cpu").extract(dataset, Locations(data=synthetic))
     kept = np.array(store.Reader(run.features("odd-images")).array("test/after_projection"))

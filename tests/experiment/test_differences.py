@@ -6,14 +6,14 @@ from tiny import ROOT
 
 from kbench.errors import UserError
 from kbench.experiment import differences, load, recipe
-from kbench.experiment.schema import Evaluation, RandomFeatures, Training
+from kbench.experiment.schema import Evaluation, RandomFeatureSettings, Training
 from kbench.measures.settings import LinearProbeSettings
 from kbench.towers.config import TowerConfig
 
 RECIPE = recipe.load()
 SECTIONS = {
     "training": (Training, RECIPE.training),
-    "evaluation.random_features": (RandomFeatures, RECIPE.random_features),
+    "evaluation.random_features": (RandomFeatureSettings, RECIPE.random_features),
     "evaluation.linear_probe": (LinearProbeSettings, RECIPE.linear_probe),
 }
 

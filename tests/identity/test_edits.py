@@ -145,13 +145,13 @@ HARMFUL = {
     "the schedule": (append("pretrain/optimizer.py", "\nX = 1\n"), {"training"}),
     "when a loss is logged": (replace("pretrain/loop.py", "LOG_EVERY = 50", "LOG_EVERY = 51"), {"training"}),
     "the augmentation": (append("corpus/crop.py", "\nX = 1\n"), {"training"}),
-    "the size of evaluation images": (append("benchmark/transform.py", "\nX = 1\n"), {"features"}),
+    "the size of evaluation images": (append("datasets/transform.py", "\nX = 1\n"), {"features"}),
     "what is held out for the probe": (append("measures/splits.py", "\nX = 1\n"), {"linear_probe"}),
     "where the probe's solver stops": (append("measures/stopping.py", "\nX = 1\n"), {"linear_probe"}),
     "the kind of corpus": (replace("corpus/kinds/world.py", "default=20000", "default=20001"), {"training"}),
     "how shards are read": (append("corpus/shards.py", "\nX = 1\n"), {"training", "features"}),
     "the normalisation of images": (replace("pretrain/model.py", r"0\.485", "0.5"), {"training", "features"}),
-    "how prompts are read": (append("benchmark/texts.py", "\nX = 1\n"), {"features"}),
+    "how prompts are read": (append("datasets/texts.py", "\nX = 1\n"), {"features"}),
     "how prompts are filled in": (replace("evaluate/features.py", r'"\{c\}"', '"{d}"'), {"features"}),
     "the accuracy": (append("measures/accuracy.py", "\nX = 1\n"), {"zeroshot", "linear_probe"}),
     "the ranks of retrieval": (append("measures/ranks.py", "\nX = 1\n"), {"retrieval"}),
@@ -188,7 +188,7 @@ def test_a_kernel_counts_where_a_setting_names_it(package, kernel, stages):
 @pytest.mark.parametrize("rule, stages", [("test-column", ALL), ("last", EVALUATED)])
 def test_what_reads_evaluation_sets_belongs_to_training_only_if_it_selects_by_one(package, rule, stages):
     selected = {"selection": rule, "test_column": "world-shape" if rule == "test-column" else None}
-    edit = append("benchmark/dataset.py", "\nX = 1\n")
+    edit = append("datasets/dataset.py", "\nX = 1\n")
     assert changed(package, edit, run_config(training=selected)) == stages
 
 

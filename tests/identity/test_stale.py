@@ -152,7 +152,7 @@ READERS = ("kbench.corpus", "kbench.seeds", "kbench.towers.config", "kbench.pret
 ALSO_IMPORTED = {
     # Kinds of corpus and tasks that there are, and the rule of selection that looks at an evaluation set.
     "training": (
-        *("kbench.corpus.kinds.", "kbench.pretrain.test_column", "kbench.benchmark"),
+        *("kbench.corpus.kinds.", "kbench.pretrain.test_column", "kbench.datasets"),
         *("kbench.evaluate", "kbench.measures", "kbench.tasks"),
     ),
     "features": ("kbench.corpus", "kbench.measures", "kbench.tasks"),

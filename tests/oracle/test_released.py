@@ -20,7 +20,7 @@ import kbench.towers.compat  # isort: skip  # noqa: F401
 import torch
 
 from kbench import objective, tasks
-from kbench.benchmark.dataset import Dataset
+from kbench.datasets.dataset import Dataset
 from kbench.evaluate import features
 from kbench.evaluate.run import TrainedRun
 from kbench.evaluate.store import Reader
@@ -28,7 +28,7 @@ from kbench.experiment import recipe
 from kbench.experiment.schema import Evaluation, RunConfig
 from kbench.locations import Locations
 from kbench.measures import logistic
-from kbench.measures.samples import Features
+from kbench.measures.labelled_features import Features
 from kbench.measures.settings import LinearProbeSettings
 from kbench.measures.splits import held_out
 from kbench.pretrain.model import save

@@ -17,13 +17,13 @@ from kbench.pretrain.held_out import HeldOut
 from kbench.pretrain.loop import pretrain
 from kbench.pretrain.test_column import TestColumn
 from kbench.world.make import make
-from kbench.world.manifest import Settings
+from kbench.world.manifest import WorldSettings
 
 
 @pytest.fixture(scope="module")
 def held_out_world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "world"
-    make(folder, Settings(seed=3, pairs=512, eval_images=64, held_out_pairs=100))
+    make(folder, WorldSettings(seed=3, pairs=512, eval_images=64, held_out_pairs=100))
     return Locations(world=folder)
 
 

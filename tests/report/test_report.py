@@ -87,7 +87,7 @@ def test_plots_take_their_colours_from_the_page(page):
 def test_every_run_has_its_command_and_checkpoint(page, folder):
     for name in store.load(folder).experiment.runs:
         assert f'id="run-{name}"' in page
-        assert f"snakemake {folder}/runs/{name}/evaluation.json" in page
+        assert f"snakemake {folder}/runs/{name}/evaluated.json" in page
 
 
 def test_rendering_is_deterministic(folder, page):

@@ -1,4 +1,4 @@
-"""`kbench summary`: the small folder that outlives an experiment's results."""
+"""`kbench summarize`: the small folder that outlives an experiment's results."""
 
 import json
 import xml.etree.ElementTree as ElementTree
@@ -12,7 +12,7 @@ def test_a_summary_holds_table_report_curves_and_plots(kbench, tmp_path):
     log = folder / "runs" / run_name("cosine", 1) / "metrics.jsonl"
     log.write_text("".join(json.dumps({"step": step, "loss": 4.0 / step, "new": 1}) + "\n" for step in (1, 2)))
     output = tmp_path / "summary"
-    process = kbench("summary", folder, "--output", output, "--figures", "figure-pmi_gap")
+    process = kbench("summarize", folder, "--output", output, "--figures", "figure-pmi_gap")
     assert process.returncode == 0, process.stderr
     assert "1 figures" in process.stdout
     assert (output / "report.md").read_text().startswith("# mine")
@@ -28,6 +28,6 @@ def test_a_summary_holds_table_report_curves_and_plots(kbench, tmp_path):
 
 def test_an_unknown_figure_is_refused_before_anything_is_written(kbench, refused, tmp_path):
     folder = write_experiment(tmp_path / "mine", {"cosine": 1.0}, datasets=("world-pairs",))
-    process = kbench("summary", folder, "--output", tmp_path / "summary", "--figures", "figure-gop")
+    process = kbench("summarize", folder, "--output", tmp_path / "summary", "--figures", "figure-gop")
     refused(process, "figure 'figure-gop'")
     assert not (tmp_path / "summary").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
+from kbench.datasets import dataset as known_datasets
 from kbench.files import canonical_hash
 from kbench.records.documents import ExperimentRecord, Metric, ModelCard, Provenance, TaskResult
 
@@ -45,7 +45,7 @@ def write_experiment(
         ability = variants[variant] + seed_sd * generator.normal()
         write_run(folder, run, variant, seed, ability, generator)
         for dataset in datasets:
-            for task in tasks.of(benchmark.get(dataset), None):
+            for task in tasks.of(known_datasets.get(dataset), None):
                 setting = (folder, run, variant, seed, dataset, task)
                 write_task(*setting, ability, difficulty[dataset], draws, generator)
     return folder

@@ -78,8 +78,8 @@ def test_a_variant_added_to_a_finished_experiment_is_compared_with_the_others(fo
     "stage, path, old, new, module, done",
     [
         ("training", "pretrain/optimizer.py", "import", "import math, ", "kbench.pretrain.optimizer", "model.json"),
-        ("features", "seeds.py", ">> 1", ">> 2", "kbench.seeds", "features.json"),
-        ("task", "measures/accuracy.py", "def ", "X = 1\n\n\ndef ", "kbench.measures.accuracy", "evaluation.json"),
+        ("features", "seeds.py", ">> 1", ">> 2", "kbench.seeds", "encoded.json"),
+        ("task", "measures/accuracy.py", "def ", "X = 1\n\n\ndef ", "kbench.measures.accuracy", "evaluated.json"),
     ],
 )
 def test_shared_code_that_differs_is_named_with_the_fewest_jobs_that_mend_it(

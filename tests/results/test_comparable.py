@@ -7,8 +7,8 @@ import pytest
 from synthetic import write, write_experiment
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
 from kbench.cli import main
+from kbench.datasets import dataset as known_datasets
 from kbench.evaluate.scoring import describe
 from kbench.experiment import load
 from kbench.plan import freeze
@@ -26,7 +26,7 @@ def measured(experiment, folder, seeds=None):
             continue
         card = SimpleNamespace(checkpoint_sha256=config.hash, device="cpu")
         run = SimpleNamespace(config=config, card=card, folder=folder / "runs" / config.run)
-        for dataset in map(benchmark.get, experiment.evaluation.datasets):
+        for dataset in map(known_datasets.get, experiment.evaluation.datasets):
             identity = {"config_hash": config.hash, "checkpoint_sha256": config.hash, "image_digest": None}
             identity |= {"dataset_sha256": dataset.name}
             for task in tasks.of(dataset, None):

@@ -35,7 +35,7 @@ def test_missing_results_have_the_job_that_makes_them(folder):
     result_path(folder, OTHER, "world-pairs", "pmi_gap").unlink()
     found = {(item.run, item.dataset, item.task): item.job for item in store.load(folder).missing}
     assert set(found) == {(RUN, "world-shape", "zeroshot"), (OTHER, "world-pairs", "pmi_gap")}
-    assert found[RUN, "world-shape", "zeroshot"].startswith(f"snakemake {folder}/runs/{RUN}/evaluation.json ")
+    assert found[RUN, "world-shape", "zeroshot"].startswith(f"snakemake {folder}/runs/{RUN}/evaluated.json ")
     assert found[OTHER, "world-pairs", "pmi_gap"].startswith(f"snakemake {folder}/runs/{OTHER}/model.json ")
 
 

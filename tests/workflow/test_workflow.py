@@ -114,7 +114,7 @@ def test_from_an_experiment_file_to_a_report(checkout):
     assert "cosine-mean" in (results / "report" / "report.md").read_text()
 
     # A lost result is made again from what is there, without training.
-    next(results.glob("runs/cosine-s0-*/evaluation.json")).unlink()
+    next(results.glob("runs/cosine-s0-*/evaluated.json")).unlink()
     mended = snakemake(*run, cwd=checkout)
     assert mended.returncode == 0 and "rule pretrain" not in mended.stdout + mended.stderr
 

@@ -7,9 +7,9 @@ import pytest
 
 from kbench.world import World
 from kbench.world.make import make
-from kbench.world.manifest import Settings
+from kbench.world.manifest import WorldSettings
 
-SMALL = Settings(seed=0, pairs=512, eval_images=64)
+SMALL = WorldSettings(seed=0, pairs=512, eval_images=64)
 
 
 @pytest.fixture(scope="session")

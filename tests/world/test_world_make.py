@@ -14,11 +14,11 @@ from PIL import Image
 from kbench import cli, files
 from kbench.errors import UserError
 from kbench.world import make as making
-from kbench.world import samples
+from kbench.world import streams
 from kbench.world.captions import describe_scene
 from kbench.world.digits import digit_images
 from kbench.world.make import make
-from kbench.world.manifest import MOST_CLASSES, Settings, read_manifest
+from kbench.world.manifest import MOST_CLASSES, WorldSettings, read_manifest
 from kbench.world.render import PALETTE
 from kbench.world.scenes import BACKGROUNDS, DIGITS
 
@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_bytes(small_world, tmp_path):
 
 
 def test_another_seed_gives_other_images_and_captions(small_world, tmp_path, read_shards):
-    make(tmp_path / "other", Settings(seed=1, pairs=512, eval_images=64))
+    make(tmp_path / "other", WorldSettings(seed=1, pairs=512, eval_images=64))
     for folder in read_manifest(small_world).samples:
         ours, theirs = read_shards(small_world / folder), read_shards(tmp_path / "other" / folder)
         assert len(ours) == len(theirs)
@@ -79,7 +79,7 @@ def test_the_manifest_describes_every_file(small_world, read_shards):
     for name, file in manifest.files.items():
         assert file.bytes == (small_world / name).stat().st_size
         assert file.sha256 == files.sha256(small_world / name)
-    for folder, number in manifest.samples.items():
+    for folder, number in manifest.streams.items():
         assert len(read_shards(small_world / folder)) == number
 
 
@@ -108,7 +108,7 @@ def test_captions_of_an_image_are_drawn_independently(small_world, read_shards, 
 
 
 def test_shards_hold_2500_pairs(tmp_path, read_shards):
-    make(tmp_path / "w", Settings(pairs=2501, eval_images=MOST_CLASSES))
+    make(tmp_path / "w", WorldSettings(pairs=2501, eval_images=MOST_CLASSES))
     corpus = tmp_path / "w" / "corpus"
     assert [path.name for path in sorted(corpus.iterdir())] == ["00000.tar", "00001.tar"]
     assert len(read_shards(corpus)) == 2501
@@ -131,7 +131,7 @@ def test_fresh_pairs_name_their_scene_and_caption(small_world, read_shards, worl
 
 
 def test_default_sizes():
-    settings = Settings()
+    settings = WorldSettings()
     assert (settings.pairs, settings.eval_images, settings.retrieval_images, settings.fresh_pairs) == (
         20_000,
         1000,
@@ -174,9 +174,9 @@ def test_every_class_is_there_even_in_the_smallest_world(tmp_path, read_shards, 
     number = 2 * MOST_CLASSES if name == "world-digits" else MOST_CLASSES
     rng = np.random.default_rng(0)
     if name == "world-digits":
-        drawn = samples.digits(world, rng, number, digit_images()[split == "test"])
+        drawn = streams.digits(world, rng, number, digit_images()[split == "test"])
     else:
-        drawn = samples.shapes(world, rng, number, name)
+        drawn = streams.shapes(world, rng, number, name)
     labels = Counter(int(sample["cls"]) for sample in drawn)
     assert sorted(labels) == list(range(CLASSES[name]))
     assert labels.total() == number
@@ -186,7 +186,7 @@ def test_every_class_is_there_even_in_the_smallest_world(tmp_path, read_shards, 
 def test_prompts_are_captions_and_pmi_classifies_every_scene(small_world, world, name):
     """The class whose prompt has the highest PMI is the scene's own, so labels, prompts and scenes fit together."""
     names = (small_world / "benchmark" / name / "classnames.txt").read_text().splitlines()
-    named = samples.SHAPE_SETS[name][0] if name != "world-digits" else ("glyph",)
+    named = streams.SHAPE_SETS[name][0] if name != "world-digits" else ("glyph",)
     prompts = [world.caption_index(prompt) for prompt in names]
     for index, scene in enumerate(world.scenes):
         if scene.is_digit == (name == "world-digits"):
@@ -216,7 +216,7 @@ def test_retrieval_images_show_different_scenes(small_world, read_shards, world)
 def test_what_pmi_itself_reaches_in_retrieval(world):
     """The figures that the docstring of `retrieval` quotes: no learned score can be expected above them."""
     training, _ = digit_images()
-    drawn = list(samples.retrieval(world, np.random.default_rng(0), 500, training))
+    drawn = list(streams.retrieval(world, np.random.default_rng(0), 500, training))
     scenes = np.array([json.loads(sample["json"])["scene"] for sample in drawn])
     captions = np.array([[world.caption_index(t) for t in s["txt"].decode().splitlines()] for s in drawn])
     # Ties, as between two images of one scene, are broken at random.
@@ -234,7 +234,7 @@ def test_held_out_digits_are_seen_in_one_place_only(tmp_path, monkeypatch, read_
     solid = {digit: np.full((10, 8, 8), 255, np.uint8) for digit in DIGITS}
     monkeypatch.setattr(making, "digit_images", lambda: (blank, solid))
     folder = tmp_path / "w"
-    make(folder, Settings(pairs=300, eval_images=64))
+    make(folder, WorldSettings(pairs=300, eval_images=64))
     for part in ("corpus", "benchmark/world-retrieval/test", "benchmark/world-pairs/test"):
         drawn = [s for s in read_shards(folder / part) if world.scenes[json.loads(s["json"])["scene"]].is_digit]
         assert drawn
@@ -255,18 +255,18 @@ def test_each_digit_image_is_shown_once(world, monkeypatch):
         shown.append((scene.glyph, int(image[0, 0])))
         return Image.new("RGB", (32, 32))
 
-    monkeypatch.setattr(samples, "render", remember)
-    drawn = list(samples.digits(world, np.random.default_rng(0), 500, shades))
+    monkeypatch.setattr(streams, "render", remember)
+    drawn = list(streams.digits(world, np.random.default_rng(0), 500, shades))
     assert sorted(shown) == sorted((name, 40 + i) for name in DIGITS for i in range(50))
     assert [int(sample["cls"]) for sample in drawn] == [DIGITS.index(name) for name, _ in shown]
     with pytest.raises(ValueError):
-        list(samples.digits(world, np.random.default_rng(0), 501, shades))
+        list(streams.digits(world, np.random.default_rng(0), 501, shades))
 
 
 def test_quotas():
-    assert samples.quotas([1, 1, 1], 10) == [4, 3, 3]
-    assert samples.quotas([0.25, 0.10, 0.65], 20) == [5, 2, 13]
-    assert samples.quotas([130, 129, 238], 497) == [130, 129, 238]
+    assert streams.quotas([1, 1, 1], 10) == [4, 3, 3]
+    assert streams.quotas([0.25, 0.10, 0.65], 20) == [5, 2, 13]
+    assert streams.quotas([130, 129, 238], 497) == [130, 129, 238]
 
 
 def test_a_finished_world_is_left_alone(small_world, capsys):
@@ -355,7 +355,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(making, "_write_manifest", stop)
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "w", Settings(pairs=10, eval_images=64))
+        make(tmp_path / "w", WorldSettings(pairs=10, eval_images=64))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -365,7 +365,7 @@ def test_a_full_disk_is_the_users_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(making, "write_shards", full)
     with pytest.raises(UserError, match="No space left on device"):
-        make(tmp_path / "w", Settings(pairs=10, eval_images=64))
+        make(tmp_path / "w", WorldSettings(pairs=10, eval_images=64))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,7 +5,7 @@ rule features:
         evaluation=experiment.frozen("evaluation.json"),
         world=experiment.world_ready,
     output:
-        experiment.path("runs", "{run}", "features.json"),
+        experiment.path("runs", "{run}", "encoded.json"),
     log:
         experiment.path("logs", "features", "{run}.log"),
     benchmark:
@@ -22,10 +22,10 @@ rule features:
 
 rule evaluate:
     input:
-        features=experiment.path("runs", "{run}", "features.json"),
+        features=experiment.path("runs", "{run}", "encoded.json"),
         evaluation=experiment.frozen("evaluation.json"),
     output:
-        experiment.path("runs", "{run}", "evaluation.json"),
+        experiment.path("runs", "{run}", "evaluated.json"),
     log:
         experiment.path("logs", "evaluate", "{run}.log"),
     benchmark:

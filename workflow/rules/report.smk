@@ -1,7 +1,7 @@
 rule compare:
     input:
         experiment.frozen("experiment.json"),
-        expand(experiment.path("runs", "{run}", "evaluation.json"), run=experiment.runs),
+        expand(experiment.path("runs", "{run}", "evaluated.json"), run=experiment.runs),
     output:
         report(
             experiment.path("table.csv"),

@@ -12,7 +12,7 @@ from kbench.locations import Locations
 from kbench.records.section import Section
 
 
-class Source(Section):
+class WeightedShards(Section):
     """Shards, and how often an epoch passes over them."""
 
     shards: str = Field(
@@ -31,7 +31,7 @@ class WebdatasetCorpus(Corpus):
     """KEY.jpg and KEY.txt in tar files, local or remote, of one source or several."""
 
     kind: Literal["webdataset"]
-    sources: tuple[Annotated[Source, BeforeValidator(_plain)], ...] = Field(
+    sources: tuple[Annotated[WeightedShards, BeforeValidator(_plain)], ...] = Field(
         min_length=1, description="patterns of shards, braces and * expanded, or {shards: pattern, weight: number}"
     )
     held_out_sources: tuple[str, ...] = Field(

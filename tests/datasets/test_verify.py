@@ -1,4 +1,4 @@
-"""`kbench benchmark verify`: each kind of difference is found and named."""
+"""`kbench dataset verify`: each kind of difference is found and named."""
 
 import io
 import os
@@ -8,14 +8,14 @@ import tarfile
 import pytest
 from layout import image, write_split
 
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.reader import Split
-from kbench.benchmark.verify import verify
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.reader import Split
+from kbench.datasets.verify import verify
 from kbench.errors import UserError
 
 
 def problems(root, pixels=False, **changes):
-    dataset = benchmark.get("mine").model_copy(update=changes)
+    dataset = known_datasets.get("mine").model_copy(update=changes)
     return verify(dataset, root, pixels).problems
 
 
@@ -25,9 +25,9 @@ def rewrite(root, name, *arguments, **options):
 
 
 def test_a_sound_dataset_is_as_described(mine):
-    report = verify(benchmark.get("mine"), mine)
+    report = verify(known_datasets.get("mine"), mine)
     assert report.problems == [] and report.images == {"train": 6, "test": 4}
-    assert verify(benchmark.get("mine"), mine, pixels=True).problems == []
+    assert verify(known_datasets.get("mine"), mine, pixels=True).problems == []
 
 
 def test_counts(mine):
@@ -55,7 +55,7 @@ def test_images_encoded_again_are_found_by_their_pixels(mine):
 
 def test_images_twice_in_one_split_are_counted(mine):
     rewrite(mine, "train", [0, 1, 2, 2, 2, 5])
-    report = verify(benchmark.get("mine"), mine)
+    report = verify(known_datasets.get("mine"), mine)
     assert report.problems == [] and report.repeated == {"train": 2, "test": 0}
 
 
@@ -105,7 +105,7 @@ def test_archives_as_other_tools_write_them(mine):
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
     assert problems(mine) == []
-    assert sum(map(len, Split(benchmark.get("mine"), mine, "test").batches(3, 8))) == 4
+    assert sum(map(len, Split(known_datasets.get("mine"), mine, "test").batches(3, 8))) == 4
 
 
 def test_a_retrieval_set_has_to_say_so(mine):
@@ -116,22 +116,22 @@ def test_a_retrieval_set_has_to_say_so(mine):
 def test_a_split_that_the_dataset_does_not_have(mine):
     write_split(mine, "val", [50])
     with pytest.raises(UserError, match=r"unknown split of dataset 'mine' 'val'.* Legal: test, train"):
-        Split(benchmark.get("mine"), mine, "val")
+        Split(known_datasets.get("mine"), mine, "val")
 
 
 def test_command_passes_and_fails(command, refused, mine, tmp_path):
-    process = command("benchmark", "verify", "--data", mine.parent)
+    process = command("dataset", "verify", "--data", mine.parent)
     assert process.returncode == 0, process.stderr
     assert process.stdout.split() == ["mine", "as", "described", "images:", "train", "6,", "test", "4"]
     rewrite(mine, "test", [0, 1, 102])
-    process = command("benchmark", "verify", "mine", "--data", mine.parent)
+    process = command("dataset", "verify", "mine", "--data", mine.parent)
     refused(process, "differences from the metadata: 1")
     assert "split 'test' has 3 images, not 4" in process.stderr
-    refused(command("benchmark", "verify", "--data", tmp_path / "workflow"), "no dataset is present")
+    refused(command("dataset", "verify", "--data", tmp_path / "workflow"), "no dataset is present")
 
 
 def test_the_embedded_world_is_as_described(tiny_world):
-    for dataset in map(benchmark.get, benchmark.names()):
+    for dataset in map(known_datasets.get, known_datasets.names()):
         if dataset.location == "world":
             report = verify(dataset, tiny_world / dataset.folder)
             assert report.problems == [], dataset.name
@@ -141,5 +141,5 @@ def test_the_embedded_world_is_as_described(tiny_world):
 def test_real_datasets_are_as_described(kbench):
     if "KBENCH_DATA" not in os.environ:
         pytest.skip("KBENCH_DATA is not set")
-    process = kbench("benchmark", "verify", KBENCH_DATA=os.environ["KBENCH_DATA"])
+    process = kbench("dataset", "verify", KBENCH_DATA=os.environ["KBENCH_DATA"])
     assert process.returncode == 0, process.stderr

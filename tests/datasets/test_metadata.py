@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from kbench import tasks
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark import texts
-from kbench.benchmark.dataset import Dataset
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets import texts
+from kbench.datasets.dataset import Dataset
 from kbench.errors import UserError
 from kbench.locations import Locations
 
@@ -27,12 +27,12 @@ PUBLISHED = {
     "sun397": ("acc1", 2),
 }
 OFFICIAL_VALIDATION = {"flowers", "dtd", "fgvc_aircraft", "sun397"}
-REAL = [name for name in benchmark.names() if benchmark.get(name).location == "data"]
+REAL = [name for name in known_datasets.names() if known_datasets.get(name).location == "data"]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_datasets_follow_the_protocol(name, tmp_path):
-    dataset, (metric, prompts) = benchmark.get(name), PUBLISHED[name]
+    dataset, (metric, prompts) = known_datasets.get(name), PUBLISHED[name]
     assert dataset.main_metric == metric and tasks.of(dataset, None) == ("zeroshot", "linear_probe")
     assert (dataset.val_split is not None) == (name in OFFICIAL_VALIDATION)
     assert dataset.held_out == ("stratified" if name == "caltech101" else "random")
@@ -43,7 +43,7 @@ def test_the_published_datasets_follow_the_protocol(name, tmp_path):
 
 
 def test_imagenet_has_both_prompt_sets(tmp_path):
-    seven, eighty = benchmark.get("imagenet1k"), benchmark.get("imagenet1k-80-prompts")
+    seven, eighty = known_datasets.get("imagenet1k"), known_datasets.get("imagenet1k-80-prompts")
     assert (len(texts.templates(seven, tmp_path)), len(texts.templates(eighty, tmp_path))) == (7, 80)
     assert texts.class_names(seven, tmp_path) == texts.class_names(eighty, tmp_path)
     assert seven.folder == eighty.folder and tasks.of(eighty, None) == ("zeroshot",)
@@ -51,39 +51,39 @@ def test_imagenet_has_both_prompt_sets(tmp_path):
 
 @pytest.mark.parametrize("name", REAL)
 def test_every_dataset_says_what_to_place_where(name, tmp_path):
-    dataset = benchmark.get(name)
+    dataset = known_datasets.get(name)
     with pytest.raises(UserError) as refusal:
         dataset.root(Locations(data=tmp_path))
     message = str(refusal.value)
     assert str(tmp_path / dataset.folder) in message and dataset.source in message
     assert all(f"{split}/nshards.txt" in message for split in dataset.splits)
-    assert ("kbench benchmark fetch" in message) == (dataset.url is not None)
-    assert dataset.stand_in in benchmark.names()
+    assert ("kbench dataset fetch" in message) == (dataset.url is not None)
+    assert dataset.stand_in in known_datasets.names()
 
 
 def test_retrieval_sets_of_the_field():
     for name, images, captions in (("flickr30k", 1000, 5000), ("mscoco_captions", 5000, None)):
-        dataset = benchmark.get(name)
+        dataset = known_datasets.get(name)
         assert (dataset.n_test, dataset.n_captions, tasks.of(dataset, None)) == (images, captions, ("retrieval",))
-    assert tasks.chance(benchmark.get("flickr30k")) == 0.005
+    assert tasks.chance(known_datasets.get("flickr30k")) == 0.005
 
 
 def test_one_file_adds_a_dataset(mine):
-    dataset = benchmark.get("mine")
-    assert "mine" in benchmark.names() and dataset.splits == {"train": 6, "test": 4}
+    dataset = known_datasets.get("mine")
+    assert "mine" in known_datasets.names() and dataset.splits == {"train": 6, "test": 4}
     assert dataset.root(Locations(data=mine.parent)) == mine
     assert texts.class_names(dataset, mine) == ["even number", "odd_number"]
 
 
 def test_a_folder_anywhere(mine, tmp_path):
-    elsewhere = benchmark.get("mine").model_copy(update={"folder": str(mine)})
+    elsewhere = known_datasets.get("mine").model_copy(update={"folder": str(mine)})
     assert elsewhere.root(Locations()) == mine
 
 
 def test_an_added_dataset_may_not_hide_one_of_kbenchs(mine, tmp_path):
     (tmp_path / "workflow" / "datasets" / "cifar10.yaml").write_text("{}")
     with pytest.raises(UserError, match="already has"):
-        benchmark.get("cifar10")
+        known_datasets.get("cifar10")
 
 
 @pytest.mark.parametrize(
@@ -104,20 +104,20 @@ def test_bad_entries_are_refused(mine, tmp_path, change, message):
     path = tmp_path / "workflow" / "datasets" / "other.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load((path.parent / "mine.yaml").read_text()) | change))
     with pytest.raises(UserError, match=message):
-        benchmark.get("other")
+        known_datasets.get("other")
 
 
 def test_a_main_metric_that_no_task_measures_is_refused_with_those_that_some_does(mine, tmp_path):
     path = tmp_path / "workflow" / "datasets" / "other.yaml"
     path.write_text((path.parent / "mine.yaml").read_text().replace("main_metric: acc1", "main_metric: acc7"))
     with pytest.raises(UserError, match=r"unknown main_metric of dataset 'other' 'acc7'; did you mean 'acc"):
-        tasks.of(benchmark.get("other"), None)
+        tasks.of(known_datasets.get("other"), None)
 
 
 def test_an_entry_that_is_no_mapping(mine, tmp_path):
     (tmp_path / "workflow" / "datasets" / "other.yaml").write_text("- one\n- two\n")
     with pytest.raises(UserError, match="not a dataset description"):
-        benchmark.get("other")
+        known_datasets.get("other")
 
 
 @pytest.mark.parametrize(
@@ -132,14 +132,14 @@ def test_an_entry_that_is_no_mapping(mine, tmp_path):
     ],
 )
 def test_class_names_that_do_not_fit(mine, change, message):
-    dataset = Dataset(**(benchmark.get("mine").model_dump() | change))
+    dataset = Dataset(**(known_datasets.get("mine").model_dump() | change))
     with pytest.raises(UserError, match=message):
         texts.class_names(dataset, mine)
 
 
 def test_a_stand_in_keeps_name_tasks_and_metric():
     for name in ("imagenet1k-80-prompts", "pets", "flickr30k"):
-        dataset = benchmark.get(name)
+        dataset = known_datasets.get(name)
         stand_in = dataset.substitute()
         assert (stand_in.name, stand_in.main_metric) == (name, dataset.main_metric)
         assert tasks.of(stand_in, None) == tasks.of(dataset, None)

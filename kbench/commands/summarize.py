@@ -4,7 +4,7 @@ FOLDER/table.csv is the tidy table, curves.csv the training logs, jobs.csv time 
 plans with it), report.md the report; --figures adds plots of the page as SVG files.
 
 Example:
-  kbench summary results/demo --output results/demo/summary --figures figure-pmi_gap
+  kbench summarize results/demo --output results/demo/summary --figures figure-pmi_gap
 """
 
 import argparse

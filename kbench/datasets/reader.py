@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from kbench import files
-from kbench.benchmark.dataset import Dataset
-from kbench.benchmark.texts import lines
-from kbench.benchmark.transform import Transform
 from kbench.corpus.base import Sample, caption_lines
 from kbench.corpus.picture import encoded_image, rgb
 from kbench.corpus.shards import count_samples, read_samples
+from kbench.datasets.dataset import Dataset
+from kbench.datasets.texts import lines
+from kbench.datasets.transform import Transform
 from kbench.errors import UserError, unknown
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms
 
-from kbench.benchmark.dataset import get
-from kbench.benchmark.reader import Split
-from kbench.benchmark.transform import Transform
 from kbench.corpus import picture
+from kbench.datasets.dataset import get
+from kbench.datasets.reader import Split
+from kbench.datasets.transform import Transform
 from kbench.errors import UserError
 
 MODES = ("RGB", "L", "LA", "P", "P transparent", "RGBA", "CMYK", "1", "I;16", "RGB rotated")
@@ -103,7 +103,7 @@ def shard(root, contents):
 def test_a_split_yields_torchvisions_pixels_of_every_transform_from_one_decoding(tmp_path, monkeypatch):
     contents = [encoded(mode, 90 + 7 * index, 61) for index, mode in enumerate(MODES)]
     split, decoded = shard(tmp_path, contents), []
-    monkeypatch.setattr("kbench.benchmark.reader.rgb", lambda content: decoded.append(content) or picture.rgb(content))
+    monkeypatch.setattr("kbench.datasets.reader.rgb", lambda content: decoded.append(content) or picture.rgb(content))
     chosen = [Transform.whole(48), Transform.released_probe(48)]
     batches = list(split.crops(4, chosen))
     assert decoded == contents
@@ -119,7 +119,7 @@ def test_what_is_too_large_or_of_another_format_is_refused_undecoded(tmp_path, m
     with pytest.raises(UserError, match=r"sample 's0': its image claims 10 x 10 pixels, more than 99"):
         list(shard(tmp_path / "b", [encoded("RGB", 10, 10)]).batches(1, 32))
     monkeypatch.undo()
-    monkeypatch.setattr("kbench.benchmark.transform.MAX_PIXELS", 224**2 * 49)
+    monkeypatch.setattr("kbench.datasets.transform.MAX_PIXELS", 224**2 * 49)
     with pytest.raises(
         UserError, match=r"sample 's0': its image of 100 x 2 pixels would have more than .* resized to 224"
     ):

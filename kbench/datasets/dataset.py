@@ -1,6 +1,6 @@
 """Typed metadata of the evaluation datasets, one YAML file each.
 
-kbench's own lie in datasets/ beside this module. A file NAME.yaml in `workflow/datasets` of the working folder adds a
+kbench's own lie in known/ beside this module. A file NAME.yaml in `workflow/datasets` of the working folder adds a
 dataset in the same way, so that a new one needs a single file and no change to kbench.
 """
 
@@ -15,7 +15,7 @@ from kbench.errors import UserError, unknown
 from kbench.locations import Locations
 from kbench.records.section import Section
 
-FOLDER = Path(__file__).parent / "datasets"
+FOLDER = Path(__file__).parent / "known"
 ADDED = Path("workflow/datasets")
 """Where a user's own entries are looked for, relative to the working folder."""
 
@@ -31,7 +31,7 @@ class Dataset(Section):
     location: Literal["world", "data"] = Field(description="generated embedded world, or the user's data folder")
     folder: str = Field(description="folder below that location, in CLIP_benchmark's webdataset layout")
     source: str = Field(description="where the data come from, and where the counts are stated")
-    url: str | None = Field(default=None, description="the same layout on the web, for `kbench benchmark fetch`")
+    url: str | None = Field(default=None, description="the same layout on the web, for `kbench dataset fetch`")
     revision: str | None = Field(
         default=None, description="revision that the URL names; null: it may change, so that only hashes tell"
     )
@@ -131,7 +131,7 @@ class Dataset(Section):
     def _ways(self, root: Path) -> list[str]:
         ways = []
         if self.url:
-            ways.append(f"Or download it from {self.url}: kbench benchmark fetch {self.name} --data {root.parent}.")
+            ways.append(f"Or download it from {self.url}: kbench dataset fetch {self.name} --data {root.parent}.")
         if self.loader:
             retrieval = " --retrieval" if self.kind == "retrieval" else ""
             ways.append(

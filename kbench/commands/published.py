@@ -1,7 +1,7 @@
 """List the published numbers that kbench knows, one line a source and table.
 
 Example:
-  kbench published list
+  kbench published
 """
 
 import argparse

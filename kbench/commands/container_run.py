@@ -1,8 +1,8 @@
 """Run one kbench command in a container, as the workflow would: the same folders, user and GPUs, and no network.
 
 Example:
-  kbench run --container docker evaluate --run results/demo/runs/RUN --evaluation results/demo/evaluation.json
-  kbench run --container apptainer --bind /scratch/results doctor
+  kbench container run --container docker evaluate --run results/demo/runs/RUN --evaluation results/demo/evaluation.json
+  kbench container run --container apptainer --bind /scratch/results doctor
 """
 
 import argparse
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from kbench.errors import UserError
 
     if not arguments.command:
-        raise UserError("no command given: kbench run --container docker doctor, for example")
+        raise UserError("no command given: kbench container run --container docker doctor, for example")
     folders = isolation.folders([*isolation.data(os.environ.get("KBENCH_DATA")), *arguments.bind])
     command = ["kbench", *arguments.command]
     if arguments.container == "docker":

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kbench import provenance
-from kbench.container.doctor import LITTLE_DISK, Finding
+from kbench.doctor.machine import LITTLE_DISK, Finding
 from kbench.errors import UserError
 from kbench.experiment.schema import Resources
 from kbench.slurm import cluster, preflight, profile
@@ -79,7 +79,7 @@ def _from_a_node(asked: Request) -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix=".kbench-probe-", dir=Path.cwd()) as temporary:
         folder, token = Path(temporary), secrets.token_hex(8)
         (folder / "login").write_text(token, encoding="ascii")
-        command = [sys.executable, "-m", "kbench.slurm.probe", str(folder), token]
+        command = [sys.executable, "-m", "kbench.doctor.node", str(folder), token]
         process = cluster.ask(
             "srun", f"--immediate={WAIT_SECONDS}", "--quiet", *asked.options(), *command, patience=3 * WAIT_SECONDS
         )

@@ -10,7 +10,7 @@ import importlib.util
 import json
 from pathlib import Path
 
-from kbench.benchmark.dataset import Dataset
+from kbench.datasets.dataset import Dataset
 from kbench.errors import UserError, unknown
 
 RELEASE = "arxiv-2404.19228"

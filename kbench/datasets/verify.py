@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kbench.benchmark import texts
-from kbench.benchmark.dataset import Dataset
-from kbench.benchmark.reader import Split
 from kbench.corpus.base import IMAGE_SUFFIXES, Sample
 from kbench.corpus.picture import decode_image
+from kbench.datasets import texts
+from kbench.datasets.dataset import Dataset
+from kbench.datasets.reader import Split
 from kbench.errors import UserError
 from kbench.progress import track
 
@@ -20,7 +20,7 @@ Hashes = dict[bytes, str]
 
 
 @dataclass
-class Report:
+class Verification:
     """What was found, and every difference from the metadata in one sentence each; notes are no differences."""
 
     images: dict[str, int] = field(default_factory=dict)
@@ -30,13 +30,13 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Report:
+def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Verification:
     """Read every split of the dataset at `root` and return what differs from the metadata.
 
     Two images are the same if their files are, byte for byte; with `pixels`, which decodes every image, if their
     pixels are. Images that occur twice within one split are counted, but are no difference: published sets have them.
     """
-    report = Report()
+    report = Verification()
 
     def check(part: Callable[[], None]) -> None:
         try:
@@ -62,7 +62,7 @@ def _kind(dataset: Dataset, root: Path) -> None:
         raise UserError(f"{path} {'says' if path.is_file() else 'is absent, which means'} '{kind}', not '{expected}'")
 
 
-def _split(split: Split, pixels: bool, earlier: dict[str, Hashes], report: Report) -> None:
+def _split(split: Split, pixels: bool, earlier: dict[str, Hashes], report: Verification) -> None:
     hashes: Hashes = {}
     for key, sample in track(split.samples(), f"{split.dataset.name} {split.name}", unit="image"):
         with split.named(key):
@@ -91,7 +91,7 @@ def _hash(sample: Sample, pixels: bool) -> bytes:
     return hashlib.sha256(encoded).digest()
 
 
-def _test_labels(split: Split, report: Report) -> None:
+def _test_labels(split: Split, report: Verification) -> None:
     dataset, labels = split.dataset, split.labels
     if dataset.kind == "classification":
         absent = np.setdiff1d(np.arange(dataset.n_classes), labels.targets)

@@ -1,4 +1,4 @@
-"""`kbench benchmark fetch` from a web server on this machine: whole or not at all, and resumed."""
+"""`kbench dataset fetch` from a web server on this machine: whole or not at all, and resumed."""
 
 import functools
 import http.server
@@ -9,10 +9,10 @@ import requests
 from layout import write_dataset
 
 from kbench import files
-from kbench.benchmark import dataset as benchmark
-from kbench.benchmark.fetch import RECORD, Remote, fetch
-from kbench.benchmark.reader import digest
-from kbench.benchmark.verify import verify
+from kbench.datasets import dataset as known_datasets
+from kbench.datasets.fetch import RECORD, Remote, fetch
+from kbench.datasets.reader import digest
+from kbench.datasets.verify import verify
 from kbench.errors import UserError
 
 
@@ -56,7 +56,7 @@ def root(mine, tmp_path):
 
 
 def test_the_folder_is_a_copy_with_its_hashes(web, mine, root):
-    dataset = benchmark.get("mine")
+    dataset = known_datasets.get("mine")
     assert fetch(dataset, root, web[0])
     assert digest(root) == digest(mine) and verify(dataset, root).problems == []
     record = files.read_json(root / RECORD)
@@ -70,11 +70,11 @@ def test_what_is_interrupted_goes_on(web, root):
     url, asked, cut = web
     cut.add("test/0.tar")
     with pytest.raises(UserError, match=r"cannot fetch 'mine'.*What has arrived is kept"):
-        fetch(benchmark.get("mine"), root, url)
+        fetch(known_datasets.get("mine"), root, url)
     assert not root.exists()
     cut.clear()
     asked.clear()
-    assert fetch(benchmark.get("mine"), root, url)
+    assert fetch(known_datasets.get("mine"), root, url)
     assert "/mine/test/0.tar" in asked and "/mine/train/0.tar" not in asked
     assert [path.name for path in root.parent.iterdir()].count(f".{root.name}.part") == 0
 
@@ -83,15 +83,15 @@ def test_another_address_starts_over(web, root):
     url, asked, cut = web
     cut.add("test/0.tar")
     with pytest.raises(UserError):
-        fetch(benchmark.get("mine"), root, url)
+        fetch(known_datasets.get("mine"), root, url)
     cut.clear()
     asked.clear()
-    assert fetch(benchmark.get("mine"), root, url + "/")
+    assert fetch(known_datasets.get("mine"), root, url + "/")
     assert "/mine//train/0.tar" not in asked and "/mine/train/0.tar" in asked
 
 
 def test_other_counts_never_take_the_name(web, root):
-    dataset = benchmark.get("mine").model_copy(update={"n_train": 7})
+    dataset = known_datasets.get("mine").model_copy(update={"n_train": 7})
     with pytest.raises(UserError, match="split 'train' has 6 images, not 7"):
         fetch(dataset, root, web[0])
     assert not root.exists()
@@ -106,19 +106,19 @@ def test_other_counts_never_take_the_name(web, root):
 )
 def test_what_cannot_be_reached_says_what_to_place_where(web, root, change, words):
     with pytest.raises(UserError) as refusal:
-        fetch(benchmark.get("mine"), root, change(web[0]))
+        fetch(known_datasets.get("mine"), root, change(web[0]))
     assert all(word in str(refusal.value) for word in words) and not root.exists()
 
 
 def test_command(web, command, refused, mine, tmp_path):
     arguments = ("--data", tmp_path / "elsewhere")
-    process = command("benchmark", "fetch", "mine", *arguments)
+    process = command("dataset", "fetch", "mine", *arguments)
     refused(process, "data folder")
     (tmp_path / "elsewhere").mkdir()
-    refused(command("benchmark", "fetch", "mine", *arguments), "'mine' has no URL")
-    process = command("benchmark", "fetch", "mine", *arguments, "--url", web[0])
+    refused(command("dataset", "fetch", "mine", *arguments), "'mine' has no URL")
+    process = command("dataset", "fetch", "mine", *arguments, "--url", web[0])
     assert process.returncode == 0 and "downloaded to" in process.stdout, process.stderr
-    process = command("benchmark", "fetch", "mine", *arguments, "--url", web[0])
+    process = command("dataset", "fetch", "mine", *arguments, "--url", web[0])
     assert process.returncode == 0 and "nothing to do" in process.stdout
 
 
@@ -133,14 +133,12 @@ def test_addresses_on_hugging_face():
 
 def test_nothing_is_downloaded_without_being_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(requests.Session, "request", lambda *_, **__: pytest.fail("a request was made"))
-    with pytest.raises(UserError, match="kbench benchmark fetch food101"):
-        benchmark.get("food101").root(benchmark.Locations(data=tmp_path))
+    with pytest.raises(UserError, match="kbench dataset fetch food101"):
+        known_datasets.get("food101").root(known_datasets.Locations(data=tmp_path))
 
 
 def test_nothing_is_written_outside_the_data_folder(web, command, refused, mine, tmp_path):
     entry = tmp_path / "workflow" / "datasets" / "mine.yaml"
     entry.write_text(entry.read_text().replace("folder: mine", f"folder: {tmp_path / 'outside'}"))
-    refused(
-        command("benchmark", "fetch", "mine", "--url", web, "--data", tmp_path / "new"), "not below the data folder"
-    )
+    refused(command("dataset", "fetch", "mine", "--url", web, "--data", tmp_path / "new"), "not below the data folder")
     assert not (tmp_path / "outside").exists()

@@ -9,9 +9,9 @@ from pathlib import Path
 import requests
 
 from kbench import files
-from kbench.benchmark.dataset import Dataset
-from kbench.benchmark.reader import Split, shard_count
-from kbench.benchmark.texts import CLASS_NAMES
+from kbench.datasets.dataset import Dataset
+from kbench.datasets.reader import Split, shard_count
+from kbench.datasets.texts import CLASS_NAMES
 from kbench.errors import UserError
 from kbench.progress import bar
 

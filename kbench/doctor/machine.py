@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from kbench import provenance
-from kbench.benchmark import dataset as benchmark
 from kbench.container import isolation
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError
 from kbench.locations import Locations
 
@@ -43,7 +43,7 @@ def examine(locations: Locations) -> list[Finding]:
         _folder("working folder", Path.cwd()),
         _folder("TMPDIR", temporary),
         _data(locations),
-        *(_dataset(name, locations) for name in benchmark.names() if benchmark.get(name).location == "data"),
+        *(_dataset(name, locations) for name in known_datasets.names() if known_datasets.get(name).location == "data"),
     ]
 
 
@@ -91,6 +91,6 @@ def _data(locations: Locations) -> Finding:
 
 def _dataset(name: str, locations: Locations) -> Finding:
     try:
-        return Finding(name, "ok", f"present at {benchmark.get(name).root(locations)}")
+        return Finding(name, "ok", f"present at {known_datasets.get(name).root(locations)}")
     except UserError:
         return Finding(name, "note", "absent")

@@ -2,8 +2,8 @@
 
 The folder appears when every file is there and the images are as many as published; what is interrupted goes on.
 
-Example: kbench benchmark fetch food101 --data data
-         kbench benchmark fetch mine --data data --url https://example.org/datasets/mine
+Example: kbench dataset fetch food101 --data data
+         kbench dataset fetch mine --data data --url https://example.org/datasets/mine
 """
 
 import argparse
@@ -21,11 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Download, or say that it is there."""
-    from kbench.benchmark import dataset as benchmark
-    from kbench.benchmark.fetch import fetch
+    from kbench.datasets import dataset as known_datasets
+    from kbench.datasets.fetch import fetch
     from kbench.errors import UserError
 
-    dataset = benchmark.get(arguments.name)
+    dataset = known_datasets.get(arguments.name)
     if Path(dataset.folder).is_absolute():
         raise UserError(f"'{dataset.name}' is not fetched: its folder {dataset.folder} is not below the data folder")
     root = dataset.path(locations.from_arguments(arguments))

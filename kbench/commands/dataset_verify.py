@@ -2,8 +2,8 @@
 
 Without names, all that are present are checked. Exits with 2, naming every difference, if there is one.
 
-Example: kbench benchmark verify cifar10 flickr8k_1k --data data
-         kbench benchmark verify --world results/demo/world
+Example: kbench dataset verify cifar10 flickr8k_1k --data data
+         kbench dataset verify --world results/demo/world
 """
 
 import argparse
@@ -24,16 +24,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print one line a dataset; UserError with all differences if there are any."""
-    from kbench.benchmark import dataset as benchmark
-    from kbench.benchmark.verify import verify
+    from kbench.datasets import dataset as known_datasets
+    from kbench.datasets.verify import verify
     from kbench.errors import UserError
 
     where = locations.from_arguments(arguments)
     problems: list[str] = []
-    chosen = arguments.names or [name for name in benchmark.names() if benchmark.get(name).is_present(where)]
+    chosen = arguments.names or [name for name in known_datasets.names() if known_datasets.get(name).is_present(where)]
     if not chosen:
         raise UserError("no dataset is present: give the folders with --data FOLDER (or KBENCH_DATA) or --world FOLDER")
-    for dataset in map(benchmark.get, chosen):
+    for dataset in map(known_datasets.get, chosen):
         report = verify(dataset, dataset.root(where), arguments.pixels)
         images = ", ".join(f"{split} {count}" for split, count in report.images.items())
         captions = "" if report.captions is None else f", {report.captions} captions"

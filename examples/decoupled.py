@@ -8,7 +8,8 @@ from kbench.objective.base import Objective
 class Decoupled(Objective):
     """InfoNCE whose denominators leave the true pair out.
 
-    With many pairs in a batch its minimum is that of InfoNCE, the pointwise mutual information plus a constant.
+    With many pairs in a batch its minimum is that of InfoNCE, the pointwise mutual information plus
+    a constant.
     """
 
     name = "decoupled"
@@ -24,5 +25,7 @@ class Decoupled(Objective):
         return (denominators - logits.diagonal()).mean()
 
     def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:
-        """Return the logits: at the optimum they are the pointwise mutual information plus a constant."""
+        """Return the logits: at the optimum they are the pointwise mutual information plus a
+        constant.
+        """
         return logits

@@ -19,7 +19,9 @@ class WpseLaplace(KernelSimilarity):
     class Settings(KernelSettings, WeightSettings):
         """Parameters."""
 
-        length: float = Field(1.0, gt=0, description="width of the Laplace kernel; an example's choice")
+        length: float = Field(
+            1.0, gt=0, description="width of the Laplace kernel; an example's choice"
+        )
 
     @property
     def kernel(self) -> Laplace:

@@ -1,7 +1,9 @@
-"""The `kbench` command: finds the subcommand's module, parses, runs, and turns bad input into exit status 2.
+"""The `kbench` command: finds the subcommand's module, parses, runs, and turns bad input into exit
+status 2.
 
-Each subcommand is a module of kbench.commands with `configure(parser)` and `run(arguments)`; a module is imported
-only when its command is called, because importing torch and open_clip takes seconds.
+Each subcommand is a module of kbench.commands with `configure(parser)` and `run(arguments)`; a
+module is imported only when its command is called, because importing torch and open_clip takes
+seconds.
 """
 
 import argparse
@@ -14,7 +16,9 @@ from kbench.errors import UserError, unknown
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one kbench command and exit: 0 done, 2 the input is wrong (one message on stderr), 1 anything else."""
+    """Run one kbench command and exit: 0 done, 2 the input is wrong (one message on stderr), 1
+    anything else.
+    """
     try:
         sys.exit(_dispatch(sys.argv[1:] if argv is None else argv))
     except UserError as error:
@@ -75,7 +79,10 @@ def _overview() -> str:
     lines = [f"  {name:<20} {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
         [
-            f"kbench {__version__}: reproducible benchmarking of contrastive image-text pretraining",
+            (
+                f"kbench {__version__}: reproducible benchmarking of contrastive image-text"
+                " pretraining"
+            ),
             "",
             "usage: kbench COMMAND [OPTIONS]     (kbench COMMAND --help has an example of each)",
             "",

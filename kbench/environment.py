@@ -1,4 +1,5 @@
-"""What a job ran on: versions of what computes, the machine, threads, the checkout; no person, no host, no folder.
+"""What a job ran on: versions of what computes, the machine, threads, the checkout; no person, no
+host, no folder.
 
 Documents name it by its hash; runs/RUN/environments/HASH.json holds it.
 """
@@ -13,14 +14,26 @@ from typing import Any
 
 from kbench import files, provenance
 
-PACKAGES = ("kbench", "torch", "torchvision", "open_clip_torch", "timm", "numpy", "scipy", "pillow", "scikit-learn")
+PACKAGES = (
+    "kbench",
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "timm",
+    "numpy",
+    "scipy",
+    "pillow",
+    "scikit-learn",
+)
 THREADS = "OMP_NUM_THREADS"
 
 
 def record(run: Path, device: str = "cpu") -> str:
-    """Write the environment of this process into a run's folder and return its hash, 12 hexadecimal digits.
+    """Write the environment of this process into a run's folder and return its hash, 12 hexadecimal
+    digits.
 
-    device: what the job computes on; the accelerator's name and CUDA's version are recorded with 'cuda'.
+    device: what the job computes on; the accelerator's name and CUDA's version are recorded with
+    'cuda'.
     """
     seen = describe(device)
     digest = files.canonical_hash(seen)
@@ -57,17 +70,24 @@ def _version(package: str) -> str | None:
 
 @functools.cache
 def _checkout() -> dict[str, str | bool] | None:
-    """Return the commit and whether tracked files of the checkout differ from it; None for an installation."""
+    """Return the commit and whether tracked files of the checkout differ from it; None for an
+    installation.
+    """
     folder = Path(__file__).parents[1]
     if not (folder / ".git").exists():
         return None
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+        return {
+            "commit": commit,
+            "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no")),
+        }
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _git(folder: Path, *words: str) -> str:
     command = ["git", "-C", str(folder), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=20
+    ).stdout.strip()

@@ -5,13 +5,17 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """The input is wrong: the message says what was seen and what is legal. The command exits with status 2."""
+    """The input is wrong: the message says what was seen and what is legal. The command exits with
+    status 2.
+    """
 
     status = 2
 
 
 class DiskFull(UserError):
-    """There was no room for a file. Nothing is wrong with the input, so that the command exits with status 1."""
+    """There was no room for a file. Nothing is wrong with the input, so that the command exits with
+    status 1.
+    """
 
     status = 1
 

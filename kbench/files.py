@@ -19,7 +19,8 @@ FULL = 1 << 20
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends without an exception it takes `path`'s place.
+    """Yield a temporary path beside `path`; when the block ends without an exception it takes
+    `path`'s place.
 
     Raises UserError if the folder cannot be written to or the disk is full.
     """
@@ -38,7 +39,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(path, error) from error
     except Exception as error:
-        # What writes for a library may say that the disk is full by an exception of its own, and after the fact.
+        # What writes for a library may say that the disk is full by an exception of its own, and
+        # after the fact.
         if os.strerror(errno.ENOSPC) in str(error) or _free(path) < FULL:
             raise unwritable(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
         raise
@@ -48,7 +50,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unwritable(path: Path, error: OSError) -> UserError:
-    """Return the error for a file that could not be written; DiskFull, with the room there is, if that is why."""
+    """Return the error for a file that could not be written; DiskFull, with the room there is, if
+    that is why.
+    """
     reason = error.strerror or str(error)
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return UserError(f"cannot write {path}: {reason}")
@@ -62,9 +66,11 @@ def _free(path: Path) -> int:
 
 
 def claim(path: Path) -> None:
-    """Have the file system set aside room for all of a file that may have holes; DiskFull if it has none.
+    """Have the file system set aside room for all of a file that may have holes; DiskFull if it has
+    none.
 
-    A memory map of a file with holes ends the program without a word (SIGBUS) when a hole cannot be filled.
+    A memory map of a file with holes ends the program without a word (SIGBUS) when a hole cannot be
+    filled.
     """
     with Path(path).open("r+b") as stream:
         size = os.fstat(stream.fileno()).st_size
@@ -110,7 +116,9 @@ def sha256(path: Path) -> str:
 
 
 def canonical_hash(value: Any, digits: int = 12) -> str:
-    """Return the first hexadecimal digits of the SHA-256 of a value's canonical JSON (sorted keys, no spaces)."""
+    """Return the first hexadecimal digits of the SHA-256 of a value's canonical JSON (sorted keys,
+    no spaces).
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 

@@ -1,8 +1,10 @@
-"""torch for modules that are read while an experiment is planned: imported when something of it is first used.
+"""torch for modules that are read while an experiment is planned: imported when something of it is
+first used.
 
-Planning reads what components declare (names, settings, defaults), hundreds of times in a run's life: once for each job
-that a scheduler places. Importing torch takes longer than that and 200 MB. A component that imports torch itself works
-all the same; planning an experiment that names it then waits for torch.
+Planning reads what components declare (names, settings, defaults), hundreds of times in a run's
+life: once for each job that a scheduler places. Importing torch takes longer than that and 200 MB.
+A component that imports torch itself works all the same; planning an experiment that names it then
+waits for torch.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ else:
 
 
 class Module:
-    """A torch.nn.Module whose class can be declared without torch: its instances are made modules."""
+    """A torch.nn.Module whose class can be declared without torch: its instances are made
+    modules.
+    """
 
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
         return object.__new__(_as_module(cls))

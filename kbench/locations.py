@@ -1,6 +1,7 @@
 """Where data lies on this machine; never part of a run's identity."""
 
 import os
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,9 @@ class Locations:
     data: Path | None = None
 
     def folder(self, location: str) -> Path:
-        """Return the folder for 'world' or 'data'; UserError, saying how to set it, if it was not given."""
+        """Return the folder for 'world' or 'data'; UserError, saying how to set it, if it was not
+        given.
+        """
         folder = self.world if location == "world" else self.data
         if folder is None:
             option = "--world FOLDER" if location == "world" else "--data FOLDER (or KBENCH_DATA)"
@@ -25,7 +28,7 @@ class Locations:
         return folder
 
 
-def add_arguments(parser) -> None:  # noqa: ANN001
+def add_arguments(parser: ArgumentParser) -> None:
     """Add --world and --data to a command."""
     parser.add_argument("--world", type=Path, help="folder written by `kbench world make`")
     parser.add_argument(
@@ -36,6 +39,6 @@ def add_arguments(parser) -> None:  # noqa: ANN001
     )
 
 
-def from_arguments(arguments) -> Locations:  # noqa: ANN001
+def from_arguments(arguments: Namespace) -> Locations:
     """Return the locations a command was given."""
     return Locations(world=arguments.world, data=arguments.data)

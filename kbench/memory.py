@@ -22,7 +22,9 @@ def peak_bytes() -> int:
     if STATUS.exists():
         # Not ru_maxrss, which begins with what the process held that started this one.
         return _of("VmHWM")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def _of(name: str) -> int:

@@ -1,8 +1,10 @@
-"""Components found by the name of their file: dropping a module into a folder is all it takes to add one.
+"""Components found by the name of their file: dropping a module into a folder is all it takes to
+add one.
 
-The module `wpse_gaussian` holds the component `wpse-gaussian`: the class defined there whose `name` says so. It lies in
-kbench's own package of its kind, or in a folder of the working folder that joins that package; or an installed package
-announces it as an entry point. Names are read from the file system, so listing them imports nothing.
+The module `wpse_gaussian` holds the component `wpse-gaussian`: the class defined there whose `name`
+says so. It lies in kbench's own package of its kind, or in a folder of the working folder that
+joins that package; or an installed package announces it as an entry point. Names are read from the
+file system, so listing them imports nothing.
 """
 
 import functools
@@ -26,7 +28,8 @@ _joined: dict[str, str | None] = {}
 
 @dataclass(frozen=True)
 class Component:
-    """A component that was found: its name, its module, where it comes from, and why it must not be used, if so.
+    """A component that was found: its name, its module, where it comes from, and why it must not be
+    used, if so.
 
     file: the file of one that lies in the working folder.
     """
@@ -42,9 +45,9 @@ class Component:
 class Family:
     """All components of one kind.
 
-    package: the package with kbench's own; what: the kind in words; folder: where further files are looked for,
-    relative to the working folder; group: the entry points under which installed packages announce theirs; separator:
-    what the names have where the files' names have '_'.
+    package: the package with kbench's own; what: the kind in words; folder: where further files are
+    looked for, relative to the working folder; group: the entry points under which installed
+    packages announce theirs; separator: what the names have where the files' names have '_'.
     """
 
     package: ModuleType
@@ -63,7 +66,10 @@ class Family:
         for component in self._all():
             first = found.setdefault(component.name, component)
             if first is not component:
-                problem = f"{component.origin} has a {self.what} '{component.name}', a name that is taken by "
+                problem = (
+                    f"{component.origin} has a {self.what} '{component.name}', a name that is"
+                    " taken by "
+                )
                 problem += f"{first.origin}: give it another name"
                 found[component.name] = replace(first, problem=problem)
         return found
@@ -73,7 +79,9 @@ class Family:
         return module.replace("_", self.separator)
 
     def load(self, name: str) -> type:
-        """Return the class of a component; UserError if there is none, naming the nearest match, or it is broken."""
+        """Return the class of a component; UserError if there is none, naming the nearest match, or
+        it is broken.
+        """
         found = self.found()
         if name not in found:
             raise unknown(self.what, name, found)
@@ -86,10 +94,14 @@ class Family:
             return _defined(self._imported(component), name)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            raise UserError(f"{self.what} '{name}' of {component.origin} cannot be loaded: {reason}") from error
+            raise UserError(
+                f"{self.what} '{name}' of {component.origin} cannot be loaded: {reason}"
+            ) from error
 
     def _imported(self, component: Component) -> ModuleType:
-        """Import a component from outside; one of the same name from another working folder is forgotten."""
+        """Import a component from outside; one of the same name from another working folder is
+        forgotten.
+        """
         known = sys.modules.get(component.module)
         if component.file and known is not None and known.__file__ != component.file:
             del sys.modules[component.module]
@@ -98,7 +110,9 @@ class Family:
     def _all(self) -> Iterator[Component]:
         package = self.package.__name__
         outside = self._join()
-        for module in pkgutil.iter_modules([path for path in self.package.__path__ if path != outside]):
+        for module in pkgutil.iter_modules(
+            [path for path in self.package.__path__ if path != outside]
+        ):
             if module.name != "base":
                 yield Component(self.name_of(module.name), f"{package}.{module.name}", OWN)
         for module in pkgutil.iter_modules([outside] if outside else []):
@@ -109,7 +123,9 @@ class Family:
             yield Component(name, module, f"the package {package}")
 
     def _join(self) -> str | None:
-        """Let the folder join the package, so that its files import each other as kbench's own do; return its path."""
+        """Let the folder join the package, so that its files import each other as kbench's own do;
+        return its path.
+        """
         name = self.package.__name__
         path = str(self.folder.resolve()) if self.folder and self.folder.is_dir() else None
         before = _joined.get(name)
@@ -122,16 +138,23 @@ class Family:
 
 @functools.cache
 def _announced(group: str) -> tuple[tuple[str, str, str], ...]:
-    """Return (name, module, package) of a group's entry points; looking through all packages takes a while."""
+    """Return (name, module, package) of a group's entry points; looking through all packages takes
+    a while.
+    """
     found = importlib.metadata.entry_points(group=group)
-    return tuple((entry.name, entry.module, entry.dist.name if entry.dist else entry.module) for entry in found)
+    return tuple(
+        (entry.name, entry.module, entry.dist.name if entry.dist else entry.module)
+        for entry in found
+    )
 
 
 def _defined(module: ModuleType, name: str) -> type:
     found = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module.__name__ and vars(value).get("name") == name
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and vars(value).get("name") == name
     ]
     if len(found) != 1:
         raise TypeError(f"{module.__file__} has to define exactly one class with name = {name!r}")

@@ -33,9 +33,11 @@ DECIDES = (
 
 @functools.cache
 def code_version() -> str:
-    """Return kbench's version and a hash of the code that decides the numbers, e.g. '0.1.0+3f9c2a41'.
+    """Return kbench's version and a hash of the code that decides the numbers, e.g.
+    '0.1.0+3f9c2a41'.
 
-    The hash is over file contents, so that a checkout, an installation and a container with the same code agree.
+    The hash is over file contents, so that a checkout, an installation and a container with the
+    same code agree.
     """
     package = Path(__file__).parent
     parts = (path for part in DECIDES for path in (package / part).rglob("*.py"))
@@ -47,11 +49,16 @@ def code_version() -> str:
 def times() -> dict[str, str]:
     """Return when this process started and what time it is now, UTC, to the second."""
     now = {"started": STARTED, "ended": time.time()}
-    return {name: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") for name, at in now.items()}
+    return {
+        name: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+        for name, at in now.items()
+    }
 
 
 def image_digest() -> str | None:
-    """Return the digest of the container image this process runs in, as the workflow passed it, or None."""
+    """Return the digest of the container image this process runs in, as the workflow passed it, or
+    None.
+    """
     return os.environ.get(IMAGE_VARIABLE) or None
 
 
@@ -62,7 +69,9 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        model = next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         pass
     return f"{model}, {cores} cores"

@@ -1,6 +1,8 @@
-"""YAML files that people write, read as plain values: nothing is executed, and what cannot be meant is refused.
+"""YAML files that people write, read as plain values: nothing is executed, and what cannot be meant
+is refused.
 
-PyYAML lets the last of two equal keys win, resolves aliases without a bound, and takes .inf for a number.
+PyYAML lets the last of two equal keys win, resolves aliases without a bound, and takes .inf for a
+number.
 """
 
 import math
@@ -17,7 +19,8 @@ MOST_VALUES = 100_000
 
 
 def read(path: Path) -> Any:
-    """Return what a YAML file holds; UserError, with the file and if possible the line, for what is not to be used.
+    """Return what a YAML file holds; UserError, with the file and if possible the line, for what is
+    not to be used.
 
     Raises OSError if the file cannot be read.
     """
@@ -46,7 +49,9 @@ def _value(text: str) -> Any:
 
 
 def _check(node: yaml.Node, sizes: dict[int, int | None]) -> int:
-    """Return the number of values below a node; ValueError for equal keys, loops and too many values."""
+    """Return the number of values below a node; ValueError for equal keys, loops and too many
+    values.
+    """
     known = sizes.get(id(node), 0)
     if known is None:
         raise ValueError(f"line {node.start_mark.line + 1} refers to itself")
@@ -58,13 +63,18 @@ def _check(node: yaml.Node, sizes: dict[int, int | None]) -> int:
         seen: set[str] = set()
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise ValueError(f"line {key.start_mark.line + 1}: the key '{key.value}' stands twice")
+                raise ValueError(
+                    f"line {key.start_mark.line + 1}: the key '{key.value}' stands twice"
+                )
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
             total += _check(key, sizes) + _check(value, sizes)
     elif isinstance(node, yaml.SequenceNode):
         total += sum(_check(item, sizes) for item in node.value)
     if total > MOST_VALUES:
-        raise ValueError(f"over {MOST_VALUES:,} values from line {node.start_mark.line + 1} on, aliases written out")
+        raise ValueError(
+            f"over {MOST_VALUES:,} values from line {node.start_mark.line + 1} on, aliases"
+            " written out"
+        )
     sizes[id(node)] = total
     return total
 
@@ -73,6 +83,8 @@ def _finite(value: Any) -> Any:
     """Return the value; ValueError if a number in it is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is no number that can be used; legal: finite numbers")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+    for inner in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
         _finite(inner)
     return value

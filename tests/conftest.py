@@ -1,4 +1,6 @@
-"""What tests of several parts share: a small embedded world, a short trained run, and the command line."""
+"""What tests of several parts share: a small embedded world, a short trained run, and the command
+line.
+"""
 
 import os
 import subprocess
@@ -12,20 +14,26 @@ import kbench.towers.compat  # torchvision imports beside the CPU build of torch
 
 @pytest.fixture(scope="session")
 def kbench():
-    """Run a kbench command in a process of its own; returns the finished process with its output as text."""
+    """Run a kbench command in a process of its own; returns the finished process with its output as
+    text.
+    """
 
     def run(*arguments, cwd=ROOT, **environment):
         variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
         variables.pop("KBENCH_DATA", None) if "KBENCH_DATA" not in environment else None
         command = [sys.executable, "-m", "kbench", *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300
+        )
 
     return run
 
 
 @pytest.fixture(scope="session")
 def refused():
-    """Assert that a command refused its input: exit status 2, one message that holds all words, no traceback."""
+    """Assert that a command refused its input: exit status 2, one message that holds all words, no
+    traceback.
+    """
 
     def check(process, *words):
         assert process.returncode == 2, process.stderr

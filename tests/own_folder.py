@@ -1,4 +1,6 @@
-"""Runs the example in which components are added to a finished experiment, and checks what it printed."""
+"""Runs the example in which components are added to a finished experiment, and checks what it
+printed.
+"""
 
 import os
 import re
@@ -26,7 +28,9 @@ def jobs(printed: str, title: str) -> dict[str, int]:
 
 
 def check(printed: str) -> None:
-    """Two variants, then two more and a dataset: two trainings each time, and every row in one table."""
+    """Two variants, then two more and a dataset: two trainings each time, and every row in one
+    table.
+    """
     assert jobs(printed, "jobs of a new experiment")["pretrain"] == 2
     added = jobs(printed, "jobs that are added")
     assert added["pretrain"] == 2 and added["total"] == sum(added.values()) - added["total"]

@@ -35,7 +35,9 @@ def test_a_name_of_before_works_and_says_todays(old, capsys):
 
 
 def test_nouns_alone_list_and_are_plural():
-    """The grammar that kbench.commands states: what has two words is a noun and a verb, what lists is plural."""
+    """The grammar that kbench.commands states: what has two words is a noun and a verb, what lists
+    is plural.
+    """
     groups = {name.split()[0] for name in COMMANDS if " " in name}
     listing = {name for name, summary in COMMANDS.items() if summary.startswith("list ")}
     assert all(name.endswith("s") or name == "published" for name in listing)
@@ -48,7 +50,10 @@ def test_a_misspelt_command_names_the_nearest(kbench, refused):
 
 
 def test_listing_does_not_import_torch():
-    code = "import sys, kbench.cli, kbench.commands.check, kbench.commands.datasets; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, kbench.cli, kbench.commands.check, kbench.commands.datasets; sys.exit('torch'"
+        " in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -17,13 +17,21 @@ PRECISE = ["cosine", "wpse-linear"]
 def medians():
     """Median over the demo's seeds, by (variant, dataset, task, metric)."""
     table = pandas.read_csv(DEMO)
-    assert sorted(table.variant.unique()) == sorted(VARIANTS) and table.groupby("variant").seed.nunique().eq(2).all()
+    assert (
+        sorted(table.variant.unique()) == sorted(VARIANTS)
+        and table.groupby("variant").seed.nunique().eq(2).all()
+    )
     return table.groupby(["variant", "dataset", "task", "metric"]).value.median()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_zero_shot_on_the_embedded_world(medians, variant):
-    floors = {"world-colour": 0.95, "world-background": 0.95, "world-digits": 0.95, "world-size": 0.75}
+    floors = {
+        "world-colour": 0.95,
+        "world-background": 0.95,
+        "world-digits": 0.95,
+        "world-size": 0.75,
+    }
     floors |= {"world-shape": 0.90 if variant in PRECISE else 0.65}
     floors |= {"world-shape-colour": 0.90 if variant in PRECISE else 0.70}
     for dataset, floor in floors.items():
@@ -32,14 +40,18 @@ def test_zero_shot_on_the_embedded_world(medians, variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gap_to_the_optimum(medians, variant):
-    assert medians[variant, "world-pairs", "pmi_gap", "excess_loss"] <= (0.25 if variant == "cosine" else 0.45)
+    assert medians[variant, "world-pairs", "pmi_gap", "excess_loss"] <= (
+        0.25 if variant == "cosine" else 0.45
+    )
     assert medians[variant, "world-pairs", "pmi_gap", "pearson"] >= 0.85
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_linear_probe_is_no_worse_than_zero_shot(medians, variant):
     for dataset in ("shape", "colour", "size", "background", "shape-colour", "digits"):
-        probed, guessed = (medians[variant, f"world-{dataset}", t, "acc1"] for t in ("linear_probe", "zeroshot"))
+        probed, guessed = (
+            medians[variant, f"world-{dataset}", t, "acc1"] for t in ("linear_probe", "zeroshot")
+        )
         assert probed >= guessed - 0.05, dataset
 
 
@@ -55,16 +67,22 @@ def test_cifar10_is_learned(variant):
 
 
 def test_small_embeddings_cost_an_inner_product_more_than_a_kernel():
-    """What the README says of results/rank: five seeds each, no overlap at 2 dimensions, the reverse order at 32."""
+    """What the README says of results/rank: five seeds each, no overlap at 2 dimensions, the
+    reverse order at 32.
+    """
     table = pandas.read_csv(RANK)
-    excess = table[table.metric == "excess_loss"].pivot(index="seed", columns="variant", values="value")
+    excess = table[table.metric == "excess_loss"].pivot(
+        index="seed", columns="variant", values="value"
+    )
     assert excess.shape == (5, 12) and excess.notna().all().all()
     assert excess["wpse-gaussian-d2"].max() < excess["wpse-linear-d2"].min()
     assert excess["wpse-gaussian-d2"].max() < excess["cosine-d2"].min()
     assert excess["cosine-d32"].mean() < excess["wpse-gaussian-d32"].mean()
 
 
-@pytest.mark.parametrize("report", sorted(ROOT.glob("results/*/summary/report.md")), ids=lambda path: path.parts[-3])
+@pytest.mark.parametrize(
+    "report", sorted(ROOT.glob("results/*/summary/report.md")), ids=lambda path: path.parts[-3]
+)
 def test_commands_of_committed_reports_run_in_any_checkout(report):
     commands = re.findall(r"`(snakemake [^`]*)`", report.read_text())
     assert commands and all(command.split()[1].startswith("results/") for command in commands)

@@ -22,7 +22,9 @@ sys.stdin.read()
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a job that claims devices of a machine with the GPUs 0, 1, 2 and holds them until its input ends."""
+    """Start a job that claims devices of a machine with the GPUs 0, 1, 2 and holds them until its
+    input ends.
+    """
     started = []
 
     def job(number, **environment):
@@ -91,4 +93,8 @@ def test_processes_start_under_srun_in_slurm_and_torchrun_elsewhere(tmp_path, mo
 
 
 def test_what_is_launched_must_be_a_command(kbench, refused):
-    refused(kbench("launch", "--processes", 1, "pretrian"), "unknown command 'pretrian'", "did you mean 'pretrain'")
+    refused(
+        kbench("launch", "--processes", 1, "pretrian"),
+        "unknown command 'pretrian'",
+        "did you mean 'pretrain'",
+    )

@@ -11,7 +11,9 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
 
 
 def documents(pattern):
-    listed = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return listed.stdout.split()
 
 
@@ -23,8 +25,16 @@ def test_links_lead_to_files_that_are_there(name):
 
 
 def test_the_table_of_components_names_folders_that_are_there():
-    table = [line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if line.startswith("| ")][1:]
-    own = [folder for line in table for folder in re.findall(r"`((?:kbench|workflow/experiments)[\w/]*/)`", line)]
+    table = [
+        line
+        for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines()
+        if line.startswith("| ")
+    ][1:]
+    own = [
+        folder
+        for line in table
+        for folder in re.findall(r"`((?:kbench|workflow/experiments)[\w/]*/)`", line)
+    ]
     assert len(own) == len(table)
     assert all((ROOT / folder).is_dir() for folder in own)
 

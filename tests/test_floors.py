@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def floors(text: str) -> dict[str, int]:
-    """Return each name of the drawing with its height; names of a line and its remark are two spaces apart or more."""
+    """Return each name of the drawing with its height; names of a line and its remark are two
+    spaces apart or more.
+    """
     lines = re.search(r"```floors\n(.*?)```", text, re.DOTALL)[1].splitlines()
     heights = {}
     for height, line in enumerate(reversed(lines)):

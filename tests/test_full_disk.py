@@ -1,4 +1,6 @@
-"""A full disk is one message that names the file and the room there is, with status 1; what was there stays."""
+"""A full disk is one message that names the file and the room there is, with status 1; what was
+there stays.
+"""
 
 import os
 import subprocess
@@ -23,7 +25,9 @@ def small(tmp_path):
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", str(folder)]
     try:
-        mounted = subprocess.run(["mount", *options], capture_output=True, check=False).returncode == 0
+        mounted = (
+            subprocess.run(["mount", *options], capture_output=True, check=False).returncode == 0
+        )
     except FileNotFoundError:
         mounted = False
     if not mounted:
@@ -68,13 +72,18 @@ def test_a_memory_map_that_does_not_fit_is_refused_before_it_is_written_to(small
 
 def test_without_room_claimed_the_same_write_would_end_the_program(small):
     """That is what claiming it is for."""
-    program = "import numpy as np, sys; a = np.lib.format.open_memmap(sys.argv[1], 'w+', 'f8', (10**6,)); a[:] = 1"
+    program = (
+        "import numpy as np, sys; a = np.lib.format.open_memmap(sys.argv[1], 'w+', 'f8', (10**6,));"
+        " a[:] = 1"
+    )
     process = subprocess.run([sys.executable, "-c", program, small / "x.npy"], check=False)
     assert process.returncode < 0
 
 
 def test_the_command_says_it_and_ends_with_status_1(small, kbench):
     (small / "fill").write_bytes(b"x" * (MEGABYTES * 2**20 - 300_000))
-    process = kbench("world", "make", "--output", small / "world", "--pairs", "200", "--eval-images", "64")
+    process = kbench(
+        "world", "make", "--output", small / "world", "--pairs", "200", "--eval-images", "64"
+    )
     assert process.returncode == 1, process.stderr
     assert "No space left on device" in process.stderr and "Traceback" not in process.stderr

@@ -25,15 +25,27 @@ def dangerous(source: str) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = {alias.name.split(".")[0] for alias in node.names} | {getattr(node, "module", None)}
-            harmless = isinstance(node, ast.ImportFrom) and all(alias.name.endswith("Error") for alias in node.names)
-            found += [] if harmless else [f"{node.lineno}: import {module}" for module in names & IMPORTS]
+            names = {alias.name.split(".")[0] for alias in node.names} | {
+                getattr(node, "module", None)
+            }
+            harmless = isinstance(node, ast.ImportFrom) and all(
+                alias.name.endswith("Error") for alias in node.names
+            )
+            found += (
+                []
+                if harmless
+                else [f"{node.lineno}: import {module}" for module in names & IMPORTS]
+            )
         if isinstance(node, ast.Call):
             called, given = name(node.func), {word.arg: word.value for word in node.keywords}
             value = {key: getattr(word, "value", None) for key, word in given.items()}
             bad = called in CALLS or value.get("shell") is True or value.get("allow_pickle") is True
             bad |= called == "torch.load" and value.get("weights_only") is not True
-            bad |= called == "np.load" and value.get("allow_pickle") is not False and "mmap_mode" not in value
+            bad |= (
+                called == "np.load"
+                and value.get("allow_pickle") is not False
+                and "mmap_mode" not in value
+            )
             found += [f"{node.lineno}: {called}"] if bad else []
     return found
 

@@ -13,7 +13,9 @@ def test_the_version_is_the_same_everywhere():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert project["version"] == citation["version"] == kbench.__version__
-    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    headings = [
+        line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")
+    ]
     newest = headings[1] if headings[0] == "## Unreleased" else headings[0]
     assert newest == f"## {kbench.__version__} ({citation['date-released']})"
 
@@ -32,11 +34,16 @@ def test_every_dependency_is_pinned():
 
 
 def test_the_lock_has_the_pinned_versions_and_a_hash_for_each_package():
-    """torch's build, and CUDA's libraries with it, depend on where pip looks; they are pinned by version only."""
+    """torch's build, and CUDA's libraries with it, depend on where pip looks; they are pinned by
+    version only.
+    """
     pinned, locked = (
-        {name(pin): pin.split("==")[1] for pin in pins(file)} for file in ("constraints.txt", "requirements.lock")
+        {name(pin): pin.split("==")[1] for pin in pins(file)}
+        for file in ("constraints.txt", "requirements.lock")
     )
-    by_version_only = [package for package in pinned.keys() - locked.keys() if not CUDA.match(package)]
+    by_version_only = [
+        package for package in pinned.keys() - locked.keys() if not CUDA.match(package)
+    ]
     assert by_version_only == ["torch"]
     assert locked.items() <= pinned.items()
     blocks = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()[1:]

@@ -1,4 +1,6 @@
-"""YAML that cannot be meant is one message, at once; what people write is read as PyYAML reads it."""
+"""YAML that cannot be meant is one message, at once; what people write is read as PyYAML reads
+it.
+"""
 
 import time
 
@@ -12,11 +14,15 @@ from kbench import yaml_file
 from kbench.errors import UserError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 REFUSED = {
     "equal keys": ("seeds: [0]\nname: x\nseeds: [1]\n", "line 3: the key 'seeds' stands twice"),
-    "equal keys below": ("training:\n  epochs: 1\n  epochs: 2\n", "line 3: the key 'epochs' stands twice"),
+    "equal keys below": (
+        "training:\n  epochs: 1\n  epochs: 2\n",
+        "line 3: the key 'epochs' stands twice",
+    ),
     "an alias bomb": (BOMB, "over 100,000 values"),
     "a loop": ("a: &a [*a]\n", "line 1 refers to itself"),
     "deep nesting": ("[" * 5000 + "]" * 5000, "nested too deeply"),
@@ -60,8 +66,14 @@ def test_an_empty_file_holds_nothing(tmp_path):
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -74,7 +86,11 @@ def test_plain_values_are_read_as_they_were_written(value):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("**/*.yaml")), ids=lambda path: path.stem)
 def test_every_file_of_the_project_is_read(path):
-    if ".venv" not in path.parts and ".snakemake" not in path.parts and "profiles" not in path.parts:
+    if (
+        ".venv" not in path.parts
+        and ".snakemake" not in path.parts
+        and "profiles" not in path.parts
+    ):
         assert yaml_file.read(path) == yaml.safe_load(path.read_text())
 
 

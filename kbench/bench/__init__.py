@@ -1,9 +1,14 @@
-"""What `kbench bench` measures: one module each, with `configure(parser)` and `rows(arguments) -> list[Row]`."""
+"""What `kbench bench` measures: one module each, with `configure(parser)` and `rows(arguments) ->
+list[Row]`.
+"""
 
 BENCHES = {
     "similarity": "time and memory of every similarity's loss, and of whole training steps",
     "loader": "images per second and core from shards to batches, against open_clip's pipeline",
-    "step": "whole training steps of every similarity: time, memory, data wait, FLOP, against open_clip's",
+    "step": (
+        "whole training steps of every similarity: time, memory, data wait, FLOP, against"
+        " open_clip's"
+    ),
     "dag": "time and memory of planning a large experiment, and of seeing that it is finished",
     "submission": "what Snakemake's own process takes for each job it sends to a simulated Slurm",
     "startup": "time from starting a job to its first useful work",

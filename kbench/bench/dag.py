@@ -1,7 +1,8 @@
-"""Time and memory that Snakemake takes to plan an experiment, and to see that a finished one is finished.
+"""Time and memory that Snakemake takes to plan an experiment, and to see that a finished one is
+finished.
 
-The experiments are as large as asked for and nothing in them is run; the baseline is a bare Snakefile with as many jobs
-of the same shape, three in a row for each model.
+The experiments are as large as asked for and nothing in them is run; the baseline is a bare
+Snakefile with as many jobs of the same shape, three in a row for each model.
 """
 
 import argparse
@@ -43,9 +44,15 @@ LAST = ("table.csv", "table.json", "report/index.html", "report/report.md", "rep
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the size of the experiments."""
-    parser.add_argument("--corpora", type=int, default=2, help="experiment files, one a corpus; default %(default)s")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds of each variant; default %(default)s")
-    parser.add_argument("--datasets", type=int, default=15, help="evaluation sets; default %(default)s")
+    parser.add_argument(
+        "--corpora", type=int, default=2, help="experiment files, one a corpus; default %(default)s"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="seeds of each variant; default %(default)s"
+    )
+    parser.add_argument(
+        "--datasets", type=int, default=15, help="evaluation sets; default %(default)s"
+    )
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these; default: all")
 
 
@@ -62,7 +69,9 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
         (folder / "Bare").write_text(BARE.format(runs=runs))
         (folder / "bare").mkdir()
         datasets, seeds = _datasets(arguments.datasets), range(arguments.seeds)
-        names = [write_experiment(folder, n, variants, seeds, datasets) for n in range(arguments.corpora)]
+        names = [
+            write_experiment(folder, n, variants, seeds, datasets) for n in range(arguments.corpora)
+        ]
         worlds = [lay_out(folder, name) for name in names]
         for state, jobs in (("plan", 3 * runs + 3 * len(names)), ("finished", 0)):
             ours = [_dry_run(folder, jobs, "--config", f"experiment={name}.yaml") for name in names]
@@ -70,13 +79,19 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             seconds, peak = sum(o[0] for o in ours), max(o[1] for o in ours)
             found.append(Row.of(f"dag/{state}/time", seconds, "seconds", bare[0]))
             found.append(Row.of(f"dag/{state}/memory", peak, "bytes", bare[1]))
-            say(f"{state:<12}{jobs:>8}{seconds:>9.1f}{bare[0]:>9.1f}{peak / 1e6:>9.0f}{bare[1] / 1e6:>9.0f}")
+            megabytes = [taken / 1e6 for taken in (peak, bare[1])]
+            say(
+                f"{state:<12}{jobs:>8}{seconds:>9.1f}{bare[0]:>9.1f}"
+                + "".join(f"{x:>9.0f}" for x in megabytes)
+            )
             _finish(folder, worlds, runs)
     return found
 
 
 def lay_out(folder: Path, name: str) -> Path:
-    """Make the folder a working directory with an experiment frozen; return the file that says its world is done."""
+    """Make the folder a working directory with an experiment frozen; return the file that says its
+    world is done.
+    """
     from kbench.experiment.load import load, resolve, search
     from kbench.plan.freeze import freeze
     from kbench.plan.workflow import Workflow
@@ -91,7 +106,11 @@ def lay_out(folder: Path, name: str) -> Path:
 
 
 def write_experiment(
-    folder: Path, number: int, variants: Iterable[str], seeds: Iterable[int], datasets: Iterable[str]
+    folder: Path,
+    number: int,
+    variants: Iterable[str],
+    seeds: Iterable[int],
+    datasets: Iterable[str],
 ) -> str:
     """Write the file of a large experiment; return its name."""
     experiment = {
@@ -112,7 +131,8 @@ def _checkout() -> Path:
     checkout = Path(__file__).parents[2]
     if not (checkout / "Snakefile").exists():
         raise UserError(
-            f"no Snakefile in {checkout}: this bench needs kbench installed from a checkout (pip install -e)"
+            f"no Snakefile in {checkout}: this bench needs kbench installed from a checkout (pip"
+            " install -e)"
         )
     return checkout
 
@@ -121,18 +141,34 @@ def _datasets(number: int) -> list[str]:
     """Return names of evaluation sets, those of the embedded world last."""
     from kbench.datasets import dataset as known_datasets
 
-    names = sorted(known_datasets.names(), key=lambda name: known_datasets.get(name).location == "world")
+    names = sorted(
+        known_datasets.names(), key=lambda name: known_datasets.get(name).location == "world"
+    )
     if number > len(names):
         raise UserError(f"--datasets {number}: kbench knows {len(names)}")
     return names[:number]
 
 
 def _dry_run(folder: Path, jobs: int, *options: str) -> tuple[float, int]:
-    """Return seconds and peak bytes of one `snakemake -n`; it must plan something if and only if `jobs` is not 0."""
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "2", "--quiet", "rules", *options]
+    """Return seconds and peak bytes of one `snakemake -n`; it must plan something if and only if
+    `jobs` is not 0.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "--cores",
+        "2",
+        "--quiet",
+        "rules",
+        *options,
+    ]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     output = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
@@ -152,7 +188,11 @@ def _finish(folder: Path, worlds: Iterable[Path], runs: int) -> None:
         os.utime(path, (now + order, now + order))
 
     for results in folder.glob("results/*"):
-        for path in [results / "experiment.json", results / "evaluation.json", *results.glob("runs/*/config.json")]:
+        for path in [
+            results / "experiment.json",
+            results / "evaluation.json",
+            *results.glob("runs/*/config.json"),
+        ]:
             os.utime(path, (now, now))
         write(results / "corpus.json", 2)
         for run in results.glob("runs/*"):

@@ -1,10 +1,13 @@
-"""Time of zero-shot and linear probe of one model on CIFAR-10, from the image files to the accuracies.
+"""Time of zero-shot and linear probe of one model on CIFAR-10, from the image files to the
+accuracies.
 
-kbench: zero-shot and the probe of both embeddings, every image encoded once. The baseline, with the same towers and
-batch size: CLIP_benchmark's own zero-shot, then the same probe by scikit-learn on the features that CLIP_benchmark's
-loader and featurizer give, after projection only. CLIP_benchmark's own probe needs CUDA and searches no C.
+kbench: zero-shot and the probe of both embeddings, every image encoded once. The baseline, with the
+same towers and batch size: CLIP_benchmark's own zero-shot, then the same probe by scikit-learn on
+the features that CLIP_benchmark's loader and featurizer give, after projection only.
+CLIP_benchmark's own probe needs CUDA and searches no C.
 
-The model is one of a trained run of the cosine variant, or has random weights. A small --limit is for trying it out.
+The model is one of a trained run of the cosine variant, or has random weights. A small --limit is
+for trying it out.
 """
 
 import argparse
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 
 DATASET = "cifar10"
 FIGURES = {"zeroshot": "fraction", "linear_probe": "fraction", "C": "inverse strength"}
-"""Accuracies, and the strength that the search of the probe after projection chose, with their units."""
+"""Accuracies, and the strength that the search of the probe after projection chose, with their
+units.
+"""
 
 WARM_UP = 100
 """Images of the first round, which does not count."""
@@ -43,12 +48,21 @@ TASKS = ("zeroshot", "linear_probe")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the bench's arguments."""
-    parser.add_argument("--run", type=Path, help="folder of a trained cosine run; default: random weights")
     parser.add_argument(
-        "--limit", type=int, help="images of the train split, and a fifth as many of test; default: all"
+        "--run", type=Path, help="folder of a trained cosine run; default: random weights"
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        help="images of the train split, and a fifth as many of test; default: all",
     )
     parser.add_argument("--batch-size", type=int, default=256, help="default %(default)s")
-    parser.add_argument("--workers", type=int, default=2, help="loader processes of the baseline; default %(default)s")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=2,
+        help="loader processes of the baseline; default %(default)s",
+    )
     parser.add_argument("--device", default="cpu", help="default %(default)s")
     locations.add_arguments(parser)
 
@@ -71,18 +85,31 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             some = dataset.model_copy(update={"n_train": sizes["train"], "n_test": sizes["test"]})
             measured = [
                 _timed(_kbench, run, some, data, evaluation, arguments.device),
-                _timed(_clip_benchmark, run, some, data, evaluation, arguments.device, arguments.workers),
+                _timed(
+                    _clip_benchmark,
+                    run,
+                    some,
+                    data,
+                    evaluation,
+                    arguments.device,
+                    arguments.workers,
+                ),
             ]
     (seconds, ours), (baseline_seconds, theirs) = measured
     found = [Row.of(f"evaluate/{DATASET}", seconds, "seconds", baseline_seconds)]
-    found += [Row.of(f"evaluate/{DATASET}/{name}", ours[name], unit, theirs[name]) for name, unit in FIGURES.items()]
+    found += [
+        Row.of(f"evaluate/{DATASET}/{name}", ours[name], unit, theirs[name])
+        for name, unit in FIGURES.items()
+    ]
     say(f"{'figure':<34}{'kbench':>10}{'baseline':>10}{'ratio':>8}   {sum(sizes.values())} images")
     for row in found:
         say(f"{row.name:<34}{row.value:>10.4g}{row.baseline:>10.4g}{row.ratio:>8.3f}")
     return found
 
 
-def _timed(function: Callable[..., dict[str, float]], *arguments: Any) -> tuple[float, dict[str, float]]:
+def _timed(
+    function: Callable[..., dict[str, float]], *arguments: Any
+) -> tuple[float, dict[str, float]]:
     start = time.perf_counter()
     result = function(*arguments)
     return time.perf_counter() - start, result
@@ -109,7 +136,12 @@ def _kbench(
 
 
 def _clip_benchmark(
-    run: "TrainedRun", dataset: "Dataset", data: Path, evaluation: "Evaluation", device: str, workers: int
+    run: "TrainedRun",
+    dataset: "Dataset",
+    data: Path,
+    evaluation: "Evaluation",
+    device: str,
+    workers: int,
 ) -> dict[str, float]:
     """Do the same with CLIP_benchmark and scikit-learn; returns the figures."""
     import numpy as np
@@ -123,7 +155,10 @@ def _clip_benchmark(
     from kbench.towers import tokenizer
 
     model = _Peer(run, device)
-    loaders = {split: _loader(run, dataset, data, split, evaluation.batch_size, workers) for split in ("train", "test")}
+    loaders = {
+        split: _loader(run, dataset, data, split, evaluation.batch_size, workers)
+        for split in ("train", "test")
+    }
     tokenize = tokenizer.create(run.config.towers)
     with contextlib.redirect_stderr(io.StringIO()):
         classifier = zeroshot_classification.zero_shot_classifier(
@@ -141,7 +176,10 @@ def _clip_benchmark(
     splits = {}
     with torch.inference_mode():
         for split, loader in loaders.items():
-            batches = [(featurizer(images.to(device)).cpu().numpy(), labels.numpy()) for images, labels in loader]
+            batches = [
+                (featurizer(images.to(device)).cpu().numpy(), labels.numpy())
+                for images, labels in loader
+            ]
             splits[split] = Features(*map(np.concatenate, zip(*batches, strict=True)))
     settings = evaluation.linear_probe
     scale = run.similarity.logit_scale().item() ** 0.5
@@ -184,7 +222,9 @@ def _loader(
 
     from kbench.pretrain.model import IMAGENET_MEAN, IMAGENET_STD
 
-    transform = image_transform(run.config.towers.image_size, is_train=False, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    transform = image_transform(
+        run.config.towers.image_size, is_train=False, mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
     peer = build_dataset(
         f"wds/{dataset.name}",
         root=str(data / dataset.folder),
@@ -196,11 +236,15 @@ def _loader(
     batched.classes, batched.templates = peer.classes, peer.templates
     # webdataset refuses more loader processes than shards.
     shards = len(list((data / dataset.folder / split).glob("*.tar")))
-    return torch.utils.data.DataLoader(batched, batch_size=None, shuffle=False, num_workers=min(workers, shards))
+    return torch.utils.data.DataLoader(
+        batched, batch_size=None, shuffle=False, num_workers=min(workers, shards)
+    )
 
 
 def _run(given: Path | None, folder: Path) -> "TrainedRun":
-    """Return a run to evaluate: a copy of the given one without its features, or one with random weights."""
+    """Return a run to evaluate: a copy of the given one without its features, or one with random
+    weights.
+    """
     import torch
 
     from kbench import provenance
@@ -213,7 +257,9 @@ def _run(given: Path | None, folder: Path) -> "TrainedRun":
     if given is not None:
         run = TrainedRun(given)
         if run.config.similarity != "cosine":
-            raise UserError(f"{given} is of '{run.config.similarity}'; CLIP_benchmark evaluates 'cosine' only")
+            raise UserError(
+                f"{given} is of '{run.config.similarity}'; CLIP_benchmark evaluates 'cosine' only"
+            )
         for path in (given / "config.json", given / "model.json", run.weights):
             (folder / path.name).symlink_to(path.resolve())
         return TrainedRun(folder)
@@ -230,7 +276,9 @@ def _run(given: Path | None, folder: Path) -> "TrainedRun":
         device="cpu",
         machine=provenance.machine(),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        **dict.fromkeys(("steps", "samples", "seconds", "samples_per_second", "peak_memory_bytes"), 0),
+        **dict.fromkeys(
+            ("steps", "samples", "seconds", "samples_per_second", "peak_memory_bytes"), 0
+        ),
         data_wait_fraction=0.0,
         final_loss=0.0,
         logit_scale=model.similarity.logit_scale().item(),
@@ -241,7 +289,9 @@ def _run(given: Path | None, folder: Path) -> "TrainedRun":
 
 
 def _take(source: Path, target: Path, limit: int | None) -> dict[str, int]:
-    """Make a dataset of the first images of another, all where there is no limit; returns their numbers by split."""
+    """Make a dataset of the first images of another, all where there is no limit; returns their
+    numbers by split.
+    """
     target.mkdir(parents=True)
     for name in ("classnames.txt", "zeroshot_classification_templates.txt"):
         (target / name).symlink_to((source / name).resolve())
@@ -252,14 +302,18 @@ def _take(source: Path, target: Path, limit: int | None) -> dict[str, int]:
         sizes[split] = shards = 0
         while sizes[split] != most and (source / split / f"{shards}.tar").exists():
             left = None if most is None else most - sizes[split]
-            sizes[split] += _copy(source / split / f"{shards}.tar", target / split / f"{shards}.tar", left)
+            sizes[split] += _copy(
+                source / split / f"{shards}.tar", target / split / f"{shards}.tar", left
+            )
             shards += 1
         (target / split / "nshards.txt").write_text(str(shards))
     return sizes
 
 
 def _copy(source: Path, target: Path, most: int | None) -> int:
-    """Copy at most so many samples of a shard, all where there is no limit; returns their number."""
+    """Copy at most so many samples of a shard, all where there is no limit; returns their
+    number.
+    """
     keys = set()
     with tarfile.open(source) as archive, tarfile.open(target, "w") as copy:
         for info in archive:

@@ -1,8 +1,10 @@
-"""Images per second of one core, from webdataset shards to batches; the baseline is open_clip's own training pipeline.
+"""Images per second of one core, from webdataset shards to batches; the baseline is open_clip's own
+training pipeline.
 
-The JPEGs are generated, with the spectrum of photographs. Both pipelines read the same shards from their first to
-their last sample in one process and one thread, with the same tokenizer and the same distribution of crops. What leaves
-them differs: kbench's batches are uint8 and are normalised on the device, open_clip's are normalised floats.
+The JPEGs are generated, with the spectrum of photographs. Both pipelines read the same shards from
+their first to their last sample in one process and one thread, with the same tokenizer and the same
+distribution of crops. What leaves them differs: kbench's batches are uint8 and are normalised on
+the device, open_clip's are normalised floats.
 """
 
 import argparse
@@ -34,10 +36,18 @@ SPECTRUM = 1.3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the bench's arguments."""
-    parser.add_argument("--sides", nargs="+", type=int, default=[640], help="widths of the images; default 640")
-    parser.add_argument("--images", type=int, default=512, help="images in a pass; default %(default)s")
-    parser.add_argument("--loader-batch", type=int, default=64, help="images in a batch; default %(default)s")
-    parser.add_argument("--loader-repeats", type=int, default=5, help="timed passes of each; default %(default)s")
+    parser.add_argument(
+        "--sides", nargs="+", type=int, default=[640], help="widths of the images; default 640"
+    )
+    parser.add_argument(
+        "--images", type=int, default=512, help="images in a pass; default %(default)s"
+    )
+    parser.add_argument(
+        "--loader-batch", type=int, default=64, help="images in a batch; default %(default)s"
+    )
+    parser.add_argument(
+        "--loader-repeats", type=int, default=5, help="timed passes of each; default %(default)s"
+    )
 
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
@@ -56,18 +66,24 @@ def _row(side: int, arguments: argparse.Namespace) -> Row:
     images = arguments.images // arguments.loader_batch * arguments.loader_batch
     with tempfile.TemporaryDirectory(prefix="kbench-loader-") as folder:
         size = write_shards(Path(folder), side, images)
-        passes = [make(Path(folder), images, arguments.loader_batch) for make in (_kbench, _open_clip)]
+        passes = [
+            make(Path(folder), images, arguments.loader_batch) for make in (_kbench, _open_clip)
+        ]
         seconds = alternate(*passes, arguments.loader_repeats)
-    row = Row.of(f"loader/{side}px", images / seconds[0], "images per second and core", images / seconds[1])
+    row = Row.of(
+        f"loader/{side}px", images / seconds[0], "images per second and core", images / seconds[1]
+    )
     say(
-        f"{row.name:<16}{row.value:>8.0f} images/s  open_clip {row.baseline:.0f}  ratio {row.ratio:.2f}"
-        f"   {side} x {round(side * ASPECT)}, {size / 1000:.0f} kB"
+        f"{row.name:<16}{row.value:>8.0f} images/s  open_clip {row.baseline:.0f}  ratio"
+        f" {row.ratio:.2f}   {side} x {round(side * ASPECT)}, {size / 1000:.0f} kB"
     )
     return row
 
 
 def write_shards(folder: Path, side: int, images: int, shards: int = SHARDS) -> float:
-    """Write generated images of that width in shards 0.tar, 1.tar ...; returns the mean size of an image in bytes."""
+    """Write generated images of that width in shards 0.tar, 1.tar ...; returns the mean size of an
+    image in bytes.
+    """
     import webdataset
 
     generator, total = np.random.default_rng(0), 0
@@ -83,7 +99,9 @@ def write_shards(folder: Path, side: int, images: int, shards: int = SHARDS) -> 
 
 
 def _jpeg(side: int, generator: np.random.Generator) -> bytes:
-    """Return noise with the spectrum of a photograph, its channels alike as those of photographs are."""
+    """Return noise with the spectrum of a photograph, its channels alike as those of photographs
+    are.
+    """
     from PIL import Image
 
     height = round(side * ASPECT)
@@ -118,8 +136,7 @@ def _kbench(folder: Path, images: int, batch_size: int) -> Callable[[], None]:
             manifest,
             lambda captions: tokenize(captions).numpy(),
             Cropper(INPUT_SIZE, Crop(scale=CROP_SCALE)),
-            batch_size,
-            seed=0,
+            stream.Share(batch_size, seed=0),
         )
         _consume(stream.load(pairs, workers=0), images, batch_size)
 
@@ -136,7 +153,11 @@ def _open_clip(folder: Path, images: int, batch_size: int) -> Callable[[], None]
     from kbench.pretrain.model import IMAGENET_MEAN, IMAGENET_STD
 
     transform = image_transform(
-        INPUT_SIZE, is_train=True, mean=IMAGENET_MEAN, std=IMAGENET_STD, aug_cfg=AugmentationCfg(scale=CROP_SCALE)
+        INPUT_SIZE,
+        is_train=True,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        aug_cfg=AugmentationCfg(scale=CROP_SCALE),
     )
     settings = SimpleNamespace(
         train_data=str(folder / f"{{0..{SHARDS - 1}}}.tar"),
@@ -148,7 +169,8 @@ def _open_clip(folder: Path, images: int, batch_size: int) -> Callable[[], None]
         seed=0,
     )
     tokenize = _tokenizer()
-    # Since webdataset 0.3 the end of a shard is an empty member, at which open_clip 3.3.0 stops with a KeyError.
+    # Since webdataset 0.3 the end of a shard is an empty member, at which open_clip 3.3.0 stops
+    # with a KeyError.
     expand = functools.partial(data.tar_file_expander, eof_value=None)
 
     def once() -> None:
@@ -168,6 +190,8 @@ def _tokenizer() -> Callable[[list[str]], "torch.Tensor"]:
 
 
 def _consume(loader: object, images: int, batch_size: int) -> None:
-    shapes = [tuple(batch.shape) for batch, _ in itertools.islice(iter(loader), images // batch_size)]
+    shapes = [
+        tuple(batch.shape) for batch, _ in itertools.islice(iter(loader), images // batch_size)
+    ]
     if shapes != [(batch_size, 3, INPUT_SIZE, INPUT_SIZE)] * (images // batch_size):
         raise RuntimeError(f"a pass gave batches of {set(shapes)}, {len(shapes)} of them")

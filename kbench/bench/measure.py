@@ -18,7 +18,9 @@ class Row(Record):
     name: str = Field(description="BENCH/WHAT/FIGURE, e.g. similarity/wpse-gaussian/time")
     value: float | None = Field(description="kbench's figure; null where it cannot be known")
     unit: str = Field(description="unit of value and baseline")
-    baseline: float | None = Field(description="the same figure of the baseline, measured in the same run")
+    baseline: float | None = Field(
+        description="the same figure of the baseline, measured in the same run"
+    )
     ratio: float | None = Field(description="value / baseline; null where that is undefined")
 
     @classmethod
@@ -33,14 +35,20 @@ def say(line: str) -> None:
     tqdm.write(line)
 
 
-def alternate(ours: Callable[[], object], baseline: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Return the median seconds of each, taken in turns after one call of each that does not count."""
+def alternate(
+    ours: Callable[[], object], baseline: Callable[[], object], repeats: int
+) -> tuple[float, float]:
+    """Return the median seconds of each, taken in turns after one call of each that does not
+    count.
+    """
     first, second = in_turns([ours, baseline], repeats)
     return first, second
 
 
 def in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Return the median seconds of each function, taken in turns after one call of each that does not count."""
+    """Return the median seconds of each function, taken in turns after one call of each that does
+    not count.
+    """
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats + 1):
         for function, taken in zip(functions, seconds, strict=True):
@@ -51,6 +59,8 @@ def in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[fl
 
 
 def in_fresh_process(function: Callable[..., int], *arguments: object) -> int:
-    """Return function(*arguments), called in a new process whose memory nothing else has touched."""
+    """Return function(*arguments), called in a new process whose memory nothing else has
+    touched.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()

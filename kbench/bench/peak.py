@@ -8,7 +8,8 @@ PEAK_BF16 = {
 }
 """Dense bf16 operations per second by a part of the device's name, the first that fits.
 
-Source: NVIDIA's data sheets of H200 (SXM), H100 (PCIe; SXM) and A100, half of the figures given with sparsity.
+Source: NVIDIA's data sheets of H200 (SXM), H100 (PCIe; SXM) and A100, half of the figures given
+with sparsity.
 """
 
 

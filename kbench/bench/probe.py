@@ -1,8 +1,9 @@
 """Time of the linear probe's whole search; the baseline is the same search made with scikit-learn.
 
-Features are random, 10,000 x 512, with a tenth held out to choose C. Objective and accuracy are compared as well: the
-objectives at the C that kbench chose, each solver's as it ends. The baseline computes in float64: in float32
-scikit-learn reports that it has converged where it has not, and a useless C is chosen.
+Features are random, 10,000 x 512, with a tenth held out to choose C. Objective and accuracy are
+compared as well: the objectives at the C that kbench chose, each solver's as it ends. The baseline
+computes in float64: in float32 scikit-learn reports that it has converged where it has not, and a
+useless C is chosen.
 """
 
 import argparse
@@ -31,7 +32,9 @@ SQUARED_NORM = 50.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the bench's arguments."""
     parser.add_argument("--samples", type=int, default=10_000, help="default %(default)s")
-    parser.add_argument("--width", type=int, default=512, help="features of a sample; default %(default)s")
+    parser.add_argument(
+        "--width", type=int, default=512, help="features of a sample; default %(default)s"
+    )
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100], help="default 10 100")
     parser.add_argument("--device", default="cpu", help="kbench's; default %(default)s")
 
@@ -51,7 +54,8 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     )
     for classes in progress.track(arguments.classes, "probes", "probe"):
         train, test = (
-            samples(classes, count, arguments.width, seed) for seed, count in ((0, arguments.samples), (1, 2000))
+            samples(classes, count, arguments.width, seed)
+            for seed, count in ((0, arguments.samples), (1, 2000))
         )
         start = time.perf_counter()
         ours = probe(train, None, test, settings, "acc1", device=arguments.device)
@@ -76,7 +80,9 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
 
 def samples(classes: int, count: int, width: int, seed: int) -> "Features":
-    """Return features (count, width) about centres that are the same for every seed, the spectrum falling as 1 / k."""
+    """Return features (count, width) about centres that are the same for every seed, the spectrum
+    falling as 1 / k.
+    """
     import numpy as np
 
     from kbench.measures.labelled_features import Features
@@ -93,17 +99,23 @@ def samples(classes: int, count: int, width: int, seed: int) -> "Features":
 def scikit_learn_probe(
     train: "Features", test: "Features", settings: "LinearProbeSettings"
 ) -> tuple["LogisticRegression", "Tried"]:
-    """Make the published search with scikit-learn's solver; returns the model refitted on all, and the best C tried."""
+    """Make the published search with scikit-learn's solver; returns the model refitted on all, and
+    the best C tried.
+    """
     from kbench.measures.logistic import Tried, search, top1
     from kbench.measures.splits import held_out
 
     fitted_on, judged_on = held_out(train)
-    fitted_on, judged_on = (type(train)(_double(part), part.labels) for part in (fitted_on, judged_on))
+    fitted_on, judged_on = (
+        type(train)(_double(part), part.labels) for part in (fitted_on, judged_on)
+    )
 
     def judge(strengths: list[float]) -> list[Tried]:
         models = [_fit(fitted_on, C, settings) for C in strengths]
         return [
-            Tried(C, top1(model.predict(judged_on.x), judged_on.labels), int(model.n_iter_[0]), True)
+            Tried(
+                C, top1(model.predict(judged_on.x), judged_on.labels), int(model.n_iter_[0]), True
+            )
             for C, model in zip(strengths, models, strict=True)
         ]
 
@@ -118,7 +130,9 @@ def objective(model: "LogisticRegression", data: "Features", C: float) -> float:
     import numpy as np
     from sklearn.metrics import log_loss
 
-    loss = log_loss(data.labels, model.predict_proba(_double(data)), labels=model.classes_, normalize=False)
+    loss = log_loss(
+        data.labels, model.predict_proba(_double(data)), labels=model.classes_, normalize=False
+    )
     return C * loss + float(np.square(model.coef_).sum()) / 2
 
 
@@ -127,7 +141,9 @@ def _fit(data: "Features", C: float, settings: "LinearProbeSettings") -> "Logist
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return LogisticRegression(C=C, max_iter=settings.max_iterations).fit(_double(data), data.labels)
+        return LogisticRegression(C=C, max_iter=settings.max_iterations).fit(
+            _double(data), data.labels
+        )
 
 
 def _double(data: "Features") -> "np.ndarray":

@@ -1,7 +1,8 @@
 """Time and memory of the loss, forward and backward, of every similarity.
 
-The baseline of time and memory is the same loss written the obvious way; memory is what the process takes at most
-beyond points, weights and their gradients. Whole training steps follow, as in `kbench bench step`.
+The baseline of time and memory is the same loss written the obvious way; memory is what the process
+takes at most beyond points, weights and their gradients. Whole training steps follow, as in `kbench
+bench step`.
 
 Pairwise scores (exact kernels, late interaction) are measured on smaller batches.
 """
@@ -27,12 +28,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the bench's arguments."""
     step.configure_times(parser)
     parser.add_argument("--batch", type=int, default=256, help="default %(default)s")
-    parser.add_argument("--pairwise-batch", type=int, default=16, help="without features; default %(default)s")
+    parser.add_argument(
+        "--pairwise-batch", type=int, default=16, help="without features; default %(default)s"
+    )
     parser.add_argument("--image-tokens", type=int, default=197, help="default %(default)s")
     parser.add_argument("--text-tokens", type=int, default=77, help="default %(default)s")
-    parser.add_argument("--dim", type=int, default=512, help="dimension d of points; default %(default)s")
-    parser.add_argument("--features", type=int, default=1024, help="random features D; default %(default)s")
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls of each; default %(default)s")
+    parser.add_argument(
+        "--dim", type=int, default=512, help="dimension d of points; default %(default)s"
+    )
+    parser.add_argument(
+        "--features", type=int, default=1024, help="random features D; default %(default)s"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="timed calls of each; default %(default)s"
+    )
     parser.add_argument("--no-step", action="store_true", help="leave out whole training steps")
 
 
@@ -63,7 +72,11 @@ class LossCase:
         """Return the similarity, with the case's number of random features where it uses any."""
         from kbench import similarity
 
-        sized = {"features": self.features} if "features" in similarity.get(self.variant).Settings.model_fields else {}
+        sized = (
+            {"features": self.features}
+            if "features" in similarity.get(self.variant).Settings.model_fields
+            else {}
+        )
         return similarity.create(self.variant, sized)
 
 
@@ -77,8 +90,13 @@ def _cases(arguments: argparse.Namespace) -> Iterator[LossCase]:
         size = {"tokens": tokens, "dim": arguments.dim, "features": arguments.features}
         batch, pairwise = arguments.batch, arguments.pairwise_batch
         if type(variant).straightforward is Similarity.straightforward:
-            # The baseline is the reference, point by point: that much of it takes seconds, not days.
-            size |= {"tokens": tuple(min(most, number) for most, number in zip((4, 3), tokens, strict=True))}
+            # The baseline is the reference, point by point: that much of it takes seconds, not
+            # days.
+            size |= {
+                "tokens": tuple(
+                    min(most, number) for most, number in zip((4, 3), tokens, strict=True)
+                )
+            }
             size |= {"features": min(64, arguments.features)}
             batch = pairwise = min(4, pairwise)
         if variant.has_features():
@@ -94,13 +112,20 @@ def _takes_tokens(name: str) -> bool:
     from kbench.towers.output import TowerOutput
 
     output = TowerOutput(torch.ones(1, 3, 2), torch.ones(1, 2), lambda x: x)
-    return similarity.create(name, {}, {"image": 2, "text": 2}).embed(output, "image").points.shape[1] > 1
+    return (
+        similarity.create(name, {}, {"image": 2, "text": 2}).embed(output, "image").points.shape[1]
+        > 1
+    )
 
 
 def _loss_rows(case: LossCase, arguments: argparse.Namespace) -> list[Row]:
-    calls = [_gradients(case, arguments.device, straightforward) for straightforward in (False, True)]
+    calls = [
+        _gradients(case, arguments.device, straightforward) for straightforward in (False, True)
+    ]
     seconds = alternate(*calls, arguments.repeats)
-    memory = [_peak_memory(case, arguments.device, straightforward) for straightforward in (False, True)]
+    memory = [
+        _peak_memory(case, arguments.device, straightforward) for straightforward in (False, True)
+    ]
     label = case.variant + ("-exact" if case.exact else "")
     found = [
         Row.of(f"similarity/{label}/time", seconds[0], "seconds", seconds[1]),
@@ -115,8 +140,12 @@ def _loss_rows(case: LossCase, arguments: argparse.Namespace) -> list[Row]:
     return found
 
 
-def _gradients(case: LossCase, device: str, straightforward: bool) -> Callable[[], "tuple[torch.Tensor, ...]"]:
-    """Return a function that computes the loss and its gradients with respect to points and weights."""
+def _gradients(
+    case: LossCase, device: str, straightforward: bool
+) -> Callable[[], "tuple[torch.Tensor, ...]"]:
+    """Return a function that computes the loss and its gradients with respect to points and
+    weights.
+    """
     import torch
 
     from kbench import objective
@@ -147,7 +176,9 @@ def _peak_memory(case: LossCase, device: str, straightforward: bool) -> int:
 
 
 def _peak_memory_here(case: LossCase, device: str, straightforward: bool) -> int:
-    """Return the bytes that the loss and its gradients need at most, without inputs and gradients themselves."""
+    """Return the bytes that the loss and its gradients need at most, without inputs and gradients
+    themselves.
+    """
     import torch
 
     small = LossCase(case.variant, case.exact, 2, (1, 1), case.dim, case.features)

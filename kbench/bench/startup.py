@@ -1,4 +1,5 @@
-"""Time from the start of a job to its first useful work; the baseline is a Python that imports torch and does no more.
+"""Time from the start of a job to its first useful work; the baseline is a Python that imports
+torch and does no more.
 
 The jobs are those of a finished run, stopped before they compute.
 """
@@ -12,7 +13,10 @@ from pathlib import Path
 from kbench.bench.measure import Row, alternate, say
 from kbench.errors import UserError
 
-STOP = "import os, {module} as m; m.{name} = lambda *a, **k: os._exit(0); from kbench.cli import main; main({words!r})"
+STOP = (
+    "import os, {module} as m; m.{name} = lambda *a, **k: os._exit(0); from kbench.cli import main;"
+    " main({words!r})"
+)
 """Python that runs a command up to its first call of a function."""
 
 BARE = "import torch"
@@ -20,7 +24,9 @@ BARE = "import torch"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the run to look at."""
-    parser.add_argument("--run", type=Path, help="folder of a run with features; default: one below results/")
+    parser.add_argument(
+        "--run", type=Path, help="folder of a run with features; default: one below results/"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="default %(default)s")
 
 
@@ -37,9 +43,18 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     found = []
     say(f"\n{'job':<12}{'s':>8}{'torch s':>9}")
     for job, (module, name) in jobs.items():
-        words = [job, "--run", str(run), "--evaluation", str(evaluation), *(where if job == "features" else [])]
+        words = [
+            job,
+            "--run",
+            str(run),
+            "--evaluation",
+            str(evaluation),
+            *(where if job == "features" else []),
+        ]
         code = STOP.format(module=module, name=name, words=words)
-        seconds = alternate(lambda code=code: _python(code), lambda: _python(BARE), arguments.repeats)
+        seconds = alternate(
+            lambda code=code: _python(code), lambda: _python(BARE), arguments.repeats
+        )
         found.append(Row.of(f"startup/{job}", seconds[0], "seconds", seconds[1]))
         say(f"{job:<12}{seconds[0]:>8.2f}{seconds[1]:>9.2f}")
     return found
@@ -47,7 +62,9 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
 def _python(code: str) -> None:
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    process = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+    process = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True
+    )
     if process.returncode:
         raise UserError(f"the job fails: {process.stderr[-1000:]}")
 
@@ -55,5 +72,8 @@ def _python(code: str) -> None:
 def _any_run() -> Path:
     runs = sorted(path.parent for path in Path("results").glob("*/runs/*/encoded.json"))
     if not runs:
-        raise UserError("no run with features below results/: `snakemake --cores all --config smoke=true` makes some")
+        raise UserError(
+            "no run with features below results/: `snakemake --cores all --config smoke=true` makes"
+            " some"
+        )
     return runs[0]

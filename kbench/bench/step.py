@@ -1,15 +1,19 @@
-"""Whole training steps, towers included, of every similarity; the baseline is open_clip's own model and loss.
+"""Whole training steps, towers included, of every similarity; the baseline is open_clip's own model
+and loss.
 
 Rows of a variant NAME: step/NAME, seconds; step/NAME/over-cosine, the same against cosine's step;
-step/NAME/samples-per-second; step/NAME/memory, what a process takes at most for model, optimiser and step;
-step/NAME/data-wait, the share of time spent waiting for batches from generated JPEGs, decoded at every use;
-step/NAME/flop, of one step; step/NAME/mfu, model FLOP utilisation, null where the device's peak is not known.
+step/NAME/samples-per-second; step/NAME/memory, what a process takes at most for model, optimiser
+and step; step/NAME/data-wait, the share of time spent waiting for batches from generated JPEGs,
+decoded at every use; step/NAME/flop, of one step; step/NAME/mfu, model FLOP utilisation, null where
+the device's peak is not known.
 
-Both sides have the same towers, batches, precision and fused AdamW; kbench's step is the one that training takes.
+Both sides have the same towers, batches, precision and fused AdamW; kbench's step is the one that
+training takes.
 
 Examples:
   kbench bench step --towers ViT-B-16 --step-batch 8
-  kbench bench step --device cuda --precision bf16 --step-batch 512 --loader-workers 12 --images 6144
+  kbench bench step --device cuda --precision bf16 --step-batch 512 --loader-workers 12 \\
+    --images 6144
 """
 
 import argparse
@@ -45,19 +49,33 @@ Step = Callable[["torch.Tensor", "torch.Tensor"], object]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the bench's arguments."""
     configure_times(parser)
-    parser.add_argument("--loader-workers", type=int, default=1, help="loader processes; default %(default)s")
-    parser.add_argument("--images", type=int, default=64, help="generated JPEGs; default %(default)s")
-    parser.add_argument("--data-steps", type=int, default=4, help="steps with the loader; default %(default)s")
+    parser.add_argument(
+        "--loader-workers", type=int, default=1, help="loader processes; default %(default)s"
+    )
+    parser.add_argument(
+        "--images", type=int, default=64, help="generated JPEGs; default %(default)s"
+    )
+    parser.add_argument(
+        "--data-steps", type=int, default=4, help="steps with the loader; default %(default)s"
+    )
 
 
 def configure_times(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the times alone."""
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these; default: all")
     parser.add_argument("--device", default="cpu", help="default %(default)s")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default %(default)s")
-    parser.add_argument("--towers", default="ViT-B-16", help="tower configuration; default %(default)s")
-    parser.add_argument("--step-batch", type=int, default=8, help="pairs in a step; default %(default)s")
-    parser.add_argument("--step-repeats", type=int, default=3, help="timed steps of each; default %(default)s")
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--towers", default="ViT-B-16", help="tower configuration; default %(default)s"
+    )
+    parser.add_argument(
+        "--step-batch", type=int, default=8, help="pairs in a step; default %(default)s"
+    )
+    parser.add_argument(
+        "--step-repeats", type=int, default=3, help="timed steps of each; default %(default)s"
+    )
 
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
@@ -69,7 +87,10 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
     found = []
     operations = peak(provenance.device_name(arguments.device), arguments.precision)
-    with tempfile.TemporaryDirectory(prefix="kbench-step-") as folder, _loaders(Path(folder), arguments) as batches:
+    with (
+        tempfile.TemporaryDirectory(prefix="kbench-step-") as folder,
+        _loaders(Path(folder), arguments) as batches,
+    ):
         for name in _names(arguments):
             times = times_of(name, arguments)
             cases = [StepCase.of(contender, arguments) for contender in (name, OPEN_CLIP)]
@@ -78,7 +99,10 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             waits = [_waiting(case, batches(), arguments.data_steps) for case in cases]
             seconds = (times[0].value, times[0].baseline)
             speed = [arguments.step_batch / s for s in seconds]
-            mfu = [f / s / operations if operations else None for f, s in zip(flop, seconds, strict=True)]
+            mfu = [
+                f / s / operations if operations else None
+                for f, s in zip(flop, seconds, strict=True)
+            ]
             found += [
                 *times,
                 Row.of(f"step/{name}/samples-per-second", speed[0], "1/s", speed[1]),
@@ -88,9 +112,13 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
                 Row.of(f"step/{name}/mfu", mfu[0], "fraction", mfu[1]),
             ]
             say(
-                f"{'':<24}memory {memory[0] / 1e9:.2f} GB (open_clip {memory[1] / 1e9:.2f}), waits for data"
-                f" {waits[0]:.1%}, {flop[0] / 1e12:.3g} TFLOP a step"
-                + (f", {mfu[0]:.1%} of the device's peak (open_clip {mfu[1]:.1%})" if operations else "")
+                f"{'':<24}memory {memory[0] / 1e9:.2f} GB (open_clip {memory[1] / 1e9:.2f}), waits"
+                f" for data {waits[0]:.1%}, {flop[0] / 1e12:.3g} TFLOP a step"
+                + (
+                    f", {mfu[0]:.1%} of the device's peak (open_clip {mfu[1]:.1%})"
+                    if operations
+                    else ""
+                )
             )
             if arguments.device != "cpu":
                 torch.cuda.empty_cache()
@@ -123,7 +151,9 @@ def _names(arguments: argparse.Namespace) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class StepCase:
-    """What takes a step, and on what; only names and numbers, so that a new process can be handed it."""
+    """What takes a step, and on what; only names and numbers, so that a new process can be handed
+    it.
+    """
 
     contender: str
     towers: str
@@ -134,10 +164,14 @@ class StepCase:
     @classmethod
     def of(cls, contender: str, arguments: argparse.Namespace) -> "StepCase":
         """Return the case of a variant or of open_clip."""
-        return cls(contender, arguments.towers, arguments.device, arguments.precision, arguments.step_batch)
+        return cls(
+            contender, arguments.towers, arguments.device, arguments.precision, arguments.step_batch
+        )
 
     def step(self) -> Step:
-        """Return a function that takes a whole step on images (B, 3, S, S) uint8 and token ids (B, T)."""
+        """Return a function that takes a whole step on images (B, 3, S, S) uint8 and token ids (B,
+        T).
+        """
         return _open_clip_step(self) if self.contender == OPEN_CLIP else _kbench_step(self)
 
     def repeat(self) -> Callable[[], None]:
@@ -169,7 +203,9 @@ class StepCase:
         """Return the training section, the same for both sides."""
         from kbench.experiment.schema import Training
 
-        return Training(batch_size=self.batch, epochs=100, warmup_epochs=10, precision=self.precision)
+        return Training(
+            batch_size=self.batch, epochs=100, warmup_epochs=10, precision=self.precision
+        )
 
 
 def _wait(device: str, _: object) -> None:
@@ -227,7 +263,10 @@ def _open_clip_step(case: StepCase) -> Step:
     loss, optimiser = open_clip.ClipLoss(), optimizer.create(model, case.training())
     for group in optimiser.param_groups:
         group["lr"] = 1e-6
-    mean, std = (torch.tensor(x, device=case.device).view(3, 1, 1) * 255 for x in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (
+        torch.tensor(x, device=case.device).view(3, 1, 1) * 255
+        for x in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     dtype = AUTOCAST[case.precision]
 
     def step(images: torch.Tensor, tokens: torch.Tensor) -> None:
@@ -248,7 +287,7 @@ def _peak_memory(case: StepCase) -> int:
     """Return the bytes that model, optimiser and steps take at most."""
     import torch
 
-    from kbench.towers.model import Towers  # noqa: F401  # before measuring, as libraries take memory too
+    from kbench.towers.model import Towers  # noqa: F401  # libraries take memory too
 
     batch, before = case.random_batch(), resident_bytes()
     step = case.step()
@@ -259,7 +298,9 @@ def _peak_memory(case: StepCase) -> int:
 
 
 def _flop(case: StepCase) -> int:
-    """Return the operations of one step, as torch counts them: products of matrices, convolutions and attention."""
+    """Return the operations of one step, as torch counts them: products of matrices, convolutions
+    and attention.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     step, batch = case.step(), case.random_batch()
@@ -302,7 +343,9 @@ def _loaders(folder: Path, arguments: argparse.Namespace) -> "Iterator[Callable[
     manifest, cropper = verify(corpus, where), Cropper(towers.image_size, Crop(scale=(0.5, 1.0)))
 
     def load() -> "DataLoader":
-        pairs = stream.PairStream(corpus, where, manifest, tokenize, cropper, arguments.step_batch, seed=0)
+        pairs = stream.PairStream(
+            corpus, where, manifest, tokenize, cropper, stream.Share(arguments.step_batch, seed=0)
+        )
         return stream.load(pairs, workers)
 
     # Images are decoded at every use, as those of a corpus that does not fit into memory are.

@@ -1,7 +1,8 @@
 """Time and memory that Snakemake's own process takes for each job that it sends to Slurm.
 
-The Slurm is simulated: `sbatch` writes empty outputs at once and every job is done when it is asked for, so that what
-is left is the submitting side. The baseline is half as many runs: a ratio near 2 says that the cost grows linearly.
+The Slurm is simulated: `sbatch` writes empty outputs at once and every job is done when it is asked
+for, so that what is left is the submitting side. The baseline is half as many runs: a ratio near 2
+says that the cost grows linearly.
 """
 
 import argparse
@@ -16,7 +17,8 @@ from kbench.bench.measure import Row, say
 from kbench.errors import UserError
 
 COMMANDS = {
-    "sbatch": """
+    "sbatch": (
+        """
 while [ $# -gt 0 ]; do
   case $1 in --test-only) exit 0 ;; --comment) comment=$2; shift ;; esac
   shift
@@ -45,7 +47,8 @@ flock 9
 job=$(($(wc -l <"$JOBS") + 1))
 echo "$job|COMPLETED" >&9
 echo $job
-""",
+"""
+    ),
     "squeue": 'case "$*" in *--me*) ;; *) cat "$JOBS" ;; esac',
     "sacct": "echo Slurm accounting storage is disabled >&2; exit 1",
     "scontrol": "echo 'MinJobAge = 86400 sec'; echo 'MaxArraySize = 1001'",
@@ -58,8 +61,12 @@ echo $job
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the number of runs."""
-    parser.add_argument("--runs", type=int, default=200, help="models, each of three jobs; default %(default)s")
-    parser.add_argument("--at-once", type=int, default=1000, help="jobs in the queue at once; default %(default)s")
+    parser.add_argument(
+        "--runs", type=int, default=200, help="models, each of three jobs; default %(default)s"
+    )
+    parser.add_argument(
+        "--at-once", type=int, default=1000, help="jobs in the queue at once; default %(default)s"
+    )
 
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
@@ -79,24 +86,42 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
 
 def _submit(runs: int, at_once: int) -> tuple[float, int]:
-    """Return processor seconds and peak bytes of one snakemake that submits every job of so many runs."""
+    """Return processor seconds and peak bytes of one snakemake that submits every job of so many
+    runs.
+    """
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        world = lay_out(folder, write_experiment(folder, 0, ["cosine"], range(runs), ["world-shape"]))
+        world = lay_out(
+            folder, write_experiment(folder, 0, ["cosine"], range(runs), ["world-shape"])
+        )
         commands = folder / "bin"
         commands.mkdir()
         for name, script in COMMANDS.items():
             (commands / name).write_text(f"#!/bin/bash\n{script}\n")
             (commands / name).chmod(0o755)
         (folder / "jobs").touch()
-        (folder / "slurm-site.yaml").write_text(f"{{jobs: {at_once}, submissions: 100000/1s, first_check_seconds: 1}}")
-        command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm", "--quiet", "rules"]
+        (folder / "slurm-site.yaml").write_text(
+            f"{{jobs: {at_once}, submissions: 100000/1s, first_check_seconds: 1}}"
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--profile",
+            "workflow/profiles/slurm",
+            "--quiet",
+            "rules",
+        ]
         path = f"{commands}{os.pathsep}{os.environ['PATH']}"
         variables = {**os.environ, "PATH": path, "JOBS": str(folder / "jobs"), "WORLD": world.name}
         variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
-                [*command, "--config", "experiment=large-0.yaml"], cwd=folder, env=variables, stdout=log, stderr=log
+                [*command, "--config", "experiment=large-0.yaml"],
+                cwd=folder,
+                env=variables,
+                stdout=log,
+                stderr=log,
             )
             _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

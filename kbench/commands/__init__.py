@@ -1,13 +1,16 @@
 """One module a subcommand; this table is what `kbench --help` prints.
 
-A plural noun lists what there is; a verb acts on an experiment, a run or a result; a noun and a verb act on anything
-else. The name of an evaluation task scores it.
+A plural noun lists what there is; a verb acts on an experiment, a run or a result; a noun and a
+verb act on anything else. The name of an evaluation task scores it.
 """
 
 COMMANDS: dict[str, str] = {
     "variants": "list the similarity variants: formula, parameters, explicit features or not",
     "objectives": "list the training objectives",
-    "tasks": "list the evaluation tasks: metrics, units, chance; each is also a command that scores it alone",
+    "tasks": (
+        "list the evaluation tasks: metrics, units, chance; each is also a command that scores it"
+        " alone"
+    ),
     "conform": "check that a similarity, objective, task or dataset does all that one must do",
     "datasets": "list the evaluation datasets and which are present",
     "dataset verify": "check evaluation datasets: counts, class order, no image in two splits",
@@ -36,7 +39,9 @@ COMMANDS: dict[str, str] = {
     "report": "render the comparison as HTML, Markdown and LaTeX",
     "summarize": "write what is worth keeping of an experiment into a small folder",
     "container build": "build the image that jobs run in, and its SIF",
-    "container wheels": "gather the packages of the image, for a build on a machine without an index",
+    "container wheels": (
+        "gather the packages of the image, for a build on a machine without an index"
+    ),
     "container verify": "check an image: run kbench doctor inside it",
     "container run": "run one kbench command in a container",
     "doctor": "what kbench sees of this machine: versions, GPU, folders, free disk, datasets",

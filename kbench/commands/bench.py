@@ -1,7 +1,7 @@
 """Measure kbench and its baseline alternately in one run.
 
-Each bench prints a table; --json writes {machine, versions, rows: [{name, value, unit, baseline, ratio}]}, where
-ratio = value / baseline.
+Each bench prints a table; --json writes {machine, versions, rows: [{name, value, unit, baseline,
+ratio}]}, where ratio = value / baseline.
 
 Example:
   kbench bench similarity --json results/bench/similarity.json

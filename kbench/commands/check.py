@@ -1,6 +1,8 @@
-"""Validate an experiment file and print its plan: runs, jobs, cost, missing data, deviations from the released recipe.
+"""Validate an experiment file and print its plan: runs, jobs, cost, missing data, deviations from
+the released recipe.
 
-The cost is extrapolated from the jobs of experiments that have run, in --measured; each rate has its source beside it.
+The cost is extrapolated from the jobs of experiments that have run, in --measured; each rate has
+its source beside it.
 
 Example: kbench check demo --gpus 2
 """
@@ -19,10 +21,16 @@ from kbench.results import comparable
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the experiment and the folders its data are looked for in."""
-    parser.add_argument("experiment", help="name of an experiment (`kbench experiments`) or path of its file")
+    parser.add_argument(
+        "experiment", help="name of an experiment (`kbench experiments`) or path of its file"
+    )
     parser.add_argument("--smoke", action="store_true", help="check the shrunken form")
-    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="jobs at once: GPUs, or cores without any")
-    parser.add_argument("--pairs", type=int, help="size of the corpus, where it has not been verified yet")
+    parser.add_argument(
+        "--gpus", type=int, default=1, metavar="N", help="jobs at once: GPUs, or cores without any"
+    )
+    parser.add_argument(
+        "--pairs", type=int, help="size of the corpus, where it has not been verified yet"
+    )
     parser.add_argument(
         "--measured",
         type=Path,
@@ -37,17 +45,28 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the plan; UserError (exit status 2) for anything wrong with the file."""
     experiment = load.load(arguments.experiment, smoke=arguments.smoke)
     runs = load.resolve(experiment)
-    results = tasks.number(map(known_datasets.get, experiment.evaluation.datasets), experiment.evaluation.tasks)
+    results = tasks.number(
+        map(known_datasets.get, experiment.evaluation.datasets), experiment.evaluation.tasks
+    )
     print(f"{experiment.name}: {experiment.description}")
-    print(f"  runs        {len(runs)} = {len(experiment.variants)} variants x {len(experiment.seeds)} seeds")
+    print(
+        f"  runs        {len(runs)} = {len(experiment.variants)} variants x {len(experiment.seeds)}"
+        " seeds"
+    )
     for config in runs:
         print(f"              {config.run}")
     trials = load.search(experiment)
     if trials:
         each = f"{len(experiment.variants)} variants x {experiment.tuning.trials} trials"
         print(f"  search      {len(trials)} runs = {each}")
-    print(f"  results     {len(runs) * results} = {len(runs)} runs x {results} tasks on {_count(experiment)} datasets")
-    print(f"  corpus      {experiment.corpus.name}: {_corpus(experiment, locations.from_arguments(arguments))}")
+    print(
+        f"  results     {len(runs) * results} = {len(runs)} runs x {results} tasks on"
+        f" {_count(experiment)} datasets"
+    )
+    print(
+        f"  corpus      {experiment.corpus.name}:"
+        f" {_corpus(experiment, locations.from_arguments(arguments))}"
+    )
     _print_cost(experiment, runs, [trial.config for trial in trials], arguments)
     for name, reason in _missing(experiment, locations.from_arguments(arguments)):
         print(f"  missing     {name}: {reason}")
@@ -58,21 +77,37 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print_cost(
-    experiment: Experiment, runs: list[RunConfig], trials: list[RunConfig], arguments: argparse.Namespace
+    experiment: Experiment,
+    runs: list[RunConfig],
+    trials: list[RunConfig],
+    arguments: argparse.Namespace,
 ) -> None:
-    folders = arguments.measured or sorted(path for path in Path("results").glob("*") if not path.match("*-smoke"))
+    folders = arguments.measured or sorted(
+        path for path in Path("results").glob("*") if not path.match("*-smoke")
+    )
     jobs = [job for folder in folders for job in cost.measured(folder)]
     pairs = arguments.pairs or cost.corpus_pairs(experiment, Path("results") / experiment.name)
     parts = cost.estimate(experiment, runs, trials, pairs, jobs)
     print(f"  jobs        {sum(part.jobs for part in parts)}")
     for part in parts:
-        taken = f"{cost.readable(part.seconds):>8} each" if part.seconds is not None else "      ? each"
+        taken = (
+            f"{cost.readable(part.seconds):>8} each" if part.seconds is not None else "      ? each"
+        )
         print(f"              {part.jobs:>4} x {part.rule:<32}{taken}   {part.source}")
-    hours, wall, size = cost.lane_hours(parts), cost.wall_seconds(parts, arguments.gpus), cost.total_bytes(parts)
+    hours, wall, size = (
+        cost.lane_hours(parts),
+        cost.wall_seconds(parts, arguments.gpus),
+        cost.total_bytes(parts),
+    )
     unknown = "not known: a rate above is missing"
-    print(f"  GPU hours   {unknown if hours is None else f'{hours:.2g} (pretraining and features)'}")
+    print(
+        f"  GPU hours   {unknown if hours is None else f'{hours:.2g} (pretraining and features)'}"
+    )
     print(f"  disk        {unknown if size is None else f'{size / 1e9:.2g} GB'}")
-    print(f"  wall time   {unknown if wall is None else f'{cost.readable(wall)} with {arguments.gpus} at once'}")
+    print(
+        "  wall time  "
+        f" {unknown if wall is None else f'{cost.readable(wall)} with {arguments.gpus} at once'}"
+    )
 
 
 def _count(experiment: Experiment) -> int:

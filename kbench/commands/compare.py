@@ -1,7 +1,8 @@
-"""Gather every result of an experiment into one tidy table, table.csv and table.json, and print a summary.
+"""Gather every result of an experiment into one tidy table, table.csv and table.json, and print a
+summary.
 
-Results of different container images, code, evaluation settings or data are refused, never averaged. What is missing is
-listed with the command that makes it.
+Results of different container images, code, evaluation settings or data are refused, never
+averaged. What is missing is listed with the command that makes it.
 
 Example:
   kbench compare results/demo
@@ -25,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the table beside the results and print mean and sd over seeds; 1 if asked to fail and a verdict does."""
+    """Write the table beside the results and print mean and sd over seeds; 1 if asked to fail and a
+    verdict does.
+    """
     loaded = options.load_results(arguments)
     from kbench.results import table
     from kbench.results.text import summary
@@ -46,8 +49,13 @@ def _failed(loaded: store.Store, status: str) -> int:
     for verdict in found:
         row = verdict.row
         print(
-            f"{status}: {row.variant} on {row.dataset}, {row.task} {row.metric}: {verdict.ours:.4g}, "
-            f"published {published.value_text(row)} ({row.source}); difference {verdict.difference:.2g}, "
-            + ("one seed" if verdict.low is None else f"95 % interval {verdict.low:.2g} to {verdict.high:.2g}")
+            f"{status}: {row.variant} on {row.dataset}, {row.task} {row.metric}:"
+            f" {verdict.ours:.4g}, published {published.value_text(row)} ({row.source}); difference"
+            f" {verdict.difference:.2g}, "
+            + (
+                "one seed"
+                if verdict.low is None
+                else f"95 % interval {verdict.low:.2g} to {verdict.high:.2g}"
+            )
         )
     return int(bool(found))

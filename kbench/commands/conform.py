@@ -1,8 +1,9 @@
-"""Check a similarity, an objective, an evaluation task or a dataset: does it do all that one must do?
+"""Check a similarity, an objective, an evaluation task or a dataset: does it do all that one must
+do?
 
-It is named, or given as a file, wherever that lies. One line a check; status 1 if any fails. Every similarity carries
-its formula once more as a plain loop, `reference`, which its scores must agree with; a task is tried on made-up
-features; a dataset's folder is read where KBENCH_DATA has it.
+It is named, or given as a file, wherever that lies. One line a check; status 1 if any fails. Every
+similarity carries its formula once more as a plain loop, `reference`, which its scores must agree
+with; a task is tried on made-up features; a dataset's folder is read where KBENCH_DATA has it.
 
 Examples:
   kbench conform wpse-gaussian
@@ -11,13 +12,19 @@ Examples:
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from kbench.errors import unknown
+
+if TYPE_CHECKING:
+    from kbench.conformance.components import Kind
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add what is checked."""
-    parser.add_argument("component", metavar="FILE-OR-NAME", help="a similarity, an objective, a task or a dataset")
+    parser.add_argument(
+        "component", metavar="FILE-OR-NAME", help="a similarity, an objective, a task or a dataset"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,14 +34,19 @@ def run(arguments: argparse.Namespace) -> int:
     if components.is_file(arguments.component):
         with components.in_place(arguments.component) as (kind, name):
             return _report(kind, name)
-    found = [(kind, name) for kind in components.KINDS for name in kind.names() if name == arguments.component]
+    found = [
+        (kind, name)
+        for kind in components.KINDS
+        for name in kind.names()
+        if name == arguments.component
+    ]
     if not found:
         legal = [name for kind in components.KINDS for name in kind.names()]
         raise unknown("similarity, objective, task or dataset", arguments.component, legal)
     return max(_report(*each) for each in found)
 
 
-def _report(kind, name: str) -> int:  # noqa: ANN001
+def _report(kind: "Kind", name: str) -> int:
     kind.load(name)
     failed, checks = 0, kind.checks()
     for check in checks:

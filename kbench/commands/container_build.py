@@ -1,12 +1,13 @@
-"""Build the image that jobs run in, from this checkout, and convert it to a SIF where Apptainer is present.
+"""Build the image that jobs run in, from this checkout, and convert it to a SIF where Apptainer is
+present.
 
-The host's pip resolves every package of constraints.txt into wheels; the image is built from those without a network.
-container.json beside the SIF says what is in it.
+The host's pip resolves every package of constraints.txt into wheels; the image is built from those
+without a network. container.json beside the SIF says what is in it.
 
 Example:
   kbench container build                                     containers/kbench.sif, CPU only
   kbench container build --target cuda --sif kbench-cuda.sif
-  kbench container build --base IMAGE                        from another base, for example an imported one
+  kbench container build --base IMAGE                 from another base, for example an imported one
 """
 
 import argparse
@@ -21,15 +22,25 @@ from kbench.container import image
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add target, base, SIF, engine and where the wheels come from."""
-    parser.add_argument("--target", choices=("cpu", "cuda"), default="cpu", help="target of the Dockerfile")
-    parser.add_argument("--base", metavar="IMAGE", help="base image (default: the Dockerfile's, pinned by digest)")
-    parser.add_argument("--sif", type=Path, help=f"SIF to write (default: {image.DEFAULT} if Apptainer is present)")
-    parser.add_argument("--engine", choices=("docker", "apptainer"), default="docker", help="what builds the image")
+    parser.add_argument(
+        "--target", choices=("cpu", "cuda"), default="cpu", help="target of the Dockerfile"
+    )
+    parser.add_argument(
+        "--base", metavar="IMAGE", help="base image (default: the Dockerfile's, pinned by digest)"
+    )
+    parser.add_argument(
+        "--sif", type=Path, help=f"SIF to write (default: {image.DEFAULT} if Apptainer is present)"
+    )
+    parser.add_argument(
+        "--engine", choices=("docker", "apptainer"), default="docker", help="what builds the image"
+    )
     add_source(parser)
 
 
 def end_tidily() -> None:
-    """Make SIGTERM end this process as Ctrl-C does: nothing half-written stays, nothing that it started goes on."""
+    """Make SIGTERM end this process as Ctrl-C does: nothing half-written stays, nothing that it
+    started goes on.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 

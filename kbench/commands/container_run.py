@@ -1,7 +1,9 @@
-"""Run one kbench command in a container, as the workflow would: the same folders, user and GPUs, and no network.
+"""Run one kbench command in a container, as the workflow would: the same folders, user and GPUs,
+and no network.
 
 Example:
-  kbench container run --container docker evaluate --run results/demo/runs/RUN --evaluation results/demo/evaluation.json
+  kbench container run --container docker evaluate --run results/demo/runs/RUN \\
+    --evaluation results/demo/evaluation.json
   kbench container run --container apptainer --bind /scratch/results doctor
 """
 
@@ -14,10 +16,18 @@ from kbench.container import image
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the kind of container, the image, the folders and the command."""
-    parser.add_argument("--container", choices=("docker", "apptainer"), required=True, help="what runs the image")
-    parser.add_argument("--image", help=f"image name or id, or SIF (default: of the record beside {image.DEFAULT})")
-    parser.add_argument("--bind", type=Path, action="append", default=[], help="further folder the command may use")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="a kbench command with its options")
+    parser.add_argument(
+        "--container", choices=("docker", "apptainer"), required=True, help="what runs the image"
+    )
+    parser.add_argument(
+        "--image", help=f"image name or id, or SIF (default: of the record beside {image.DEFAULT})"
+    )
+    parser.add_argument(
+        "--bind", type=Path, action="append", default=[], help="further folder the command may use"
+    )
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, help="a kbench command with its options"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,10 +36,14 @@ def run(arguments: argparse.Namespace) -> int:
     from kbench.errors import UserError
 
     if not arguments.command:
-        raise UserError("no command given: kbench container run --container docker doctor, for example")
+        raise UserError(
+            "no command given: kbench container run --container docker doctor, for example"
+        )
     folders = isolation.folders([*isolation.data(os.environ.get("KBENCH_DATA")), *arguments.bind])
     command = ["kbench", *arguments.command]
     if arguments.container == "docker":
-        return docker_job.run(arguments.image or record.read(image.DEFAULT.parent).docker_image(), folders, command)
+        return docker_job.run(
+            arguments.image or record.read(image.DEFAULT.parent).docker_image(), folders, command
+        )
     found = image.find(Path(arguments.image or image.DEFAULT))
     apptainer.execute(found.path, found.digest, folders, command)

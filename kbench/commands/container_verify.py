@@ -1,4 +1,5 @@
-"""Check an image: whole, for this processor, of this version of kbench; then run `kbench doctor` in it as jobs run.
+"""Check an image: whole, for this processor, of this version of kbench; then run `kbench doctor` in
+it as jobs run.
 
 Example: kbench container verify --sif containers/kbench.sif
 """
@@ -12,7 +13,9 @@ from kbench.container import image
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the image and the data that jobs will need."""
-    parser.add_argument("--sif", type=Path, default=image.DEFAULT, help="SIF file or sandbox folder")
+    parser.add_argument(
+        "--sif", type=Path, default=image.DEFAULT, help="SIF file or sandbox folder"
+    )
     locations.add_arguments(parser)
 
 

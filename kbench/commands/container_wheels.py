@@ -1,6 +1,8 @@
-"""Gather every package of the image as a wheel, as `kbench container build` does first; needs pip's index, no engine.
+"""Gather every package of the image as a wheel, as `kbench container build` does first; needs pip's
+index, no engine.
 
-For a machine that has an engine and no index: carry the folder to the same place in a checkout there, and build.
+For a machine that has an engine and no index: carry the folder to the same place in a checkout
+there, and build.
 
 Example: kbench container wheels --target cuda
 """
@@ -13,14 +15,20 @@ from kbench.container.wheelhouse import CHOICES
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add target and where the wheels come from."""
-    parser.add_argument("--target", choices=("cpu", "cuda"), default="cpu", help="target of the Dockerfile")
+    parser.add_argument(
+        "--target", choices=("cpu", "cuda"), default="cpu", help="target of the Dockerfile"
+    )
     add_source(parser)
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add which build of torch is taken, and from where."""
-    parser.add_argument("--wheels", choices=tuple(CHOICES), help="build of torch (default: the host's, or CUDA's)")
-    parser.add_argument("--index", metavar="URL", help="further package index for pip, for builds of torch")
+    parser.add_argument(
+        "--wheels", choices=tuple(CHOICES), help="build of torch (default: the host's, or CUDA's)"
+    )
+    parser.add_argument(
+        "--index", metavar="URL", help="further package index for pip, for builds of torch"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

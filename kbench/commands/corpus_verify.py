@@ -1,10 +1,12 @@
-"""Read every shard of a run's corpus, decode every image, and write the manifest that pretraining relies on.
+"""Read every shard of a run's corpus, decode every image, and write the manifest that pretraining
+relies on.
 
-What cannot be used (an image that does not decode, a missing, empty or huge caption or one that is not UTF-8, a key
-that occurs twice, a shard that is cut off) is counted by kind and passed over by training; above the corpus's
-`max_unusable` it is an error.
+What cannot be used (an image that does not decode, a missing, empty or huge caption or one that is
+not UTF-8, a key that occurs twice, a shard that is cut off) is counted by kind and passed over by
+training; above the corpus's `max_unusable` it is an error.
 
-Example: kbench corpus verify --config results/demo/runs/RUN/config.json --world results/demo/world --output corpus.json
+Example: kbench corpus verify --config results/demo/runs/RUN/config.json --world results/demo/world
+--output corpus.json
 """
 
 import argparse
@@ -15,9 +17,13 @@ from kbench import files, locations
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add configuration, folders and output."""
-    parser.add_argument("--config", type=Path, required=True, help="frozen configuration of any run on the corpus")
+    parser.add_argument(
+        "--config", type=Path, required=True, help="frozen configuration of any run on the corpus"
+    )
     parser.add_argument("--output", type=Path, required=True, help="manifest to write")
-    parser.add_argument("--processes", type=int, default=1, help="shards read at a time; default %(default)s")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="shards read at a time; default %(default)s"
+    )
     locations.add_arguments(parser)
 
 

@@ -1,6 +1,7 @@
 """Download an evaluation dataset to the data folder. Nothing else in kbench downloads any.
 
-The folder appears when every file is there and the images are as many as published; what is interrupted goes on.
+The folder appears when every file is there and the images are as many as published; what is
+interrupted goes on.
 
 Example: kbench dataset fetch food101 --data data
          kbench dataset fetch mine --data data --url https://example.org/datasets/mine
@@ -27,7 +28,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     dataset = known_datasets.get(arguments.name)
     if Path(dataset.folder).is_absolute():
-        raise UserError(f"'{dataset.name}' is not fetched: its folder {dataset.folder} is not below the data folder")
+        raise UserError(
+            f"'{dataset.name}' is not fetched: its folder {dataset.folder} is not below the data"
+            " folder"
+        )
     root = dataset.path(locations.from_arguments(arguments))
     written = fetch(dataset, root, arguments.url)
-    print(f"{dataset.name}: {'downloaded to' if written else 'nothing to do, there already:'} {root}")
+    print(
+        f"{dataset.name}: {'downloaded to' if written else 'nothing to do, there already:'} {root}"
+    )

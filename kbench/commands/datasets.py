@@ -1,7 +1,8 @@
-"""List the evaluation datasets: kind, classes, images, main metric, chance level, prompts, and what is present.
+"""List the evaluation datasets: kind, classes, images, main metric, chance level, prompts, and what
+is present.
 
-Counts are of train / validation / test as published, '?' where they are not. --details adds sources and how to get
-what is absent.
+Counts are of train / validation / test as published, '?' where they are not. --details adds sources
+and how to get what is absent.
 
 Example: kbench datasets --data data
          kbench datasets --details
@@ -20,14 +21,25 @@ COLUMNS = "{:<20} {:<14} {:>7} {:>23}  {:<24} {:>6}  {:<27} {}"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the folders to look in."""
-    parser.add_argument("--details", action="store_true", help="also print source and instructions of each")
+    parser.add_argument(
+        "--details", action="store_true", help="also print source and instructions of each"
+    )
     locations.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print one line a dataset."""
     where = locations.from_arguments(arguments)
-    titles = ("name", "kind", "classes", "train / val / test", "main metric", "chance", "prompts", "present")
+    titles = (
+        "name",
+        "kind",
+        "classes",
+        "train / val / test",
+        "main metric",
+        "chance",
+        "prompts",
+        "present",
+    )
     print(COLUMNS.format(*titles))
     for dataset in map(known_datasets.get, known_datasets.names()):
         print(_line(dataset, where))
@@ -42,7 +54,10 @@ def _line(dataset: Dataset, where: Locations) -> str:
         dataset.name,
         dataset.kind,
         dataset.n_classes or "-",
-        " / ".join(_count(dataset, split) for split in (dataset.train_split, dataset.val_split, dataset.test_split)),
+        " / ".join(
+            _count(dataset, split)
+            for split in (dataset.train_split, dataset.val_split, dataset.test_split)
+        ),
         dataset.main_metric,
         "-" if (chance := tasks.chance(dataset)) is None else f"{chance:.4f}",
         "-" if dataset.kind != "classification" else _prompts(dataset),

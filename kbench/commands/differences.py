@@ -1,4 +1,5 @@
-"""How kbench differs from a released recipe whatever the settings are: what, why, and the measured effect.
+"""How kbench differs from a released recipe whatever the settings are: what, why, and the measured
+effect.
 
 Where an experiment's own settings differ as well, `kbench check` says so.
 
@@ -12,7 +13,9 @@ from kbench.experiment import differences, recipe
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the recipe and the form."""
-    parser.add_argument("recipe", nargs="?", default=recipe.DEFAULT, help=f"legal: {', '.join(recipe.names())}")
+    parser.add_argument(
+        "recipe", nargs="?", default=recipe.DEFAULT, help=f"legal: {', '.join(recipe.names())}"
+    )
     parser.add_argument("--markdown", action="store_true", help="print a table, as in the README")
 
 

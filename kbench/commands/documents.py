@@ -1,4 +1,5 @@
-"""List the documents that lie below results/EXPERIMENT/, and what each of their keys means, as Markdown.
+"""List the documents that lie below results/EXPERIMENT/, and what each of their keys means, as
+Markdown.
 
 Example:
   kbench documents

@@ -1,4 +1,5 @@
-"""Score every task on every evaluation set of one run from its features; results that are still right are kept.
+"""Score every task on every evaluation set of one run from its features; results that are still
+right are kept.
 
 Example: kbench evaluate --run results/demo/runs/RUN --evaluation results/demo/evaluation.json
 """
@@ -13,7 +14,9 @@ from kbench.commands.options import add_device, device
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the run and the evaluation."""
     parser.add_argument("--run", type=Path, required=True, help="folder of a run with features")
-    parser.add_argument("--evaluation", type=Path, required=True, help="frozen evaluation.json of the experiment")
+    parser.add_argument(
+        "--evaluation", type=Path, required=True, help="frozen evaluation.json of the experiment"
+    )
     add_device(parser, default="cpu")
 
 
@@ -26,7 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     experiment, evaluation = read_evaluation(arguments.evaluation)
     trained, chosen = TrainedRun(arguments.run), datasets(evaluation)
-    # Features that do not fit are refused before anything is scored: results of old and new ones are never mixed.
+    # Features that do not fit are refused before anything is scored: results of old and new ones
+    # are never mixed.
     for dataset in chosen:
         Reader(trained.features(dataset.name))
     chosen_device, done = device(arguments), []
@@ -34,7 +38,10 @@ def run(arguments: argparse.Namespace) -> None:
         for task in tasks.of(dataset, evaluation.tasks):
             what = (trained, dataset, task, experiment, evaluation)
             result = kept(*what)
-            print(f"{summary(result)}  (kept)" if result else summary(evaluate(*what, chosen_device)), flush=True)
+            print(
+                f"{summary(result)}  (kept)" if result else summary(evaluate(*what, chosen_device)),
+                flush=True,
+            )
             done.append(f"{dataset.name}/{task}")
     record = Evaluated(checkpoint_sha256=trained.card.checkpoint_sha256, results=done)
     files.write_json(arguments.run / "evaluated.json", record.model_dump(mode="json"))

@@ -16,7 +16,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print one line an experiment: name, number of runs, description."""
     if not load.names():
-        raise UserError(f"no experiment files in {load.EXPERIMENTS}: run this from the folder of the Snakefile")
+        raise UserError(
+            f"no experiment files in {load.EXPERIMENTS}: run this from the folder of the Snakefile"
+        )
     for name in load.names():
         experiment = load.load(name)
         runs = f"{len(experiment.variants)} variants x {len(experiment.seeds)} seeds"

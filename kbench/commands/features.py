@@ -1,7 +1,9 @@
-"""Encode every image, prompt and caption of a run's evaluation sets once; features that are there already are kept.
+"""Encode every image, prompt and caption of a run's evaluation sets once; features that are there
+already are kept.
 
 Example:
-  kbench features --run results/demo/runs/RUN --evaluation results/demo/evaluation.json --world results/demo/world
+  kbench features --run results/demo/runs/RUN --evaluation results/demo/evaluation.json \\
+    --world results/demo/world
 """
 
 import argparse
@@ -14,7 +16,9 @@ from kbench.commands.options import add_device, device
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the run, the evaluation and the folders of the data."""
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run")
-    parser.add_argument("--evaluation", type=Path, required=True, help="frozen evaluation.json of the experiment")
+    parser.add_argument(
+        "--evaluation", type=Path, required=True, help="frozen evaluation.json of the experiment"
+    )
     add_device(parser)
     locations.add_arguments(parser)
 
@@ -34,8 +38,17 @@ def run(arguments: argparse.Namespace) -> None:
     for dataset, root in zip(chosen, roots, strict=True):
         written = encoder.extract(dataset, where)
         print(f"{dataset.name}: {'encoded' if written else 'kept'} ({root})")
-    captioned = next(((d, root) for d, root in zip(chosen, roots, strict=True) if d.kind != "classification"), None)
-    if captioned and weights.write(arguments.run, encoder.model, encoder.run.config.towers, *captioned):
-        print(f"{weights.FILE}: weights of patches and tokens of some images of {captioned[0].name}")
-    record = Encoded(checkpoint_sha256=encoder.run.card.checkpoint_sha256, datasets=[d.name for d in chosen])
+    captioned = next(
+        ((d, root) for d, root in zip(chosen, roots, strict=True) if d.kind != "classification"),
+        None,
+    )
+    if captioned and weights.write(
+        arguments.run, encoder.model, encoder.run.config.towers, *captioned
+    ):
+        print(
+            f"{weights.FILE}: weights of patches and tokens of some images of {captioned[0].name}"
+        )
+    record = Encoded(
+        checkpoint_sha256=encoder.run.card.checkpoint_sha256, datasets=[d.name for d in chosen]
+    )
     files.write_json(arguments.run / "encoded.json", record.model_dump(mode="json"))

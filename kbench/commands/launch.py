@@ -1,8 +1,11 @@
-"""Start a kbench command as several processes: under srun in a job of Slurm, under torchrun elsewhere.
+"""Start a kbench command as several processes: under srun in a job of Slurm, under torchrun
+elsewhere.
 
-With one process the command is started as it is. On a machine without a scheduler each process gets a GPU of its own.
+With one process the command is started as it is. On a machine without a scheduler each process gets
+a GPU of its own.
 
-Example: kbench launch --processes 4 --cpus 8 pretrain --run results/demo/runs/RUN --manifest results/demo/corpus.json
+Example: kbench launch --processes 4 --cpus 8 pretrain --run results/demo/runs/RUN --manifest
+results/demo/corpus.json
 """
 
 import argparse
@@ -18,8 +21,12 @@ from kbench.errors import unknown
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the number of processes and the command."""
-    parser.add_argument("--processes", type=int, required=True, metavar="N", help="how many; 1 adds nothing")
-    parser.add_argument("--cpus", type=int, default=1, metavar="N", help="CPUs of each; default %(default)s")
+    parser.add_argument(
+        "--processes", type=int, required=True, metavar="N", help="how many; 1 adds nothing"
+    )
+    parser.add_argument(
+        "--cpus", type=int, default=1, metavar="N", help="CPUs of each; default %(default)s"
+    )
     parser.add_argument("command", help="a command of kbench")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its options")
 
@@ -33,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.processes > 1:
         devices.claim(arguments.processes)
     sys.stdout.flush()
-    # In its place: signals reach the training processes, or what forwards to them, and nobody stays in between.
+    # In its place: signals reach the training processes, or what forwards to them, and nobody stays
+    # in between.
     os.execvp(words[0], words)
 
 

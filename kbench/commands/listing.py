@@ -1,4 +1,6 @@
-"""What the listings of components share: where each comes from, and what is wrong with one that cannot be used."""
+"""What the listings of components share: where each comes from, and what is wrong with one that
+cannot be used.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -21,7 +23,9 @@ def origin(family: Family, name: str) -> list[str]:
 
 
 def formulas(family: Family) -> Iterator[str]:
-    """Yield a line for each component: its name and formula, and where it comes from if that is not kbench."""
+    """Yield a line for each component: its name and formula, and where it comes from if that is not
+    kbench.
+    """
 
     def lines(name: str) -> list[str]:
         return [f"{name:<22} {family.load(name).formula}", *origin(family, name)]

@@ -1,4 +1,5 @@
-"""List the training objectives: name, formula, source, and where those come from that are not kbench's own.
+"""List the training objectives: name, formula, source, and where those come from that are not
+kbench's own.
 
 Example:
   kbench objectives

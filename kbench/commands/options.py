@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 def add_results(parser: argparse.ArgumentParser) -> None:
     """Add the results folder and what may be mixed in it."""
-    parser.add_argument("results", type=Path, help="results folder of an experiment, results/EXPERIMENT")
+    parser.add_argument(
+        "results", type=Path, help="results folder of an experiment, results/EXPERIMENT"
+    )
     parser.add_argument(
         "--allow-mixed-images",
         action="store_true",
@@ -19,7 +21,10 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-mixed-code",
         action="store_true",
-        help="take results of code that differs in what they share, which is then named under every table",
+        help=(
+            "take results of code that differs in what they share, which is then named under every"
+            " table"
+        ),
     )
 
 
@@ -41,7 +46,9 @@ def add_device(parser: argparse.ArgumentParser, default: str = "auto") -> None:
 
 
 def device(arguments: argparse.Namespace) -> str:
-    """Return the device to use, a GPU of its own if any; UserError if CUDA is asked for and absent."""
+    """Return the device to use, a GPU of its own if any; UserError if CUDA is asked for and
+    absent.
+    """
     import torch
 
     from kbench import devices

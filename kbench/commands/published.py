@@ -20,7 +20,10 @@ def run(arguments: argparse.Namespace) -> None:
     for (source, corpus, backbone, table), members in groupby(rows, key=_group):
         print(f"{source:<24} {corpus:<8} {backbone:<16} {_amount(list(members)):<42} {table}")
     for source, pending in published.announced().items():
-        print(f"{source:<24} {'?':<8} {'?':<16} {'cells not known, ' + published.NOT_IMPORTED:<42} {pending.table}")
+        print(
+            f"{source:<24} {'?':<8} {'?':<16} {'cells not known, ' + published.NOT_IMPORTED:<42}"
+            f" {pending.table}"
+        )
 
 
 def _group(row: published.PublishedRow) -> tuple[str, str, str, str]:

@@ -23,9 +23,14 @@ def run(arguments: argparse.Namespace) -> None:
         if about.evaluation:
             print(f"Evaluation: {about.evaluation}")
     for pending in [published.announced()[arguments.source]] if not rows else []:
-        print(f"{pending.table} has {', '.join(pending.variants)}; its cells are not known: {published.NOT_IMPORTED}")
+        print(
+            f"{pending.table} has {', '.join(pending.variants)}; its cells are not known:"
+            f" {published.NOT_IMPORTED}"
+        )
     for row in rows:
         epochs = "epochs not stated" if row.epochs is None else f"{row.epochs:g} epochs"
-        where = f"{row.corpus:<8} {row.backbone:<16} {epochs:<18} {row.variant:<14} {row.dataset:<16}"
+        where = (
+            f"{row.corpus:<8} {row.backbone:<16} {epochs:<18} {row.variant:<14} {row.dataset:<16}"
+        )
         note = f"  # {row.note}" if row.note else ""
         print(f"{where} {row.task:<12} {row.metric:<26} {published.value_text(row)}{note}")

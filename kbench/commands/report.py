@@ -1,4 +1,5 @@
-"""Render an experiment's results as one HTML page, Markdown and LaTeX, at any time, finished or not.
+"""Render an experiment's results as one HTML page, Markdown and LaTeX, at any time, finished or
+not.
 
 The page needs nothing but itself. What is missing is listed with the job that makes it.
 
@@ -16,12 +17,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     options.add_results(parser)
     parser.add_argument(
-        "--crate", action="store_true", help="also describe the finished experiment as an RO-Crate, in its folder"
+        "--crate",
+        action="store_true",
+        help="also describe the finished experiment as an RO-Crate, in its folder",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write report/index.html, report.md and report.tex below the results, and say where the page is."""
+    """Write report/index.html, report.md and report.tex below the results, and say where the page
+    is.
+    """
     loaded = options.load_results(arguments)
     from kbench.report import content, render
     from kbench.report.analysis import Analysis
@@ -37,5 +42,6 @@ def run(arguments: argparse.Namespace) -> None:
         from kbench.report import crate
 
         print(f"wrote {crate.write(analysis)}")
-    # A link for who sees it; a job's log, which lies among the results, names no folder of this machine.
+    # A link for who sees it; a job's log, which lies among the results, names no folder of this
+    # machine.
     print(f"report: {page}" + (f" ({page.resolve().as_uri()})" if sys.stdout.isatty() else ""))

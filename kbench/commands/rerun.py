@@ -1,7 +1,8 @@
-"""Print the commands that make a result again from its frozen configuration; with --go, run them and compare.
+"""Print the commands that make a result again from its frozen configuration; with --go, run them
+and compare.
 
-With --go everything is made in a fresh folder, training included, and the exit status says whether all metrics are
-equal bit for bit: 0 if so, 1 if not.
+With --go everything is made in a fresh folder, training included, and the exit status says whether
+all metrics are equal bit for bit: 0 if so, 1 if not.
 
 Examples:
   kbench rerun results/demo/runs/RUN/evaluation/world-digits/zeroshot.json
@@ -22,9 +23,18 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the result, and where it is made again."""
-    parser.add_argument("result", type=Path, help="a result's document, runs/RUN/evaluation/DATASET/TASK.json")
-    parser.add_argument("--go", type=Path, metavar="FOLDER", help="run the commands in this folder, which must be new")
-    parser.add_argument("--data", type=Path, help="folder of real data sets, where the run needs any")
+    parser.add_argument(
+        "result", type=Path, help="a result's document, runs/RUN/evaluation/DATASET/TASK.json"
+    )
+    parser.add_argument(
+        "--go",
+        type=Path,
+        metavar="FOLDER",
+        help="run the commands in this folder, which must be new",
+    )
+    parser.add_argument(
+        "--data", type=Path, help="folder of real data sets, where the run needs any"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,11 +59,16 @@ def run(arguments: argparse.Namespace) -> int:
     for command in recipe.commands:
         print(_line(command), flush=True)
         variables = {**os.environ, **command.environment}
-        status = subprocess.run([sys.executable, "-m", "kbench", *command.words], env=variables).returncode
+        status = subprocess.run(
+            [sys.executable, "-m", "kbench", *command.words], env=variables
+        ).returncode
         if status:
             return status
     different = commands.differences(traced.result, store.read_record(recipe.result, TaskResult))
-    print("\n".join(different) or f"equal: all {len(traced.result.metrics)} metrics of {recipe.result}")
+    print(
+        "\n".join(different)
+        or f"equal: all {len(traced.result.metrics)} metrics of {recipe.result}"
+    )
     return int(bool(different))
 
 

@@ -1,4 +1,5 @@
-"""Write the frozen configuration of every run of an experiment; files whose content is the same are left alone.
+"""Write the frozen configuration of every run of an experiment; files whose content is the same are
+left alone.
 
 Example: kbench resolve demo --output results/demo
 """
@@ -12,7 +13,9 @@ from kbench.plan.freeze import freeze
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the experiment and the results folder."""
-    parser.add_argument("experiment", help="name of an experiment (`kbench experiments`) or path of its file")
+    parser.add_argument(
+        "experiment", help="name of an experiment (`kbench experiments`) or path of its file"
+    )
     parser.add_argument("--smoke", action="store_true", help="resolve the shrunken form")
     parser.add_argument("--output", type=Path, required=True, help="results folder")
 

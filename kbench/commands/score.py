@@ -1,15 +1,16 @@
 """Score arbitrary weighted point sets with a similarity, outside any training, in float64.
 
-The input holds image_points (B, M, d), image_weights (B, M), text_points (C, N, d) and text_weights (C, N),
-and optionally frequencies (D, d) and phases (D,), which are then used instead of drawing random features.
-Points are brought to norm 1 where the variant's formula asks for it; weights are taken as they are. The
-output holds scores (B, C) without the logit scale and, where they are an inner product, image_features (B, F)
-and text_features (C, F).
+The input holds image_points (B, M, d), image_weights (B, M), text_points (C, N, d) and text_weights
+(C, N), and optionally frequencies (D, d) and phases (D,), which are then used instead of drawing
+random features. Points are brought to norm 1 where the variant's formula asks for it; weights are
+taken as they are. The output holds scores (B, C) without the logit scale and, where they are an
+inner product, image_features (B, F) and text_features (C, F).
 
 Without --estimator the given frequencies are used, and the exact kernel if there are none.
 
 Example:
-  kbench score --variant wpse-gaussian --input sets.npz --output scores.npz --set sigma=0.7 --estimator rff
+  kbench score --variant wpse-gaussian --input sets.npz --output scores.npz --set sigma=0.7 \\
+    --estimator rff
 """
 
 import argparse
@@ -33,12 +34,22 @@ OPTIONAL = ("frequencies", "phases")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--variant", required=True, help="similarity variant; `kbench variants` lists them")
+    parser.add_argument(
+        "--variant", required=True, help="similarity variant; `kbench variants` lists them"
+    )
     parser.add_argument("--input", required=True, type=Path, metavar="NPZ", help="the point sets")
-    parser.add_argument("--output", required=True, type=Path, metavar="NPZ", help="where scores are written")
-    parser.add_argument("--estimator", help="exact, or the random features to use: rff, orthogonal ...")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set a parameter")
-    parser.add_argument("--seed", type=int, default=0, help="seed of drawn random features; default %(default)s")
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="NPZ", help="where scores are written"
+    )
+    parser.add_argument(
+        "--estimator", help="exact, or the random features to use: rff, orthogonal ..."
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set a parameter"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of drawn random features; default %(default)s"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -67,7 +78,10 @@ def _check_estimator(variant: "Similarity", name: str | None) -> None:
     if name is not None and name not in legal:
         raise unknown("estimator", name, legal)
     if name not in (None, "exact") and not variant.has_features():
-        raise UserError(f"{variant.name} has no explicit features, so estimator '{name}' cannot be; legal: exact")
+        raise UserError(
+            f"{variant.name} has no explicit features, so estimator '{name}' cannot be; legal:"
+            " exact"
+        )
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -103,7 +117,10 @@ def _score(
     images, texts = (_point_set(tensors, side, arguments.input) for side in ("image", "text"))
     draw = _random_features(variant, tensors, images.points.shape[2], arguments)
     with torch.inference_mode():
-        left, right = variant.represent(images, "image", draw), variant.represent(texts, "text", draw)
+        left, right = (
+            variant.represent(images, "image", draw),
+            variant.represent(texts, "text", draw),
+        )
         scored = {"scores": variant.compare(left, right)}
     if "features" in left:
         scored |= {"image_features": left["features"], "text_features": right["features"]}

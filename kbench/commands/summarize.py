@@ -1,7 +1,9 @@
-"""Write what is worth keeping of an experiment into a small folder: its report, its numbers, its plots, its costs.
+"""Write what is worth keeping of an experiment into a small folder: its report, its numbers, its
+plots, its costs.
 
-FOLDER/table.csv is the tidy table, curves.csv the training logs, jobs.csv time and disk of every job (`kbench check`
-plans with it), report.md the report; --figures adds plots of the page as SVG files.
+FOLDER/table.csv is the tidy table, curves.csv the training logs, jobs.csv time and disk of every
+job (`kbench check` plans with it), report.md the report; --figures adds plots of the page as SVG
+files.
 
 Example:
   kbench summarize results/demo --output results/demo/summary --figures figure-pmi_gap
@@ -19,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the results, the folder to write and the plots."""
     options.add_results(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--figures", nargs="*", default=[], metavar="ID", help="plots, by their ids on the page")
+    parser.add_argument(
+        "--figures", nargs="*", default=[], metavar="ID", help="plots, by their ids on the page"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -44,4 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     steps = curves.write(loaded, output / "curves.csv")
     for name in arguments.figures:
         files.write_text(output / f"{name}.svg", svg.standalone(figures[name].svg))
-    print(f"{output}: {len(frame)} results, {steps} logged steps, {len(jobs)} jobs, {len(arguments.figures)} figures")
+    print(
+        f"{output}: {len(frame)} results, {steps} logged steps, {len(jobs)} jobs,"
+        f" {len(arguments.figures)} figures"
+    )

@@ -2,7 +2,8 @@
 
 Every task is a command of its own: `kbench TASK`, with the names of `kbench tasks`.
 
-Example: kbench zeroshot --run results/demo/runs/RUN --dataset cifar10 --evaluation results/demo/evaluation.json
+Example: kbench zeroshot --run results/demo/runs/RUN --dataset cifar10 --evaluation
+results/demo/evaluation.json
 """
 
 import argparse
@@ -15,7 +16,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add run, dataset and evaluation."""
     parser.add_argument("--run", type=Path, required=True, help="folder of a run with features")
     parser.add_argument("--dataset", required=True, help="a name of `kbench datasets`")
-    parser.add_argument("--evaluation", type=Path, required=True, help="frozen evaluation.json of the experiment")
+    parser.add_argument(
+        "--evaluation", type=Path, required=True, help="frozen evaluation.json of the experiment"
+    )
     add_device(parser, default="cpu")
 
 
@@ -28,4 +31,10 @@ def run(arguments: argparse.Namespace, task: str) -> None:
     experiment, evaluation = read_evaluation(arguments.evaluation)
     wanted = known_datasets.get(arguments.dataset)
     dataset = next((d for d in datasets(evaluation) if d.name == wanted.name), wanted)
-    print(summary(evaluate(TrainedRun(arguments.run), dataset, task, experiment, evaluation, device(arguments))))
+    print(
+        summary(
+            evaluate(
+                TrainedRun(arguments.run), dataset, task, experiment, evaluation, device(arguments)
+            )
+        )
+    )

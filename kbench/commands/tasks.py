@@ -1,8 +1,9 @@
-"""List the evaluation tasks: kinds of dataset, metrics with unit, direction and chance, and where each comes from.
+"""List the evaluation tasks: kinds of dataset, metrics with unit, direction and chance, and where
+each comes from.
 
-Each is also a command, which scores it alone: `kbench TASK --run ... --dataset ... --evaluation ...`. An experiment
-names those it wants in `evaluation.tasks`; without, it is scored by all that come with kbench. A file in workflow/tasks
-of the working folder adds one.
+Each is also a command, which scores it alone: `kbench TASK --run ... --dataset ... --evaluation
+...`. An experiment names those it wants in `evaluation.tasks`; without, it is scored by all that
+come with kbench. A file in workflow/tasks of the working folder adds one.
 
 Example:
   kbench tasks

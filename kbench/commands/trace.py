@@ -1,4 +1,5 @@
-"""Print where a number comes from: the rows behind a cell, and for each its features, weights, data, code, commands.
+"""Print where a number comes from: the rows behind a cell, and for each its features, weights,
+data, code, commands.
 
 Every step says whether what the result names is still there and still the same.
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add what is traced."""
-    parser.add_argument("place", type=Path, help="a result's document, or the results folder of an experiment")
+    parser.add_argument(
+        "place", type=Path, help="a result's document, or the results folder of an experiment"
+    )
     parser.add_argument("variant", nargs="?", help="row of the table, where a folder is given")
     parser.add_argument("dataset", nargs="?", help="column of the table")
     parser.add_argument("metric", nargs="?", help="default: the main metric of the dataset")
@@ -39,9 +42,14 @@ def run(arguments: argparse.Namespace) -> None:
         from kbench.results import store
 
         if arguments.dataset is None:
-            raise UserError("a cell is named by FOLDER VARIANT DATASET [METRIC]; a result by the path of its document")
+            raise UserError(
+                "a cell is named by FOLDER VARIANT DATASET [METRIC]; a result by the path of its"
+                " document"
+            )
         loaded = store.load(arguments.place, mixed_images=True, mixed_code=True)
-        found = cell.find(loaded, arguments.variant, arguments.dataset, arguments.metric, arguments.task)
+        found = cell.find(
+            loaded, arguments.variant, arguments.dataset, arguments.metric, arguments.task
+        )
     paths = list(found.documents.values()) if found else [arguments.place]
     chains = [chain.of(path) for path in paths]
     print(_document(found, chains) if arguments.json else "\n".join(_text(found, chains)))
@@ -53,11 +61,17 @@ def _text(found: "TableCell | None", chains: "list[Chain]") -> list[str]:
 
     lines = []
     if found:
-        shown = f"{mean_sd(found.summary, found.column.unit)} {unit_name(found.column.unit)}".strip()
-        what = f"{found.variant} on {found.column.dataset}, {found.column.task} {found.column.metric}"
+        shown = (
+            f"{mean_sd(found.summary, found.column.unit)} {unit_name(found.column.unit)}".strip()
+        )
+        what = (
+            f"{found.variant} on {found.column.dataset}, {found.column.task} {found.column.metric}"
+        )
         lines.append(f"{what}: {shown}, mean ± sd of {len(found.documents)} rows")
     for one in chains:
-        values = ", ".join(f"{metric.name} {number(metric.value, metric.unit)}" for metric in one.result.metrics)
+        values = ", ".join(
+            f"{metric.name} {number(metric.value, metric.unit)}" for metric in one.result.metrics
+        )
         lines += [f"{one.path}", f"  result                {values}"]
         for link in one.links:
             facts = [link.identity or "", link.state, link.where, link.note]
@@ -75,7 +89,11 @@ def _document(found: "TableCell | None", chains: "list[Chain]") -> str:
         "values": found.summary.values,
     }
     rows = [
-        {"path": str(one.path), "result": one.result.model_dump(mode="json"), "links": [asdict(x) for x in one.links]}
+        {
+            "path": str(one.path),
+            "result": one.result.model_dump(mode="json"),
+            "links": [asdict(x) for x in one.links],
+        }
         for one in chains
     ]
     return json.dumps({"cell": cell, "rows": rows}, indent=2)

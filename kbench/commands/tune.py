@@ -18,7 +18,9 @@ from kbench.plan.freeze import freeze_runs
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the results folder."""
-    parser.add_argument("results", type=Path, help="results folder of an experiment whose search is finished")
+    parser.add_argument(
+        "results", type=Path, help="results folder of an experiment whose search is finished"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,9 +1,10 @@
 """List the similarity variants, objectives, kernels and estimators.
 
-Each variant comes with its formula, whether it has explicit features (an inner product that retrieval and the
-linear probe can use), and its parameters: default, legal range, meaning and source. All of them are set in an
-experiment file, or with --set in `kbench score`. Those that are not kbench's own say where they come from: a file in
-workflow/variants of the working folder, or an installed package.
+Each variant comes with its formula, whether it has explicit features (an inner product that
+retrieval and the linear probe can use), and its parameters: default, legal range, meaning and
+source. All of them are set in an experiment file, or with --set in `kbench score`. Those that are
+not kbench's own say where they come from: a file in workflow/variants of the working folder, or an
+installed package.
 
 Example:
   kbench variants
@@ -30,7 +31,11 @@ def run(arguments: argparse.Namespace) -> None:
         return
     for name in similarity.names():
         print("\n".join(listing.or_problem(name, _variant)))
-    for title, package in (("objectives", objective), ("kernels", kernels), ("estimators", estimators)):
+    for title, package in (
+        ("objectives", objective),
+        ("kernels", kernels),
+        ("estimators", estimators),
+    ):
         print(f"\n{title}:")
         for line in listing.formulas(package.FAMILY):
             print(f"  {line}")
@@ -40,12 +45,19 @@ def _variant(name: str) -> list[str]:
     from kbench import similarity
 
     variant = similarity.create(name)
-    features = "no" if not variant.has_features() else "random" if variant.uses_random_features else "yes"
+    features = (
+        "no" if not variant.has_features() else "random" if variant.uses_random_features else "yes"
+    )
     heading = f"{name:<24} {variant.formula}   [explicit features: {features}; {variant.source}]"
     remark = [f"    note: {variant.remark}"] if variant.remark else []
     properties = variant.Settings.model_json_schema().get("properties", {})
     where = listing.origin(similarity.FAMILY, name)
-    return [heading, *where, *remark, *(_parameter(key, value) for key, value in properties.items())]
+    return [
+        heading,
+        *where,
+        *remark,
+        *(_parameter(key, value) for key, value in properties.items()),
+    ]
 
 
 def _parameter(name: str, schema: dict) -> str:

@@ -1,6 +1,8 @@
-"""Generate the embedded world: corpus shards and evaluation sets, byte for byte the same for the same options.
+"""Generate the embedded world: corpus shards and evaluation sets, byte for byte the same for the
+same options.
 
-The folder appears when everything is written; if it is there already with the same options, nothing is done.
+The folder appears when everything is written; if it is there already with the same options, nothing
+is done.
 
 Example: kbench world make --output world --seed 0
          kbench world make --output small --pairs 512 --eval-images 64
@@ -28,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the world, or say that it is there."""
     try:
-        settings = WorldSettings(**{name: getattr(arguments, name) for name in WorldSettings.model_fields})
+        settings = WorldSettings(
+            **{name: getattr(arguments, name) for name in WorldSettings.model_fields}
+        )
     except ValidationError as error:
         problem = error.errors()[0]
         option = "--" + str(problem["loc"][0]).replace("_", "-")
@@ -37,4 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     manifest = read_manifest(arguments.output)
     size = sum(file.bytes for file in manifest.files.values())
     state = "wrote" if made else "nothing to do, there already:"
-    print(f"{state} {arguments.output / MANIFEST}, {sum(manifest.samples.values())} images, {size / 1e6:.0f} MB")
+    print(
+        f"{state} {arguments.output / MANIFEST}, {sum(manifest.samples.values())} images,"
+        f" {size / 1e6:.0f} MB"
+    )

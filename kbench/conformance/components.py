@@ -18,7 +18,9 @@ from kbench.plugins import Family
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of component: what it is called, where its files belong, how one is found, and its suite's module."""
+    """A kind of component: what it is called, where its files belong, how one is found, and its
+    suite's module.
+    """
 
     what: str
     folder: Path
@@ -35,7 +37,9 @@ class Kind:
 
 
 def _of(family: Family, suite: str, base: str) -> Kind:
-    return Kind(family.what, family.folder, ".py", family.names, family.load, family.name_of, suite, base)
+    return Kind(
+        family.what, family.folder, ".py", family.names, family.load, family.name_of, suite, base
+    )
 
 
 KINDS = (
@@ -64,8 +68,9 @@ def is_file(given: str) -> bool:
 def in_place(given: str) -> Iterator[tuple[Kind, str]]:
     """Yield (kind, name) of the component in a file, in a working folder where that file is found.
 
-    A file that lies where its kind belongs, in kbench or beside the experiments, is taken there; for any other, its
-    folder is looked at as if it were that place. UserError if there is no such file, or no component in it.
+    A file that lies where its kind belongs, in kbench or beside the experiments, is taken there;
+    for any other, its folder is looked at as if it were that place. UserError if there is no such
+    file, or no component in it.
     """
     path = Path(given)
     if not path.is_file():
@@ -76,7 +81,10 @@ def in_place(given: str) -> Iterator[tuple[Kind, str]]:
         yield kind, name
         return
     if name in kind.names():
-        raise UserError(f"{given} has the name of a {kind.what} that is there already, '{name}': give it another name")
+        raise UserError(
+            f"{given} has the name of a {kind.what} that is there already, '{name}': give it"
+            " another name"
+        )
     with TemporaryDirectory() as folder:
         place = Path(folder) / kind.folder
         place.parent.mkdir(parents=True)
@@ -91,21 +99,31 @@ def _own_folders(kind: Kind) -> list[Path]:
         "objective": objective.FAMILY.package,
         "task": tasks.FAMILY.package,
     }
-    return [Path(own[kind.suite].__file__).parent] if kind.suite in own else [known_datasets.FOLDER.resolve()]
+    return (
+        [Path(own[kind.suite].__file__).parent]
+        if kind.suite in own
+        else [known_datasets.FOLDER.resolve()]
+    )
 
 
 def _kind(path: Path) -> Kind:
     """Return the kind of component that a file holds; a Python file is run to find out."""
     if path.suffix != ".py":
         return next(kind for kind in KINDS if kind.suffix == ".yaml")
-    lies = [kind for kind in KINDS if path.resolve().parent in (kind.folder.resolve(), *_own_folders(kind))]
+    lies = [
+        kind
+        for kind in KINDS
+        if path.resolve().parent in (kind.folder.resolve(), *_own_folders(kind))
+    ]
     if lies:
         return lies[0]
     for kind in KINDS:
         if kind.base and any(issubclass(found, _class(kind.base)) for found in _classes(path)):
             return kind
     legal = ", ".join(kind.base for kind in KINDS if kind.base)
-    raise UserError(f"{path} defines no component: a class with a `name`, derived from one of {legal}")
+    raise UserError(
+        f"{path} defines no component: a class with a `name`, derived from one of {legal}"
+    )
 
 
 def _class(dotted: str) -> type:
@@ -124,5 +142,9 @@ def _classes(path: Path) -> list[type]:
         raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     finally:
         del sys.modules[spec.name]
-    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == spec.name]
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == spec.name
+    ]
     return [found for found in own if "name" in vars(found)]

@@ -1,6 +1,9 @@
-"""What the entry of every evaluation dataset must say, and what its folder must hold where it is there."""
+"""What the entry of every evaluation dataset must say, and what its folder must hold where it is
+there.
+"""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from kbench import tasks
@@ -16,7 +19,9 @@ def describes_itself(name: str) -> str | None:
     if not dataset.source or "\n" in dataset.source:
         return f"`source` has to be one line of text; it is {dataset.source!r}"
     legal = all(letter.isalnum() or letter in "_.-" for letter in name)
-    return None if legal else f"its name has to be letters, digits, '_', '.' and '-'; it is {name!r}"
+    return (
+        None if legal else f"its name has to be letters, digits, '_', '.' and '-'; it is {name!r}"
+    )
 
 
 def is_scored_by_a_task_that_has_its_main_metric(name: str) -> str | None:
@@ -27,7 +32,11 @@ def is_scored_by_a_task_that_has_its_main_metric(name: str) -> str | None:
 def has_a_chance_level_below_one(name: str) -> str | None:
     """Guessing does not solve it."""
     chance = tasks.chance(known_datasets.get(name), tasks.usable())
-    return None if chance is None or 0 < chance < 1 else f"guessing scores {chance:g} in its main metric"
+    return (
+        None
+        if chance is None or 0 < chance < 1
+        else f"guessing scores {chance:g} in its main metric"
+    )
 
 
 def has_a_stand_in_of_its_kind(name: str) -> str | None:
@@ -37,11 +46,17 @@ def has_a_stand_in_of_its_kind(name: str) -> str | None:
     if stand_in.location != "world":
         return f"its stand-in '{dataset.stand_in}' is not of the embedded world"
     wanted, found = (tasks.of(each, tasks.usable()) for each in (dataset, stand_in))
-    return None if wanted == found else f"it is scored by {', '.join(wanted)}, its stand-in by {', '.join(found)}"
+    return (
+        None
+        if wanted == found
+        else f"it is scored by {', '.join(wanted)}, its stand-in by {', '.join(found)}"
+    )
 
 
 def is_as_described_where_it_is(name: str) -> str | None:
-    """Counts, labels and splits of its folder are those of the entry; nothing is looked at where it is absent."""
+    """Counts, labels and splits of its folder are those of the entry; nothing is looked at where it
+    is absent.
+    """
     dataset, data = known_datasets.get(name), os.environ.get("KBENCH_DATA")
     where = Locations(data=Path(data) if data else None)
     if dataset.location == "world" or not dataset.is_present(where):
@@ -58,7 +73,7 @@ CHECKS = (
 )
 
 
-def _refusal(attempt) -> str | None:  # noqa: ANN001
+def _refusal(attempt: Callable[[], object]) -> str | None:
     try:
         attempt()
     except UserError as error:

@@ -23,7 +23,9 @@ DATASETS = {"classification": "world-shape", "retrieval": "world-retrieval", "pa
 
 @contextmanager
 def features(kind: str) -> Iterator[tuple[TrainedRun, Dataset, Reader]]:
-    """Yield a cosine run, a dataset of the kind and its features, in which nothing is related to anything."""
+    """Yield a cosine run, a dataset of the kind and its features, in which nothing is related to
+    anything.
+    """
     dataset = known_datasets.get(DATASETS[kind]).model_copy(update={"n_test": SAMPLES})
     with TemporaryDirectory() as folder:
         writer = Writer(Path(folder) / "features" / dataset.name)
@@ -31,7 +33,9 @@ def features(kind: str) -> Iterator[tuple[TrainedRun, Dataset, Reader]]:
         writer.finish({**MEANING, "dataset": dataset.model_dump(mode="json")})
         run = TrainedRun(Path(folder))
         vars(run).update(
-            config=configuration(), similarity=similarity.create("cosine"), objective=objective.create("infonce")
+            config=configuration(),
+            similarity=similarity.create("cosine"),
+            objective=objective.create("infonce"),
         )
         yield run, dataset, Reader(run.features(dataset.name))
 
@@ -61,9 +65,14 @@ def _write(writer: Writer, dataset: Dataset, random: np.random.Generator) -> Non
         represent("prompts", dataset.n_classes * PROMPTS)
         writer.whole("prompt_classes", np.repeat(np.arange(dataset.n_classes), PROMPTS))
         for split in ("train", "val", "test"):
-            writer.whole(f"{split}/targets", random.permutation(np.arange(SAMPLES) % dataset.n_classes))
+            writer.whole(
+                f"{split}/targets", random.permutation(np.arange(SAMPLES) % dataset.n_classes)
+            )
             for embedding in ("before_projection", "after_projection"):
-                writer.whole(f"{split}/{embedding}", random.standard_normal((SAMPLES, WIDTH), dtype=np.float32))
+                writer.whole(
+                    f"{split}/{embedding}",
+                    random.standard_normal((SAMPLES, WIDTH), dtype=np.float32),
+                )
     elif dataset.kind == "retrieval":
         represent("test/captions", SAMPLES * CAPTIONS)
         writer.whole("test/caption_images", np.repeat(np.arange(SAMPLES), CAPTIONS))

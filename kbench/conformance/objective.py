@@ -24,7 +24,10 @@ def is_a_finite_scalar(name: str) -> str | None:
         for dtype in (torch.float32, torch.float64):
             loss = created(scale * logits().to(dtype))
             if loss.shape != () or not bool(loss.isfinite()):
-                return f"the loss of {dtype} logits of size {scale:g} has shape {tuple(loss.shape)}: {loss.tolist()}"
+                return (
+                    f"the loss of {dtype} logits of size {scale:g} has shape {tuple(loss.shape)}:"
+                    f" {loss.tolist()}"
+                )
     return None
 
 
@@ -34,7 +37,9 @@ def has_right_gradients(name: str) -> str | None:
     try:
         torch.autograd.gradcheck(created, (logits().requires_grad_(),))
     except (RuntimeError, AssertionError) as error:
-        return f"gradients are not those of finite differences: {' '.join(str(error).split())[:200]}"
+        return (
+            f"gradients are not those of finite differences: {' '.join(str(error).split())[:200]}"
+        )
     return None
 
 
@@ -43,16 +48,23 @@ def does_not_depend_on_the_order_of_pairs(name: str) -> str | None:
     created, given = objective.create(name).double(), logits()
     order = torch.tensor([2, 0, 5, 1, 4, 3])
     apart = abs(float(created(given).detach() - created(given[order][:, order]).detach()))
-    return f"reordering the pairs of a batch changes the loss by {apart:.3g}" if apart > 1e-9 else None
+    return (
+        f"reordering the pairs of a batch changes the loss by {apart:.3g}" if apart > 1e-9 else None
+    )
 
 
 def is_as_blind_to_a_shift_as_it_says(name: str) -> str | None:
-    """`blind_to_shift` is true if and only if adding one number to all logits leaves the loss as it is."""
+    """`blind_to_shift` is true if and only if adding one number to all logits leaves the loss as it
+    is.
+    """
     created, given = objective.create(name).double(), logits()
     change = abs(float(created(given + 1).detach() - created(given).detach()))
     if (change < 1e-9) == created.blind_to_shift:
         return None
-    return f"adding 1 to all logits changes the loss by {change:.3g}, but blind_to_shift is {created.blind_to_shift}"
+    return (
+        f"adding 1 to all logits changes the loss by {change:.3g}, but blind_to_shift is"
+        f" {created.blind_to_shift}"
+    )
 
 
 CHECKS = (
@@ -66,4 +78,6 @@ CHECKS = (
 
 def logits() -> torch.Tensor:
     """Return random logits, float64."""
-    return torch.randn(BATCH, BATCH, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.randn(
+        BATCH, BATCH, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )

@@ -1,4 +1,8 @@
-"""What every similarity must do, whatever its formula. Double precision throughout, on small random sets."""
+"""What every similarity must do, whatever its formula. Double precision throughout, on small random
+sets.
+"""
+
+from functools import partial
 
 import torch
 
@@ -22,7 +26,11 @@ def describes_itself(name: str) -> str | None:
         text = getattr(variant, key, "")
         if not text or "\n" in text:
             return f"`{key}` has to be one line of text; it is {text!r}"
-    bare = [key for key, f in variant.Settings.model_fields.items() if f.is_required() or not f.description]
+    bare = [
+        key
+        for key, f in variant.Settings.model_fields.items()
+        if f.is_required() or not f.description
+    ]
     return f"settings without a default or a description: {', '.join(bare)}" if bare else None
 
 
@@ -30,11 +38,15 @@ def agrees_with_its_reference(name: str) -> str | None:
     """Its scores are those of its own formula, written as a plain loop in `reference`."""
     variant = similarity.create(name)
     if type(variant).reference is Similarity.reference:
-        return "it has no `reference`: the formula once more, as a plain loop over two sets of points"
+        return (
+            "it has no `reference`: the formula once more, as a plain loop over two sets of points"
+        )
     images, texts = pair()
     for draw in draws(variant):
         expected = Similarity.straightforward(variant, images, texts, draw)
-        if problem := apart(variant.scores(images, texts, draw), expected, "the scores", "the reference", draw):
+        if problem := apart(
+            variant.scores(images, texts, draw), expected, "the scores", "the reference", draw
+        ):
             return problem
     return None
 
@@ -57,7 +69,10 @@ def scores_are_inner_products_of_its_features(name: str) -> str | None:
     variant = similarity.create(name)
     images, texts = pair()
     for draw in draws(variant):
-        left, right = variant.represent(images, "image", draw), variant.represent(texts, "text", draw)
+        left, right = (
+            variant.represent(images, "image", draw),
+            variant.represent(texts, "text", draw),
+        )
         if "features" in left:
             products = left["features"] @ right["features"].T
             scores = variant.scores(images, texts, draw)
@@ -70,21 +85,24 @@ def has_right_gradients(name: str) -> str | None:
     """Gradients are those of finite differences."""
     variant = similarity.create(name)
     images, texts = sets(2, 3, 1), sets(3, 2, 2)
-    leaves = [x.requires_grad_() for x in (images.points, images.weights, texts.points, texts.weights)]
+    leaves = [
+        x.requires_grad_() for x in (images.points, images.weights, texts.points, texts.weights)
+    ]
     for draw in draws(variant):
-
-        def score(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, d: torch.Tensor, draw=draw) -> torch.Tensor:  # noqa: ANN001
-            return variant.scores(PointSet(a, b), PointSet(c, d), draw)
-
         try:
-            torch.autograd.gradcheck(score, leaves)
+            torch.autograd.gradcheck(partial(_scores, variant, draw), leaves)
         except (RuntimeError, AssertionError) as error:
-            return f"gradients are not those of finite differences{_by(draw)}: {' '.join(str(error).split())[:200]}"
+            return (
+                f"gradients are not those of finite differences{_by(draw)}:"
+                f" {' '.join(str(error).split())[:200]}"
+            )
     return None
 
 
 def stays_finite_on_hard_sets(name: str) -> str | None:
-    """Identical, antipodal, single and zero points, and weights at their bounds, give finite scores and gradients."""
+    """Identical, antipodal, single and zero points, and weights at their bounds, give finite scores
+    and gradients.
+    """
     variant = similarity.create(name)
     for case, both in hard_sets().items():
         for draw in draws(variant):
@@ -102,14 +120,18 @@ def stays_finite_on_hard_sets(name: str) -> str | None:
 
 
 def draws_from_its_generator_alone(name: str) -> str | None:
-    """The same generator draws the same random features, and no other source of randomness is touched."""
+    """The same generator draws the same random features, and no other source of randomness is
+    touched.
+    """
     variant, state = similarity.create(name), torch.get_rng_state()
     one, same, other = (random_features(variant, seed) for seed in (1, 1, 2))
     if not torch.equal(torch.get_rng_state(), state):
         return "drawing random features moves torch's global generator"
     if one is None:
         return None
-    if not torch.equal(one.frequencies, same.frequencies) or not torch.equal(one.phases, same.phases):
+    if not torch.equal(one.frequencies, same.frequencies) or not torch.equal(
+        one.phases, same.phases
+    ):
         return "two generators of the same seed draw different random features"
     alike = torch.equal(one.frequencies, other.frequencies)
     return "generators of seeds 1 and 2 draw the same frequencies" if alike else None
@@ -168,7 +190,10 @@ def pair() -> tuple[PointSet, PointSet]:
 
 def each(batch: PointSet) -> list[PointSet]:
     """Return the sets of a batch one by one."""
-    return [PointSet(batch.points[i : i + 1], batch.weights[i : i + 1]) for i in range(len(batch.points))]
+    return [
+        PointSet(batch.points[i : i + 1], batch.weights[i : i + 1])
+        for i in range(len(batch.points))
+    ]
 
 
 def hard_sets() -> dict[str, tuple]:
@@ -186,10 +211,14 @@ def hard_sets() -> dict[str, tuple]:
     }
 
 
-def random_features(variant: Similarity, seed: int, estimator: str | None = None) -> RandomFeatures | None:
+def random_features(
+    variant: Similarity, seed: int, estimator: str | None = None
+) -> RandomFeatures | None:
     """Return a small draw."""
     generator = torch.Generator().manual_seed(seed)
-    return variant.draw(DIMENSION, generator, number=FEATURES, dtype=torch.float64, estimator=estimator)
+    return variant.draw(
+        DIMENSION, generator, number=FEATURES, dtype=torch.float64, estimator=estimator
+    )
 
 
 def draws(variant: Similarity) -> list[RandomFeatures | None]:
@@ -199,13 +228,21 @@ def draws(variant: Similarity) -> list[RandomFeatures | None]:
     return [None, *(random_features(variant, 3, name) for name in estimators.names())]
 
 
-def apart(found: torch.Tensor, expected: torch.Tensor, what: str, than: str, draw: RandomFeatures | None) -> str | None:
+def apart(
+    found: torch.Tensor, expected: torch.Tensor, what: str, than: str, draw: RandomFeatures | None
+) -> str | None:
     """Return a sentence if two arrays of scores differ by more than rounding."""
     if found.shape != expected.shape:
         return f"{what} have shape {tuple(found.shape)}, {than} {tuple(expected.shape)}{_by(draw)}"
     largest = float((found - expected).detach().abs().max())
     bound = TOLERANCE * max(1.0, float(expected.detach().abs().max()))
-    return None if largest <= bound else f"{what} differ from {than} by up to {largest:.3g}{_by(draw)}"
+    return (
+        None if largest <= bound else f"{what} differ from {than} by up to {largest:.3g}{_by(draw)}"
+    )
+
+
+def _scores(variant: Similarity, draw: RandomFeatures | None, *sets: torch.Tensor) -> torch.Tensor:
+    return variant.scores(PointSet(*sets[:2]), PointSet(*sets[2:]), draw)
 
 
 def _by(draw: RandomFeatures | None) -> str:

@@ -1,4 +1,6 @@
-"""What every evaluation task must do, tried on made-up features in which nothing is related to anything."""
+"""What every evaluation task must do, tried on made-up features in which nothing is related to
+anything.
+"""
 
 import math
 import re
@@ -14,27 +16,38 @@ from kbench.experiment.schema import Evaluation
 from kbench.measures.settings import LinearProbeSettings
 from kbench.tasks.base import Outcome
 
-EVALUATION = Evaluation(datasets=tuple(made_up.DATASETS.values()), linear_probe=LinearProbeSettings(strides=(48,)))
+EVALUATION = Evaluation(
+    datasets=tuple(made_up.DATASETS.values()), linear_probe=LinearProbeSettings(strides=(48,))
+)
 
 RANGES = {"fraction": (0, 1), "correlation": (-1, 1), "nats": (-math.inf, math.inf)}
 
 SDS = 5
-"""Standard deviations of a share of the test samples by which guessing may miss its chance level."""
+"""Standard deviations of a share of the test samples by which guessing may miss its chance
+level.
+"""
 
 
 def describes_itself(name: str) -> str | None:
-    """It has a title of one line, kinds of dataset that there are, and metrics with titles and units."""
+    """It has a title of one line, kinds of dataset that there are, and metrics with titles and
+    units.
+    """
     task = tasks.get(name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         return f"its name has to be lower case, digits and '_'; it is {name!r}"
-    texts = {"title": task.title} | {f"title of {measure.name}": measure.title for measure in task.metrics}
+    texts = {"title": task.title} | {
+        f"title of {measure.name}": measure.title for measure in task.metrics
+    }
     for key, text in texts.items():
         if not text or "\n" in text:
             return f"`{key}` has to be one line of text; it is {text!r}"
     if not task.kinds or not set(task.kinds) <= set(made_up.DATASETS):
         return f"`kinds` is {task.kinds}; legal: {', '.join(made_up.DATASETS)}"
     if len(task.measures) != len(task.metrics) or not task.metrics:
-        return f"`metrics` has to name each metric once; it has {[measure.name for measure in task.metrics]}"
+        return (
+            "`metrics` has to name each metric once; it has"
+            f" {[measure.name for measure in task.metrics]}"
+        )
     wrong = [measure.name for measure in task.metrics if measure.unit not in RANGES]
     return f"units of {', '.join(wrong)} are not among {', '.join(RANGES)}" if wrong else None
 
@@ -45,29 +58,44 @@ def obeys_settings_that_there_are(name: str) -> str | None:
         section = EVALUATION.model_dump()
         for part in place.split("."):
             if part not in section:
-                return f"`obeys` names '{place}', and there is no '{part}' in it; legal: {', '.join(section)}"
+                return (
+                    f"`obeys` names '{place}', and there is no '{part}' in it; legal:"
+                    f" {', '.join(section)}"
+                )
             section = section[part] if isinstance(section[part], dict) else {}
     return None
 
 
 def is_declared_without_torch(name: str) -> str | None:
     """Reading what it declares does not import torch, which a plan of many jobs would wait for."""
-    code = f"import sys; from kbench import tasks; tasks.get({name!r}); print('torch' in sys.modules)"
+    code = (
+        f"import sys; from kbench import tasks; tasks.get({name!r}); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return "its file imports torch; import it where it is used" if done.stdout.strip() == "True" else None
+    return (
+        "its file imports torch; import it where it is used"
+        if done.stdout.strip() == "True"
+        else None
+    )
 
 
 def finds_what_it_declares(name: str) -> str | None:
-    """Its values are those of its metrics: all, no other, each finite or None, in the range of their units."""
+    """Its values are those of its metrics: all, no other, each finite or None, in the range of
+    their units.
+    """
     for kind, outcome in _outcomes(name):
         declared = tasks.get(name).measures
         if set(outcome.values) != set(declared):
-            return f"on {kind} it finds {', '.join(outcome.values)} and declares {', '.join(declared)}"
+            return (
+                f"on {kind} it finds {', '.join(outcome.values)} and declares {', '.join(declared)}"
+            )
         for metric, measure in declared.items():
             low, high = RANGES[measure.unit]
             value = outcome.average(metric).value
             if value is not None and not (math.isfinite(value) and low <= value <= high):
-                return f"on {kind} {metric} is {value:g}; {measure.unit} lie between {low} and {high}"
+                return (
+                    f"on {kind} {metric} is {value:g}; {measure.unit} lie between {low} and {high}"
+                )
     return None
 
 
@@ -76,26 +104,39 @@ def finds_the_same_twice(name: str) -> str | None:
     for (kind, one), (_, other) in zip(_outcomes(name), _outcomes(name), strict=True):
         if one.values != other.values:
             return f"on {kind} it finds {one.values} and then {other.values}"
-        differing = [key for key in one.arrays if not np.array_equal(one.arrays[key], other.arrays.get(key))]
+        differing = [
+            key for key in one.arrays if not np.array_equal(one.arrays[key], other.arrays.get(key))
+        ]
         if differing:
             return f"on {kind} it keeps other arrays when scoring again: {', '.join(differing)}"
     return None
 
 
 def keeps_samples_whose_mean_is_the_metric(name: str) -> str | None:
-    """Where a metric declares scores of single samples, there are as many as samples and their mean is its value."""
+    """Where a metric declares scores of single samples, there are as many as samples and their mean
+    is its value.
+    """
     for kind, outcome in _outcomes(name):
         for metric, measure in tasks.get(name).measures.items():
             if measure.samples is None:
                 continue
             if missing := measure.needs - outcome.arrays.keys():
-                return f"on {kind} {metric} needs the arrays {', '.join(sorted(missing))}, which are not kept"
+                return (
+                    f"on {kind} {metric} needs the arrays {', '.join(sorted(missing))}, which are"
+                    " not kept"
+                )
             scores, value = measure.samples(outcome.arrays), outcome.average(metric).value
             if not measure.in_batches and len(scores) != outcome.n_test:
-                return f"on {kind} {metric} has {len(scores)} scores of single samples, of {outcome.n_test}"
+                return (
+                    f"on {kind} {metric} has {len(scores)} scores of single samples, of"
+                    f" {outcome.n_test}"
+                )
             mean = float(np.mean(scores))
             if value is not None and abs(mean - value) > 1e-6:
-                return f"on {kind} the scores behind {metric} have the mean {mean:.6g}, its value is {value:.6g}"
+                return (
+                    f"on {kind} the scores behind {metric} have the mean {mean:.6g}, its value is"
+                    f" {value:.6g}"
+                )
     return None
 
 
@@ -111,8 +152,9 @@ def guesses_at_chance(name: str) -> str | None:
             sd = math.sqrt(chance * (1 - chance) / outcome.n_test)
             if abs(value - chance) > SDS * sd + 1e-12:
                 return (
-                    f"on {kind} features without information score {value:.4f} in {metric}; guessing is said to score "
-                    f"{chance:.4f}, with a standard deviation of {sd:.4f}"
+                    f"on {kind} features without information score {value:.4f} in {metric};"
+                    f" guessing is said to score {chance:.4f}, with a standard deviation of"
+                    f" {sd:.4f}"
                 )
     return None
 

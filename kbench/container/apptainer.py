@@ -16,7 +16,9 @@ from kbench.container.context import Context
 from kbench.errors import UserError
 
 COMPRESSION = "-comp zstd -Xcompression-level 3"
-"""A twentieth of the default gzip's processor time for a file 4 % larger, measured on scipy's folder."""
+"""A twentieth of the default gzip's processor time for a file 4 % larger, measured on scipy's
+folder.
+"""
 
 
 def program() -> str | None:
@@ -29,14 +31,17 @@ def required() -> str:
     found = program()
     if found is None:
         raise UserError(
-            "neither apptainer nor singularity is on the PATH: install Apptainer, or use --container docker"
+            "neither apptainer nor singularity is on the PATH: install Apptainer, or use"
+            " --container docker"
         )
     return found
 
 
 def labels(image: Path) -> dict[str, str]:
     """Return the labels of a SIF or sandbox; UserError if Apptainer cannot read it."""
-    done = subprocess.run([required(), "inspect", "--json", "--labels", image], capture_output=True, text=True)
+    done = subprocess.run(
+        [required(), "inspect", "--json", "--labels", image], capture_output=True, text=True
+    )
     if done.returncode:
         raise UserError(f"{image} is not an image that Apptainer can read: {done.stderr.strip()}")
     return json.loads(done.stdout)["data"]["attributes"]["labels"] or {}
@@ -48,19 +53,25 @@ def convert(tag: str, sif: Path) -> None:
 
 
 def build(context: Context, definition: Path, sif: Path) -> None:
-    """Build a SIF from the definition, without Docker. A base that is a folder or a file here is used as it is."""
+    """Build a SIF from the definition, without Docker. A base that is a folder or a file here is
+    used as it is.
+    """
     local = Path(context.base).exists()
     arguments = context.arguments | {
         "CONTEXT": str(context.folder),
         "BOOTSTRAP": "localimage" if local else "docker",
         "BASE": str(Path(context.base).resolve()) if local else context.base,
     }
-    options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    options = [
+        word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")
+    ]
     _build(sif, str(definition), options)
 
 
 def execute(image: Path, digest: str, binds: list[Path], command: list[str]) -> NoReturn:
-    """Become a command in an image, run as jobs are, the working directory included: status and signals are its own."""
+    """Become a command in an image, run as jobs are, the working directory included: status and
+    signals are its own.
+    """
     variables = isolation.environment(digest)
     given = isolation.folders([Path(tempfile.gettempdir()), *binds])
     words = [
@@ -75,8 +86,18 @@ def execute(image: Path, digest: str, binds: list[Path], command: list[str]) -> 
 
 def _build(sif: Path, source: str, options: Sequence[str] = ()) -> None:
     with files.replacing(sif) as temporary:
-        command = [required(), "build", "--force", "--disable-cache", "--mksquashfs-args", COMPRESSION, *options]
-        with subprocess.Popen([*command, str(temporary), source], stderr=subprocess.PIPE, text=True) as process:
+        command = [
+            required(),
+            "build",
+            "--force",
+            "--disable-cache",
+            "--mksquashfs-args",
+            COMPRESSION,
+            *options,
+        ]
+        with subprocess.Popen(
+            [*command, str(temporary), source], stderr=subprocess.PIPE, text=True
+        ) as process:
             try:
                 log = [line for line in process.stderr if not print(line, end="", flush=True)]
             except BaseException:
@@ -88,6 +109,10 @@ def _build(sif: Path, source: str, options: Sequence[str] = ()) -> None:
 
 def _reason(log: list[str]) -> str:
     lines = [line.strip() for line in log if line.strip()] or ["Apptainer was ended"]
-    reason = next((line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line), lines[-1])
+    reason = next(
+        (line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line), lines[-1]
+    )
     full = any("no space left" in line.lower() for line in lines)
-    return reason + (". The disk is full: free some, or point APPTAINER_TMPDIR at a larger one." if full else "")
+    return reason + (
+        ". The disk is full: free some, or point APPTAINER_TMPDIR at a larger one." if full else ""
+    )

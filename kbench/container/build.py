@@ -9,10 +9,14 @@ from kbench.container.checkout import Checkout
 from kbench.container.context import Context
 
 
-def build(checkout: Checkout, context: Context, target: str, builder: str, sif: Path, started: float) -> Path:
-    """Build with 'docker' or 'apptainer' and return the path of container.json, which lies beside the SIF.
+def build(
+    checkout: Checkout, context: Context, target: str, builder: str, sif: Path, started: float
+) -> Path:
+    """Build with 'docker' or 'apptainer' and return the path of container.json, which lies beside
+    the SIF.
 
-    Docker's image becomes a SIF too if Apptainer is present. `started` is time.monotonic() of when the work began.
+    Docker's image becomes a SIF too if Apptainer is present. `started` is time.monotonic() of when
+    the work began.
     """
     image = _docker(context, target, sif) if builder == "docker" else {}
     if builder == "apptainer":

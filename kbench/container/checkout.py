@@ -21,10 +21,15 @@ class Checkout:
         """UserError unless `root` is the checkout that the running kbench was installed from."""
         self.root = root
         if not (root / "containers" / "Dockerfile").is_file():
-            raise UserError(f"{root} is not a checkout of kbench (no containers/Dockerfile): run this from one")
+            raise UserError(
+                f"{root} is not a checkout of kbench (no containers/Dockerfile): run this from one"
+            )
         imported = Path(kbench.__file__).resolve().parent
         if imported != (root / "kbench").resolve():
-            raise UserError(f"the kbench that runs is {imported}, not {root}'s: install the checkout (`make setup`)")
+            raise UserError(
+                f"the kbench that runs is {imported}, not {root}'s: install the checkout (`make"
+                " setup`)"
+            )
 
     @property
     def dockerfile(self) -> Path:
@@ -42,12 +47,19 @@ class Checkout:
         return self.root / "constraints.txt"
 
     def base(self) -> str:
-        """Return the Dockerfile's base; UserError if it has another Python than the one that resolves the wheels."""
-        base = re.search(r"^ARG BASE=(\S+)", self.dockerfile.read_text(encoding="utf-8"), re.MULTILINE)[1]
+        """Return the Dockerfile's base; UserError if it has another Python than the one that
+        resolves the wheels.
+        """
+        base = re.search(
+            r"^ARG BASE=(\S+)", self.dockerfile.read_text(encoding="utf-8"), re.MULTILINE
+        )[1]
         version = re.search(r"python:(\d+\.\d+)", base)[1]
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
         if version != here:
-            raise UserError(f"the base {base} has Python {version}, kbench runs on {here}: give --base with {here}")
+            raise UserError(
+                f"the base {base} has Python {version}, kbench runs on {here}: give --base with"
+                f" {here}"
+            )
         return base
 
     def requirements(self) -> list[str]:
@@ -56,15 +68,30 @@ class Checkout:
         return project["build-system"]["requires"] + project["project"]["dependencies"]
 
     def revision(self) -> str:
-        """Return the git revision, with '-dirty' after changes, or 'unknown' outside of a repository."""
-        command = ["git", "-C", self.root, "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
+        """Return the git revision, with '-dirty' after changes, or 'unknown' outside of a
+        repository.
+        """
+        command = [
+            "git",
+            "-C",
+            self.root,
+            "describe",
+            "--always",
+            "--dirty",
+            "--exclude=*",
+            "--abbrev=40",
+        ]
         try:
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+            return subprocess.run(
+                command, capture_output=True, text=True, check=True
+            ).stdout.strip()
         except (OSError, subprocess.CalledProcessError):
             return "unknown"
 
     def copy_sources(self, folder: Path) -> None:
-        """Copy what the package is built from, so that nothing left over by an earlier build gets in."""
+        """Copy what the package is built from, so that nothing left over by an earlier build gets
+        in.
+        """
         for name in SOURCES:
             source = self.root / name
             if source.is_dir():

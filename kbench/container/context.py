@@ -1,4 +1,6 @@
-"""What a build is given: the wheels, the Dockerfile, and the facts that become the image's labels."""
+"""What a build is given: the wheels, the Dockerfile, and the facts that become the image's
+labels.
+"""
 
 import contextlib
 import shutil
@@ -32,10 +34,14 @@ class Context:
         }
 
 
-def gather(checkout: Checkout, choice: str, index: str | None = None) -> tuple[Path, dict[str, str]]:
-    """Return a folder below the checkout with the wheels of all dependencies, and {wheel file: SHA-256}.
+def gather(
+    checkout: Checkout, choice: str, index: str | None = None
+) -> tuple[Path, dict[str, str]]:
+    """Return a folder below the checkout with the wheels of all dependencies, and {wheel file:
+    SHA-256}.
 
-    `choice` is 'cpu' or 'cuda', the build of torch. UserError if a package cannot be had or the folder not be written.
+    `choice` is 'cpu' or 'cuda', the build of torch. UserError if a package cannot be had or the
+    folder not be written.
     """
     folder = checkout.root / "build" / f"container-{choice}" / "dependencies"
     with _writing(folder):

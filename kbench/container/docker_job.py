@@ -1,4 +1,6 @@
-"""One job in a Docker container, for users without Apptainer: through the SDK, isolated as the workflow's jobs are."""
+"""One job in a Docker container, for users without Apptainer: through the SDK, isolated as the
+workflow's jobs are.
+"""
 
 import contextlib
 import os
@@ -22,13 +24,17 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 def run(name: str, folders: list[Path], command: list[str]) -> int:
     """Run `command` in the image `name`, print what it prints, and return its exit status.
 
-    It sees `folders`, the temporary folder and the GPUs; it runs as this user, without a network, on a read-only root.
+    It sees `folders`, the temporary folder and the GPUs; it runs as this user, without a network,
+    on a read-only root.
     """
     with engine.session() as client:
         image = engine.find(client, name)
         code = image.labels.get(CODE_LABEL)
         if code != provenance.code_version():
-            raise UserError(f"{name} holds kbench {code}, this is {provenance.code_version()}: build the image again")
+            raise UserError(
+                f"{name} holds kbench {code}, this is {provenance.code_version()}: build the image"
+                " again"
+            )
         engine.check_processor(client, image)
         container = client.containers.create(image.id, command, **_settings(folders, image.id))
         try:
@@ -48,7 +54,9 @@ def _settings(folders: list[Path], digest: str) -> dict:
         "read_only": True,
         "ipc_mode": "private",
         "shm_size": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2,
-        "device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])] if isolation.gpu() else [],
+        "device_requests": (
+            [DeviceRequest(count=-1, capabilities=[["gpu"]])] if isolation.gpu() else []
+        ),
         "init": True,
     }
 
@@ -65,7 +73,10 @@ def _follow(container: Container) -> int:
 @contextlib.contextmanager
 def _forwarding(container: Container) -> Iterator[None]:
     """Hand signals on: training writes a checkpoint before it ends."""
-    before = {number: signal.signal(number, lambda number, _: container.kill(number)) for number in FORWARDED}
+    before = {
+        number: signal.signal(number, lambda number, _: container.kill(number))
+        for number in FORWARDED
+    }
     try:
         yield
     finally:

@@ -1,4 +1,6 @@
-"""The Docker engine, through its SDK: one place where it is reached and where its failures become messages."""
+"""The Docker engine, through its SDK: one place where it is reached and where its failures become
+messages.
+"""
 
 import contextlib
 import shutil
@@ -15,7 +17,9 @@ TIMEOUT = 3600
 """Seconds that the engine may be silent: copying a layer of gigabytes prints nothing."""
 
 LOST = (OSError, urllib3.exceptions.HTTPError)
-"""What a lost connection raises (requests' exceptions are OSErrors), and a full disk on this side."""
+"""What a lost connection raises (requests' exceptions are OSErrors), and a full disk on this
+side.
+"""
 
 
 @contextlib.contextmanager
@@ -26,8 +30,9 @@ def session() -> Iterator[docker.DockerClient]:
         client.ping()
     except (DockerException, *LOST) as error:
         raise UserError(
-            f"no Docker engine answers ({error}). Start one (dockerd, or the docker service), let this user reach its "
-            "socket, or point DOCKER_HOST at it. With Apptainer alone: kbench container build --engine apptainer"
+            f"no Docker engine answers ({error}). Start one (dockerd, or the docker service), let"
+            " this user reach its socket, or point DOCKER_HOST at it. With Apptainer alone: kbench"
+            " container build --engine apptainer"
         ) from error
     try:
         yield client
@@ -38,7 +43,9 @@ def session() -> Iterator[docker.DockerClient]:
 
 
 def require(base: str) -> None:
-    """Raise UserError if no engine answers, or it has no image `base` and cannot pull it, before any work is done."""
+    """Raise UserError if no engine answers, or it has no image `base` and cannot pull it, before
+    any work is done.
+    """
     with session() as client:
         try:
             client.images.get(base)
@@ -52,13 +59,15 @@ def _pull(client: docker.DockerClient, image: str) -> None:
         client.images.pull(image)
     except APIError as error:
         raise UserError(
-            f"the base image {image} is not here and cannot be pulled: {error.explanation}. Load one here "
-            "(docker load, docker import) and name it with --base IMAGE"
+            f"the base image {image} is not here and cannot be pulled: {error.explanation}. Load"
+            " one here (docker load, docker import) and name it with --base IMAGE"
         ) from error
 
 
 def build(client: docker.DockerClient, context: Context, target: str, tag: str) -> str:
-    """Build the Dockerfile's target without a network, printing the log as it comes, and return the image's id."""
+    """Build the Dockerfile's target without a network, printing the log as it comes, and return the
+    image's id.
+    """
     events = client.api.build(
         path=str(context.folder),
         tag=tag,
@@ -76,7 +85,9 @@ def build(client: docker.DockerClient, context: Context, target: str, tag: str) 
         print(event.get("stream", ""), end="", flush=True)
         identity = event.get("aux", {}).get("ID", identity) if "aux" in event else identity
     if identity is None or client.images.get(tag).id != identity:
-        raise UserError("the image was not built: the engine's log ended early. Is it still running?")
+        raise UserError(
+            "the image was not built: the engine's log ended early. Is it still running?"
+        )
     return identity
 
 
@@ -91,14 +102,18 @@ def find(client: docker.DockerClient, image: str) -> docker.models.images.Image:
     try:
         return client.images.get(image)
     except ImageNotFound as error:
-        raise UserError(f"the Docker engine has no image {image}: build it with `kbench container build`") from error
+        raise UserError(
+            f"the Docker engine has no image {image}: build it with `kbench container build`"
+        ) from error
 
 
 def check_processor(client: docker.DockerClient, image: docker.models.images.Image) -> None:
     """Raise UserError if the image is for another processor than the engine's."""
     built, here = image.attrs["Architecture"], client.version()["Arch"]
     if built != here:
-        raise UserError(f"the image {image.id} is built for {built}, this engine runs {here}: build it here")
+        raise UserError(
+            f"the image {image.id} is built for {built}, this engine runs {here}: build it here"
+        )
 
 
 def _disk(client: docker.DockerClient) -> str:

@@ -1,4 +1,6 @@
-"""The image that a workflow is told to use: found, whole, of this version of kbench, and known by its digest."""
+"""The image that a workflow is told to use: found, whole, of this version of kbench, and known by
+its digest.
+"""
 
 import contextlib
 import hashlib
@@ -26,7 +28,9 @@ class Image:
     """SHA-256 of the SIF; of a sandbox, over its files' names and contents."""
 
     def link(self, folder: Path = Path(".snakemake")) -> str:
-        """Return a relative path of the image without white space, which Snakemake refuses: a link, named by digest."""
+        """Return a relative path of the image without white space, which Snakemake refuses: a link,
+        named by digest.
+        """
         folder.mkdir(exist_ok=True)
         link = folder / f"kbench-{self.digest[:12]}{self.path.suffix}"
         if not link.is_symlink() or os.readlink(link) != str(self.path):
@@ -37,7 +41,9 @@ class Image:
 
 
 def find(path: Path) -> Image:
-    """Return the image at `path`; UserError if it is missing, damaged, or of another version of kbench."""
+    """Return the image at `path`; UserError if it is missing, damaged, or of another version of
+    kbench.
+    """
     path = Path(path).resolve()
     try:
         if not path.exists():
@@ -51,7 +57,8 @@ def find(path: Path) -> Image:
 
 
 def remembered(path: Path, anew: bool, folder: Path = Path(".snakemake")) -> Image:
-    """Return find(path), looked up in `folder` unless `anew`: each job of a workflow asks, and hashing takes seconds.
+    """Return find(path), looked up in `folder` unless `anew`: each job of a workflow asks, and
+    hashing takes seconds.
 
     An image that was replaced since (another size, time or file number) is examined again.
     """
@@ -86,6 +93,8 @@ def _examined(path: Path) -> Image:
 def _sandbox_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        content = os.readlink(path) if path.is_symlink() else files.sha256(path) if path.is_file() else ""
+        content = (
+            os.readlink(path) if path.is_symlink() else files.sha256(path) if path.is_file() else ""
+        )
         digest.update(f"{path.relative_to(folder)}\0{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -1,5 +1,5 @@
-"""What a job in a container may see of the machine: the folders it is given, a few variables, the GPUs. Nothing else:
-no network, no home folder, no writable root."""
+"""What a job in a container may see of the machine: the folders it is given, a few variables, the
+GPUs. Nothing else: no network, no home folder, no writable root."""
 
 import os
 import shlex
@@ -14,14 +14,17 @@ GPU = Path("/dev/nvidiactl")
 """There when NVIDIA's driver is loaded."""
 
 PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
-"""Variables of the host that a job's numbers depend on, or that say which devices are its own and who chose them."""
+"""Variables of the host that a job's numbers depend on, or that say which devices are its own and
+who chose them.
+"""
 
 
 def folders(paths: Iterable[Path], made: Iterable[Path] = ()) -> list[Path]:
-    """Return the working directory and `paths` to be bound, each once: under its given name and under its real one.
+    """Return the working directory and `paths` to be bound, each once: under its given name and
+    under its real one.
 
-    made: those that are made before a job starts, so that they may be missing. UserError if another one is missing, or
-    one has a name that cannot be bound.
+    made: those that are made before a job starts, so that they may be missing. UserError if another
+    one is missing, or one has a name that cannot be bound.
     """
     here = Path.cwd()
     later = {Path(os.path.abspath(path)) for path in made}
@@ -30,18 +33,28 @@ def folders(paths: Iterable[Path], made: Iterable[Path] = ()) -> list[Path]:
     every = list(dict.fromkeys([here, *outside, *(path.resolve() for path in named)]))
     for path in every:
         if not path.is_dir() and path not in later | {path.resolve() for path in later}:
-            raise UserError(f"the folder {path} does not exist, so the container cannot be given it")
+            raise UserError(
+                f"the folder {path} does not exist, so the container cannot be given it"
+            )
         if set(str(path)) & set(':,"'):
-            raise UserError(f"the folder {path} cannot be bound into a container: its name has one of : , or a quote")
+            raise UserError(
+                f"the folder {path} cannot be bound into a container: its name has one of : , or a"
+                " quote"
+            )
     return every
 
 
 def data(folder: Path | str | None) -> list[Path]:
-    """Return a data folder and the folders that links in it lead to, as when each dataset lies on a disk of its own."""
+    """Return a data folder and the folders that links in it lead to, as when each dataset lies on a
+    disk of its own.
+    """
     if not folder:
         return []
     entries = Path(folder).iterdir() if Path(folder).is_dir() else ()
-    return [Path(folder), *(entry.resolve() for entry in entries if entry.is_symlink() and entry.is_dir())]
+    return [
+        Path(folder),
+        *(entry.resolve() for entry in entries if entry.is_symlink() and entry.is_dir()),
+    ]
 
 
 def environment(digest: str) -> dict[str, str]:
@@ -64,10 +77,19 @@ def apptainer(binds: Iterable[Path]) -> list[str]:
 
 
 def apptainer_shell(binds: Iterable[Path], digest: str) -> str:
-    """Return Apptainer's options as shell words for Snakemake, which runs each job's command line in a shell.
+    """Return Apptainer's options as shell words for Snakemake, which runs each job's command line
+    in a shell.
 
-    TMPDIR, threads and GPUs are the shell's to fill in: they are known where and when a job starts, not here.
+    TMPDIR, threads and GPUs are the shell's to fill in: they are known where and when a job starts,
+    not here.
     """
     fixed = shlex.join([*apptainer(binds), "--env", f"{IMAGE_VARIABLE}={digest}"])
     passed = [f'${{{name}+--env "{name}=${name}"}}' for name in PASSED]
-    return " ".join([fixed, '--bind "$TMPDIR" --env "TMPDIR=$TMPDIR"', *passed, f"$(test -e {GPU} && echo --nv)"])
+    return " ".join(
+        [
+            fixed,
+            '--bind "$TMPDIR" --env "TMPDIR=$TMPDIR"',
+            *passed,
+            f"$(test -e {GPU} && echo --nv)",
+        ]
+    )

@@ -24,12 +24,18 @@ class Container(Record):
 
     target: str = Field(description="cpu or cuda")
     engine: str = Field(description="docker or apptainer: what built it")
-    image: str | None = Field(description="the Docker engine's id of the image; null if Apptainer built it alone")
-    digest: str | None = Field(description="digest in the registry, or the id if it was never pushed; null likewise")
+    image: str | None = Field(
+        description="the Docker engine's id of the image; null if Apptainer built it alone"
+    )
+    digest: str | None = Field(
+        description="digest in the registry, or the id if it was never pushed; null likewise"
+    )
     bytes: int | None = Field(description="size of the Docker image; null likewise")
     base: str = Field(description="image it starts from, as given")
     base_id: str | None = Field(description="the Docker engine's id of the base; null likewise")
-    code_version: str = Field(description="kbench inside: version and hash of the code that decides numbers")
+    code_version: str = Field(
+        description="kbench inside: version and hash of the code that decides numbers"
+    )
     revision: str = Field(description="git revision of the checkout")
     packages: dict[str, str] = Field(description="version of every Python package inside")
     wheels: dict[str, str] = Field(description="SHA-256 of every wheel that was installed")
@@ -39,7 +45,10 @@ class Container(Record):
     def docker_image(self) -> str:
         """Return the Docker engine's id of the image; UserError if Docker did not build it."""
         if self.image is None:
-            raise UserError("Apptainer built this image alone: build one for Docker with `kbench container build`")
+            raise UserError(
+                "Apptainer built this image alone: build one for Docker with `kbench container"
+                " build`"
+            )
         return self.image
 
 
@@ -53,9 +62,12 @@ def read(folder: Path) -> Container:
     """Read a folder's container.json; UserError if there is none or it is not one."""
     if not (folder / NAME).exists():
         raise UserError(
-            f"no image was built here (no {folder / NAME}): build one with `kbench container build`, or give --image"
+            f"no image was built here (no {folder / NAME}): build one with `kbench container"
+            " build`, or give --image"
         )
     try:
         return Container.model_validate(files.read_json(folder / NAME))
     except ValidationError as error:
-        raise UserError(f"{folder / NAME} is not a record of `kbench container build`: {error}") from error
+        raise UserError(
+            f"{folder / NAME} is not a record of `kbench container build`: {error}"
+        ) from error

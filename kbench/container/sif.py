@@ -1,4 +1,5 @@
-"""The header of a SIF file: enough to tell a whole one from a truncated one, and for which processor it is.
+"""The header of a SIF file: enough to tell a whole one from a truncated one, and for which
+processor it is.
 
 Layout: github.com/apptainer/sif, pkg/sif, types header and rawDescriptor (little endian, packed).
 """
@@ -10,8 +11,8 @@ from pathlib import Path
 from kbench.errors import UserError
 
 HEADER = struct.Struct("<32s 10s 3s 3s 16s 8q")
-"""Launcher, magic, version, architecture, id, and: created, modified, free and all descriptors, place of the table
-of descriptors, its bytes, place of the data, their bytes."""
+"""Launcher, magic, version, architecture, id, and: created, modified, free and all descriptors,
+place of the table of descriptors, its bytes, place of the data, their bytes."""
 
 DESCRIPTOR = struct.Struct("<i ? 3I 2q")
 """Start of a descriptor: type, used, id, group, link, place of its data, their bytes."""
@@ -31,8 +32,8 @@ def check(path: Path) -> None:
         expected = _end(stream.read(header[10]), header[8], header[9] + header[10])
     if path.stat().st_size < expected:
         raise UserError(
-            f"{path} is truncated: {path.stat().st_size} of {expected} bytes. Copy it again, or build it again with "
-            "`kbench container build`"
+            f"{path} is truncated: {path.stat().st_size} of {expected} bytes. Copy it again, or"
+            " build it again with `kbench container build`"
         )
     code = header[3].rstrip(b"\0").decode(errors="replace")
     if PROCESSORS.get(code) != platform.machine():

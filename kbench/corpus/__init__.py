@@ -1,1 +1,3 @@
-"""Image-text pairs to train on. One file a kind of corpus; the experiment file's `corpus.kind` names it."""
+"""Image-text pairs to train on. One file a kind of corpus; the experiment file's `corpus.kind`
+names it.
+"""

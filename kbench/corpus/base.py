@@ -29,7 +29,9 @@ class Unusable(UserError):
 
 
 class Damaged(UserError):
-    """A shard that ends before its end or is none; what came before could be read. `kind` as for Unusable."""
+    """A shard that ends before its end or is none; what came before could be read. `kind` as for
+    Unusable.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -56,8 +58,9 @@ class Shard(ABC):
     def read(self, hashed: Hash | None = None) -> Iterator[tuple[str, Sample]]:
         """Yield (key, members by suffix) of every sample, always in the same order.
 
-        `hashed` is fed with everything that identifies the shard's content. Raises UserError if the shard is absent,
-        and Damaged, after the samples before the damage, if it is cut off or something else.
+        `hashed` is fed with everything that identifies the shard's content. Raises UserError if the
+        shard is absent, and Damaged, after the samples before the damage, if it is cut off or
+        something else.
         """
 
 
@@ -66,34 +69,51 @@ class Corpus(Section, ABC):
 
     name: str = Field(description="name in result rows, e.g. cc3m")
     samples: int | None = Field(
-        default=None, gt=0, description="pairs that count as an epoch; default: all usable ones, sources weighted"
+        default=None,
+        gt=0,
+        description="pairs that count as an epoch; default: all usable ones, sources weighted",
     )
     max_unusable: float = Field(
-        default=0.01, ge=0, le=1, description="largest share of samples, and of shards, that may be damaged"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="largest share of samples, and of shards, that may be damaged",
     )
 
     @abstractmethod
     def shards(self, locations: Locations) -> list[Shard]:
-        """Return the shards that are trained on, in order; UserError, naming the folder, if there are none."""
+        """Return the shards that are trained on, in order; UserError, naming the folder, if there
+        are none.
+        """
 
     def held_out(self, locations: Locations) -> list[Shard]:
-        """Return shards that are never trained on, in order: the held-out loss is measured on them. None by default."""
+        """Return shards that are never trained on, in order: the held-out loss is measured on them.
+        None by default.
+        """
         return []
 
     @abstractmethod
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:
-        """Return the captions of a sample, of which one is drawn at each use; Unusable if it has none."""
+        """Return the captions of a sample, of which one is drawn at each use; Unusable if it has
+        none.
+        """
 
 
 def split_held_out(shards: list[Any], number: int) -> tuple[list[Any], list[Any]]:
-    """Return (training shards, the last `number` shards); UserError if nothing would be left to train on."""
+    """Return (training shards, the last `number` shards); UserError if nothing would be left to
+    train on.
+    """
     if number >= len(shards):
-        raise UserError(f"held_out_shards {number} leaves nothing to train on: there are {len(shards)} shards")
+        raise UserError(
+            f"held_out_shards {number} leaves nothing to train on: there are {len(shards)} shards"
+        )
     return shards[: len(shards) - number], shards[len(shards) - number :]
 
 
 def sorted_files(folder: Path, pattern: str = "*.tar") -> list[Path]:
-    """Return a folder's files that match a shell pattern; UserError if the folder is absent or none does."""
+    """Return a folder's files that match a shell pattern; UserError if the folder is absent or none
+    does.
+    """
     if not folder.is_dir():
         raise UserError(f"no corpus at {folder}: the folder does not exist")
     found = sorted(folder.glob(pattern), key=lambda path: (len(path.name), path.name))
@@ -107,7 +127,10 @@ def caption_lines(sample: Mapping[str, bytes]) -> list[str]:
     if "txt" not in sample:
         raise Unusable("no caption", "it has no .txt member")
     if len(sample["txt"]) > MAX_CAPTION_BYTES:
-        raise Unusable("huge caption", f"its caption has {len(sample['txt'])} bytes, more than {MAX_CAPTION_BYTES}")
+        raise Unusable(
+            "huge caption",
+            f"its caption has {len(sample['txt'])} bytes, more than {MAX_CAPTION_BYTES}",
+        )
     try:
         lines = sample["txt"].decode("utf-8").splitlines()
     except UnicodeDecodeError as error:

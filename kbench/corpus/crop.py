@@ -11,8 +11,8 @@ from kbench.corpus.picture import Box, Picture
 class Cropper:
     """Cut a box out of a picture and resize it to (3, size, size) uint8, bicubic.
 
-    Without a `crop` the box is the largest centred square.
-    With one, it is torchvision's RandomResizedCrop: area uniform in `scale`, log aspect ratio uniform in 3/4 to 4/3.
+    Without a `crop` the box is the largest centred square. With one, it is torchvision's
+    RandomResizedCrop: area uniform in `scale`, log aspect ratio uniform in 3/4 to 4/3.
     """
 
     def __init__(self, size: int, crop: Crop | None) -> None:
@@ -37,15 +37,22 @@ def centred_square(height: int, width: int) -> Box:
     return left, top, left + side, top + side
 
 
-def random_box(height: int, width: int, scale: tuple[float, float], generator: np.random.Generator) -> Box:
-    """Draw a box as torchvision's RandomResizedCrop.get_params does: ten tries, then a centred box of legal ratio."""
+def random_box(
+    height: int, width: int, scale: tuple[float, float], generator: np.random.Generator
+) -> Box:
+    """Draw a box as torchvision's RandomResizedCrop.get_params does: ten tries, then a centred box
+    of legal ratio.
+    """
     ratio = (3 / 4, 4 / 3)
     for _ in range(10):
         area = height * width * generator.uniform(*scale)
         aspect = math.exp(generator.uniform(math.log(ratio[0]), math.log(ratio[1])))
         w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
-            top, left = int(generator.integers(0, height - h + 1)), int(generator.integers(0, width - w + 1))
+            top, left = (
+                int(generator.integers(0, height - h + 1)),
+                int(generator.integers(0, width - w + 1)),
+            )
             return left, top, left + w, top + h
     w = min(width, round(height * ratio[1]))
     h = min(height, round(width / ratio[0]))

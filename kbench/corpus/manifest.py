@@ -21,14 +21,23 @@ from kbench.records.section import Section
 class ShardRecord(Section):
     """One shard."""
 
-    name: str = Field(description="name of the file, below the data folder or as a URL; of a table, with its rows")
+    name: str = Field(
+        description="name of the file, below the data folder or as a URL; of a table, with its rows"
+    )
     pairs: int = Field(description="image-text pairs in it that can be trained on")
     sha256: str = Field(description="SHA-256 of its content")
     unusable: dict[str, list[int]] = Field(
-        default={}, description="places of the samples that streams pass over, counted from 0, by what is wrong"
+        default={},
+        description=(
+            "places of the samples that streams pass over, counted from 0, by what is wrong"
+        ),
     )
-    damaged: str | None = Field(default=None, description="what ended the shard early, if anything did")
-    unusual: dict[str, int] = Field(default={}, description="images used although they are unusual, by how they are")
+    damaged: str | None = Field(
+        default=None, description="what ended the shard early, if anything did"
+    )
+    unusual: dict[str, int] = Field(
+        default={}, description="images used although they are unusual, by how they are"
+    )
     example: str | None = Field(default=None, description="the first thing wrong with it, in words")
 
     @property
@@ -45,16 +54,24 @@ class ShardRecord(Section):
 class Manifest(Section):
     """All shards of a corpus, in the order that streams use."""
 
-    schema_version: int = Field(default=2, description="version of the schema that the document obeys")
+    schema_version: int = Field(
+        default=2, description="version of the schema that the document obeys"
+    )
     corpus: str = Field(description="the corpus's name")
-    pairs: int = Field(description="image-text pairs in an epoch: as declared, or all usable ones, sources weighted")
+    pairs: int = Field(
+        description=(
+            "image-text pairs in an epoch: as declared, or all usable ones, sources weighted"
+        )
+    )
     shards: list[ShardRecord] = Field(description="the shards that are trained on")
     held_out: list[ShardRecord] = Field(default=[], description="the shards of the held-out loss")
 
     @property
     def sha256(self) -> str:
         """Identity of the corpus's content, held-out pairs included."""
-        return files.canonical_hash([shard.sha256 for shard in self.shards + self.held_out], digits=64)
+        return files.canonical_hash(
+            [shard.sha256 for shard in self.shards + self.held_out], digits=64
+        )
 
     @property
     def problems(self) -> dict[str, int]:
@@ -67,25 +84,35 @@ class Manifest(Section):
 
     @property
     def unusual(self) -> dict[str, int]:
-        """Number of images used although they are unusual, by kind; an unusual one may count twice."""
+        """Number of images used although they are unusual, by kind; an unusual one may count
+        twice.
+        """
         found: Counter[str] = Counter()
         for shard in self.shards + self.held_out:
             found.update(shard.unusual)
         return dict(found.most_common())
 
     def summary(self) -> list[str]:
-        """Return one line on what there is, and one for each kind of what was passed over or is unusual."""
+        """Return one line on what there is, and one for each kind of what was passed over or is
+        unusual.
+        """
         shards = self.shards + self.held_out
         usable = sum(shard.pairs for shard in shards)
-        lines = [f"{self.corpus}: {usable} usable pairs in {len(shards)} shards; {self.pairs} make an epoch"]
+        lines = [
+            f"{self.corpus}: {usable} usable pairs in {len(shards)} shards; {self.pairs} make an"
+            " epoch"
+        ]
         lines += [f"  passed over: {kind} {number}" for kind, number in self.problems.items()]
-        return lines + [f"  used as it is: {kind} {number}" for kind, number in self.unusual.items()]
+        return lines + [
+            f"  used as it is: {kind} {number}" for kind, number in self.unusual.items()
+        ]
 
 
 def verify(corpus: Corpus, locations: Locations, processes: int = 1) -> Manifest:
     """Read every shard, decode every image and caption, and return the manifest.
 
-    Raises UserError naming the first bad sample if more are bad than the corpus's `max_unusable` allows.
+    Raises UserError naming the first bad sample if more are bad than the corpus's `max_unusable`
+    allows.
     """
     training, held_out = corpus.shards(locations), corpus.held_out(locations)
     found = []
@@ -94,7 +121,9 @@ def verify(corpus: Corpus, locations: Locations, processes: int = 1) -> Manifest
             found.append(shard)
             shown.update()
     shards = found[: len(training)]
-    weighted = sum(shard.pairs * source.weight for shard, source in zip(shards, training, strict=True))
+    weighted = sum(
+        shard.pairs * source.weight for shard, source in zip(shards, training, strict=True)
+    )
     manifest = Manifest(
         corpus=corpus.name,
         pairs=corpus.samples or round(weighted),
@@ -151,15 +180,18 @@ def _refuse_too_many(corpus: Corpus, manifest: Manifest) -> None:
     shards = manifest.shards + manifest.held_out
     parts = {
         "shards": (sum(shard.damaged is not None for shard in shards), len(shards)),
-        "samples": (sum(len(shard.passed_over) for shard in shards), sum(shard.samples for shard in shards)),
+        "samples": (
+            sum(len(shard.passed_over) for shard in shards),
+            sum(shard.samples for shard in shards),
+        ),
     }
     for what, (bad, number) in parts.items():
         if bad > corpus.max_unusable * number:
             kinds = ", ".join(f"{kind} {count}" for kind, count in manifest.problems.items())
             example = next(shard.example for shard in shards if shard.example)
             raise UserError(
-                f"corpus '{corpus.name}': {bad} of {number} {what} cannot be used, more than max_unusable = "
-                f"{corpus.max_unusable:g} allows ({kinds}); the first: {example}"
+                f"corpus '{corpus.name}': {bad} of {number} {what} cannot be used, more than"
+                f" max_unusable = {corpus.max_unusable:g} allows ({kinds}); the first: {example}"
             )
     if manifest.pairs == 0 or not any(shard.pairs for shard in manifest.shards):
         raise UserError(f"corpus '{corpus.name}' has no usable pairs")

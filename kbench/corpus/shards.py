@@ -31,7 +31,9 @@ DOWNLOAD_ATTEMPTS = 4
 
 @dataclass(frozen=True)
 class TarShard(Shard):
-    """A tar file whose members share a key, KEY.jpg, KEY.txt ...; at a path, or at a URL that fsspec understands."""
+    """A tar file whose members share a key, KEY.jpg, KEY.txt ...; at a path, or at a URL that
+    fsspec understands.
+    """
 
     url: str
     name: str
@@ -51,9 +53,14 @@ class TarShard(Shard):
 def expand(pattern: str, folder: Path, weight: float = 1.0) -> list[TarShard]:
     """Return the shards of a brace pattern, in order; * and ? match files as well.
 
-    A pattern with '://' is a URL for fsspec, another is relative to the folder. UserError if a pattern matches nothing.
+    A pattern with '://' is a URL for fsspec, another is relative to the folder. UserError if a
+    pattern matches nothing.
     """
-    return [shard for part in braceexpand.braceexpand(pattern) for shard in _matches(part, folder, weight)]
+    return [
+        shard
+        for part in braceexpand.braceexpand(pattern)
+        for shard in _matches(part, folder, weight)
+    ]
 
 
 def _matches(pattern: str, folder: Path, weight: float) -> list[TarShard]:
@@ -115,7 +122,8 @@ def read_samples(shard: Path, hashed: Hash | None = None) -> Iterator[tuple[str,
     """Yield (key, members by suffix) of every sample of a tar file, in order.
 
     Members are only ever read into memory: their names never become paths and nothing is unpickled.
-    Raises UserError if the file is absent; Damaged, after the samples before the damage, if it is cut off or no tar.
+    Raises UserError if the file is absent; Damaged, after the samples before the damage, if it is
+    cut off or no tar.
     """
     try:
         with shard.open("rb") as stream:
@@ -127,19 +135,27 @@ def read_samples(shard: Path, hashed: Hash | None = None) -> Iterator[tuple[str,
     except FileNotFoundError as error:
         raise UserError(f"no such shard: {shard}") from error
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise Damaged("truncated shard", f"shard {shard} is truncated or not a tar file: {error}") from error
+        raise Damaged(
+            "truncated shard", f"shard {shard} is truncated or not a tar file: {error}"
+        ) from error
 
 
 def count_samples(shard: Path) -> int:
-    """Return how many samples `read_samples` yields, from the headers alone; Damaged if it is cut off or no tar."""
+    """Return how many samples `read_samples` yields, from the headers alone; Damaged if it is cut
+    off or no tar.
+    """
     try:
         with shard.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            names = (member.name for member in archive if member.isreg() and not META.match(member.name))
+            names = (
+                member.name for member in archive if member.isreg() and not META.match(member.name)
+            )
             number = sum(1 for _ in _samples((name, b"") for name in names))
             _check_end(stream)
             return number
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise Damaged("truncated shard", f"shard {shard} is truncated or not a tar file: {error}") from error
+        raise Damaged(
+            "truncated shard", f"shard {shard} is truncated or not a tar file: {error}"
+        ) from error
 
 
 def _members(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
@@ -147,11 +163,20 @@ def _members(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         for member in archive:
             if member.isreg() and not META.match(member.name):
-                yield member.name, archive.extractfile(member).read() if member.size <= MAX_MEMBER_BYTES else b""
+                yield (
+                    member.name,
+                    (
+                        archive.extractfile(member).read()
+                        if member.size <= MAX_MEMBER_BYTES
+                        else b""
+                    ),
+                )
 
 
 def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Sample]]:
-    """Group consecutive members by key; a suffix that comes again begins another sample of the same key."""
+    """Group consecutive members by key; a suffix that comes again begins another sample of the same
+    key.
+    """
     # webdataset imports torch, which listing and planning do without.
     from webdataset.tariterators import base_plus_ext
 
@@ -170,7 +195,9 @@ def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Sample
 
 
 def _check_end(stream: BinaryIO) -> None:
-    """Raise ValueError unless a block of zeros ends the archive; tarfile takes many cut-off archives for whole ones."""
+    """Raise ValueError unless a block of zeros ends the archive; tarfile takes many cut-off
+    archives for whole ones.
+    """
     stream.seek(0, os.SEEK_END)
     stream.seek(max(0, stream.tell() - tarfile.BLOCKSIZE))
     if stream.read() != tarfile.NUL * tarfile.BLOCKSIZE:

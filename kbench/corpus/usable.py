@@ -12,7 +12,9 @@ from kbench.errors import UserError
 
 
 class Pair(NamedTuple):
-    """A sample: its image and the captions one of which is drawn at each use. `origin` says where it is from."""
+    """A sample: its image and the captions one of which is drawn at each use. `origin` says where
+    it is from.
+    """
 
     picture: picture.Picture
     captions: list[str]
@@ -35,8 +37,9 @@ class UsableShard:
     def read(self, size: int) -> Iterator[Pair]:
         """Yield the usable pairs, in order, their pictures held for crops of `size`.
 
-        What is unusable is known by its place and passed over before it is decoded, so that which pairs there are never
-        depends on what a decoder does. Raises UserError if the shard is not as it was when it was verified.
+        What is unusable is known by its place and passed over before it is decoded, so that which
+        pairs there are never depends on what a decoder does. Raises UserError if the shard is not
+        as it was when it was verified.
         """
         passed_over, count = self.verified.passed_over, 0
         # Not one sample further than was verified: what follows may be damaged.
@@ -46,16 +49,26 @@ class UsableShard:
                 continue
             origin = f"shard {self.source.name}, sample '{key}'"
             try:
-                yield Pair(picture.hold(picture.encoded_image(sample), size), self.corpus.captions(sample), origin)
+                yield Pair(
+                    picture.hold(picture.encoded_image(sample), size),
+                    self.corpus.captions(sample),
+                    origin,
+                )
             except UserError as error:
                 raise changed(origin, error) from error
             count += 1
         if count < self.pairs:
-            raise changed(f"shard {self.source.name}", f"it holds {count} usable pairs, not {self.pairs}")
+            raise changed(
+                f"shard {self.source.name}", f"it holds {count} usable pairs, not {self.pairs}"
+            )
 
 
-def usable_shards(corpus: Corpus, sources: list[Shard], verified: list[Verified]) -> list[UsableShard]:
-    """Put a corpus's shards and their manifest together; UserError if they are not the same shards."""
+def usable_shards(
+    corpus: Corpus, sources: list[Shard], verified: list[Verified]
+) -> list[UsableShard]:
+    """Put a corpus's shards and their manifest together; UserError if they are not the same
+    shards.
+    """
     found, expected = [source.name for source in sources], [shard.name for shard in verified]
     if found != expected:
         raise UserError(
@@ -68,4 +81,6 @@ def usable_shards(corpus: Corpus, sources: list[Shard], verified: list[Verified]
 
 def changed(origin: str, problem: object) -> UserError:
     """Return the error for content that differs from the manifest."""
-    return UserError(f"{origin} has changed since it was verified: {problem}; run `kbench corpus verify` again")
+    return UserError(
+        f"{origin} has changed since it was verified: {problem}; run `kbench corpus verify` again"
+    )

@@ -1,1 +1,3 @@
-"""Datasets to evaluate on, in CLIP_benchmark's webdataset layout; one metadata file each in datasets/."""
+"""Datasets to evaluate on, in CLIP_benchmark's webdataset layout; one metadata file each in
+datasets/.
+"""

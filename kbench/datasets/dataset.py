@@ -1,7 +1,8 @@
 """Typed metadata of the evaluation datasets, one YAML file each.
 
-kbench's own lie in known/ beside this module. A file NAME.yaml in `workflow/datasets` of the working folder adds a
-dataset in the same way, so that a new one needs a single file and no change to kbench.
+kbench's own lie in known/ beside this module. A file NAME.yaml in `workflow/datasets` of the
+working folder adds a dataset in the same way, so that a new one needs a single file and no change
+to kbench.
 """
 
 import functools
@@ -24,76 +25,119 @@ IGNORES_SPLIT = ("sun397", "caltech101", "eurosat")
 
 
 class Dataset(Section):
-    """One evaluation dataset. Counts are of images as published; null where they are not known or depend on options."""
+    """One evaluation dataset. Counts are of images as published; null where they are not known or
+    depend on options.
+    """
 
     name: str = Field(description="name in experiment files and result rows")
-    kind: Literal["classification", "retrieval", "pairs"] = Field(description="decides which tasks apply")
-    location: Literal["world", "data"] = Field(description="generated embedded world, or the user's data folder")
-    folder: str = Field(description="folder below that location, in CLIP_benchmark's webdataset layout")
-    source: str = Field(description="where the data come from, and where the counts are stated")
-    url: str | None = Field(default=None, description="the same layout on the web, for `kbench dataset fetch`")
-    revision: str | None = Field(
-        default=None, description="revision that the URL names; null: it may change, so that only hashes tell"
+    kind: Literal["classification", "retrieval", "pairs"] = Field(
+        description="decides which tasks apply"
     )
-    loader: str | None = Field(default=None, description="CLIP_benchmark's dataset that its exporter writes this from")
-    obtain: str | None = Field(default=None, description="how the folder is made, where there is no URL or loader")
-    train_split: str | None = Field(default="train", description="split the linear probe is fitted on")
-    val_split: str | None = Field(default=None, description="official validation split; null: held out of train")
+    location: Literal["world", "data"] = Field(
+        description="generated embedded world, or the user's data folder"
+    )
+    folder: str = Field(
+        description="folder below that location, in CLIP_benchmark's webdataset layout"
+    )
+    source: str = Field(description="where the data come from, and where the counts are stated")
+    url: str | None = Field(
+        default=None, description="the same layout on the web, for `kbench dataset fetch`"
+    )
+    revision: str | None = Field(
+        default=None,
+        description="revision that the URL names; null: it may change, so that only hashes tell",
+    )
+    loader: str | None = Field(
+        default=None, description="CLIP_benchmark's dataset that its exporter writes this from"
+    )
+    obtain: str | None = Field(
+        default=None, description="how the folder is made, where there is no URL or loader"
+    )
+    train_split: str | None = Field(
+        default="train", description="split the linear probe is fitted on"
+    )
+    val_split: str | None = Field(
+        default=None, description="official validation split; null: held out of train"
+    )
     held_out: Literal["random", "stratified", "proportional"] = Field(
         default="random",
-        description="how a tenth of train is held out where there is no validation split: torch's random_split, "
-        "scikit-learn's stratified one, or every tenth of each class",
+        description=(
+            "how a tenth of train is held out where there is no validation split: torch's"
+            " random_split, scikit-learn's stratified one, or every tenth of each class"
+        ),
     )
     test_split: str = Field(default="test", description="split that is scored")
     n_train: int | None = Field(default=None, gt=0, description="images in the train split")
     n_val: int | None = Field(default=None, gt=0, description="images in the validation split")
     n_test: int | None = Field(default=None, gt=0, description="images in the test split")
     n_captions: int | None = Field(default=None, gt=0, description="captions in the test split")
-    n_classes: int | None = Field(default=None, gt=1, description="number of classes; null for retrieval and pairs")
+    n_classes: int | None = Field(
+        default=None, gt=1, description="number of classes; null for retrieval and pairs"
+    )
     main_metric: str = Field(description="the metric the dataset is reported by, one of its tasks")
     class_names: str = Field(
         default="classnames.txt",
-        description="file in the folder, or a published list: arxiv-2404.19228:KEY, clip_benchmark:KEY; in label order",
+        description=(
+            "file in the folder, or a published list: arxiv-2404.19228:KEY, clip_benchmark:KEY; in"
+            " label order"
+        ),
     )
     class_order: Literal["alphabetical", "folder"] | None = Field(
         default=None,
-        description="what orders the labels: the alphabet, or classnames.txt in the folder, where copies of the set "
-        "differ; null: the list that class_names names",
+        description=(
+            "what orders the labels: the alphabet, or classnames.txt in the folder, where copies of"
+            " the set differ; null: the list that class_names names"
+        ),
     )
     prompts: str = Field(
         default="zeroshot_classification_templates.txt",
-        description="prompt templates: file in the folder, arxiv-2404.19228:KEY, clip_benchmark:KEY or "
-        "open_clip:CONSTANT",
+        description=(
+            "prompt templates: file in the folder, arxiv-2404.19228:KEY, clip_benchmark:KEY or "
+            "open_clip:CONSTANT"
+        ),
     )
     preprocessing: Literal["resize short side, centre crop"] = Field(
-        default="resize short side, centre crop", description="from image to the towers' input, bicubic"
+        default="resize short side, centre crop",
+        description="from image to the towers' input, bicubic",
     )
-    stand_in: str = Field(description="dataset of the embedded world that replaces it in smoke runs")
+    stand_in: str = Field(
+        description="dataset of the embedded world that replaces it in smoke runs"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.kind == "classification") != (self.n_classes is not None):
             raise ValueError("n_classes is for classification, and needed there")
         if ".." in Path(self.folder).parts:
-            raise ValueError(f"folder '{self.folder}' leads out of the data folder; legal: a path without '..'")
+            raise ValueError(
+                f"folder '{self.folder}' leads out of the data folder; legal: a path without '..'"
+            )
         for split in self.splits:
             if Path(split).name != split or split == "..":
-                raise ValueError(f"split '{split}' is no name of a folder; legal: a name without '/'")
+                raise ValueError(
+                    f"split '{split}' is no name of a folder; legal: a name without '/'"
+                )
         if self.loader in IGNORES_SPLIT and len(self.splits) > 1:
             raise ValueError(
-                f"CLIP_benchmark's loader '{self.loader}' ignores the split, so that train and test would be the same "
-                "images: name another source"
+                f"CLIP_benchmark's loader '{self.loader}' ignores the split, so that train and test"
+                " would be the same images: name another source"
             )
         return self
 
     @property
     def splits(self) -> dict[str, int | None]:
         """Split names, train first, and the published number of images in each."""
-        named = ((self.train_split, self.n_train), (self.val_split, self.n_val), (self.test_split, self.n_test))
+        named = (
+            (self.train_split, self.n_train),
+            (self.val_split, self.n_val),
+            (self.test_split, self.n_test),
+        )
         return {name: count for name, count in named if name is not None}
 
     def path(self, locations: Locations) -> Path:
-        """Return where the dataset's folder is or would be; UserError if the location is not set."""
+        """Return where the dataset's folder is or would be; UserError if the location is not
+        set.
+        """
         if Path(self.folder).is_absolute():
             return Path(self.folder)
         return locations.folder(self.location) / self.folder
@@ -113,7 +157,9 @@ class Dataset(Section):
             return False
 
     def substitute(self) -> Self:
-        """Return the stand-in of the embedded world under this dataset's name, tasks and main metric."""
+        """Return the stand-in of the embedded world under this dataset's name, tasks and main
+        metric.
+        """
         stand_in = get(self.stand_in)
         train = stand_in.train_split if self.train_split else None
         kept = {"name": self.name, "train_split": train, "main_metric": self.main_metric}
@@ -124,19 +170,27 @@ class Dataset(Section):
         if self.location == "world":
             return "Generate it: kbench world make --output FOLDER, then --world FOLDER."
         labels = "dataset_type.txt" if self.kind == "retrieval" else "classnames.txt"
-        files = ", ".join([labels, *(f"{split}/nshards.txt, {split}/0.tar ..." for split in self.splits)])
-        place = f"Place there, in CLIP_benchmark's webdataset layout: {files}. Source: {self.source}."
+        files = ", ".join(
+            [labels, *(f"{split}/nshards.txt, {split}/0.tar ..." for split in self.splits)]
+        )
+        place = (
+            f"Place there, in CLIP_benchmark's webdataset layout: {files}. Source: {self.source}."
+        )
         return " ".join([place, *self._ways(root)])
 
     def _ways(self, root: Path) -> list[str]:
         ways = []
         if self.url:
-            ways.append(f"Or download it from {self.url}: kbench dataset fetch {self.name} --data {root.parent}.")
+            ways.append(
+                f"Or download it from {self.url}: kbench dataset fetch {self.name} --data"
+                f" {root.parent}."
+            )
         if self.loader:
             retrieval = " --retrieval" if self.kind == "retrieval" else ""
             ways.append(
-                f"Or export it, once for each SPLIT of {', '.join(self.splits)}: clip_benchmark_export_wds --dataset "
-                f"{self.loader} --split SPLIT{retrieval} --dataset-root DOWNLOADS --output {root}."
+                f"Or export it, once for each SPLIT of {', '.join(self.splits)}:"
+                f" clip_benchmark_export_wds --dataset {self.loader} --split SPLIT{retrieval}"
+                f" --dataset-root DOWNLOADS --output {root}."
             )
         if self.obtain:
             ways.append(self.obtain)
@@ -166,7 +220,11 @@ def _read(path: Path, modified: int) -> Dataset:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"])) or "the entry"
-        legal = f"; legal keys: {', '.join(Dataset.model_fields)}" if problem["type"] == "extra_forbidden" else ""
+        legal = (
+            f"; legal keys: {', '.join(Dataset.model_fields)}"
+            if problem["type"] == "extra_forbidden"
+            else ""
+        )
         raise UserError(f"{path}: {place}: {problem['msg']}{legal}") from error
     except TypeError as error:
         raise UserError(f"{path}: not a dataset description: {error}") from error

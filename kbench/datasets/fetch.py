@@ -34,8 +34,8 @@ class _CutOff(Exception):
 class Remote:
     """Where a dataset's small files and its shards are.
 
-    Hugging Face shows a folder at .../tree/REVISION and serves text at .../raw/ and large files at .../resolve/; for
-    any other address the two are the same.
+    Hugging Face shows a folder at .../tree/REVISION and serves text at .../raw/ and large files at
+    .../resolve/; for any other address the two are the same.
     """
 
     url: str
@@ -49,11 +49,12 @@ class Remote:
 
 
 def fetch(dataset: Dataset, root: Path, url: str | None = None) -> bool:
-    """Download every split that the dataset's metadata names to the folder `root`; False if it is there already.
+    """Download every split that the dataset's metadata names to the folder `root`; False if it is
+    there already.
 
-    Files arrive in a folder beside `root` which takes its name when all are there, whole and in the published number:
-    what is interrupted goes on with the files that are missing. Raises UserError if there is no URL, a file cannot be
-    had, or the images are not as many as the metadata says.
+    Files arrive in a folder beside `root` which takes its name when all are there, whole and in the
+    published number: what is interrupted goes on with the files that are missing. Raises UserError
+    if there is no URL, a file cannot be had, or the images are not as many as the metadata says.
     """
     url = url or dataset.url
     if url is None:
@@ -67,8 +68,8 @@ def fetch(dataset: Dataset, root: Path, url: str | None = None) -> bool:
             _download(session, Remote(url), dataset, scratch)
     except (requests.RequestException, _CutOff) as error:
         raise UserError(
-            f"cannot fetch '{dataset.name}' from {url}: {_reason(error)}. What has arrived is kept for the next try. "
-            f"{dataset.instructions(root)}"
+            f"cannot fetch '{dataset.name}' from {url}: {_reason(error)}. What has arrived is kept"
+            f" for the next try. {dataset.instructions(root)}"
         ) from error
     for name in dataset.splits:
         Split(dataset, scratch, name)
@@ -78,7 +79,9 @@ def fetch(dataset: Dataset, root: Path, url: str | None = None) -> bool:
 
 
 def _start(scratch: Path, url: str) -> None:
-    """Make the folder that files arrive in; what came from another address before is thrown away."""
+    """Make the folder that files arrive in; what came from another address before is thrown
+    away.
+    """
     origin = scratch / RECORD
     if not origin.is_file() or files.read_json(origin).get("url") != url:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -99,7 +102,9 @@ def _file(session: requests.Session, address: str, path: Path, optional: bool = 
     if path.is_file():
         return
     # Without compression on the way, the announced length is that of the file.
-    with session.get(address, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as response:
+    with session.get(
+        address, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
+    ) as response:
         if optional and response.status_code == requests.codes.not_found:
             return
         response.raise_for_status()
@@ -113,7 +118,9 @@ def _file(session: requests.Session, address: str, path: Path, optional: bool = 
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """Yield the body. An error of the network is an OSError to requests, and must not be taken for one of the disk."""
+    """Yield the body. An error of the network is an OSError to requests, and must not be taken for
+    one of the disk.
+    """
     try:
         yield from response.iter_content(CHUNK)
     except requests.RequestException as error:
@@ -123,7 +130,10 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
 def _record(dataset: Dataset, url: str, scratch: Path) -> None:
     paths = sorted(path for path in scratch.rglob("*") if path.is_file() and path.name != RECORD)
     hashes = {
-        path.relative_to(scratch).as_posix(): {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+        path.relative_to(scratch).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": files.sha256(path),
+        }
         for path in paths
     }
     files.write_json(scratch / RECORD, {"url": url, "revision": dataset.revision, "files": hashes})

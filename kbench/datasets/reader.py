@@ -21,7 +21,9 @@ from kbench.errors import UserError, unknown
 
 @dataclass
 class Labels:
-    """What is known of each image of a split besides its pixels; lists are filled as images are read."""
+    """What is known of each image of a split besides its pixels; lists are filled as images are
+    read.
+    """
 
     targets: list[int] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
@@ -33,8 +35,8 @@ class Labels:
 class Split:
     """One split of a dataset below `root`.
 
-    Raises UserError for a split that the dataset does not have, a missing shard, another number of images than the
-    published one, or labels that do not fit.
+    Raises UserError for a split that the dataset does not have, a missing shard, another number of
+    images than the published one, or labels that do not fit.
     """
 
     def __init__(self, dataset: Dataset, root: Path, name: str) -> None:
@@ -47,24 +49,34 @@ class Split:
         if self.size == 0:
             raise UserError(f"dataset '{dataset.name}', split '{name}' at {root} holds no images")
         if expected is not None and self.size != expected:
-            raise UserError(f"dataset '{dataset.name}', split '{name}' has {self.size} images, not {expected}")
+            raise UserError(
+                f"dataset '{dataset.name}', split '{name}' has {self.size} images, not {expected}"
+            )
         self.labels = Labels()
 
     def samples(self) -> Iterator[tuple[str, Sample]]:
         """Yield (key, members by suffix) of every image in order, filling `labels`."""
         self.labels = Labels()
-        for index, (key, sample) in enumerate(s for shard in self.shards for s in read_samples(shard)):
+        for index, (key, sample) in enumerate(
+            s for shard in self.shards for s in read_samples(shard)
+        ):
             with self.named(key):
                 self._read_labels(index, sample)
             yield key, sample
 
     def batches(self, batch_size: int, image_size: int) -> Iterator[np.ndarray]:
-        """Yield uint8 images (B, S, S, 3), resized on the short side and centre-cropped, filling `labels`."""
+        """Yield uint8 images (B, S, S, 3), resized on the short side and centre-cropped, filling
+        `labels`.
+        """
         for (batch,) in self.crops(batch_size, [Transform.whole(image_size)]):
             yield batch
 
-    def crops(self, batch_size: int, transforms: Sequence[Transform]) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield of each transform a batch (B, S, S, 3) uint8, every image decoded once; fills `labels`."""
+    def crops(
+        self, batch_size: int, transforms: Sequence[Transform]
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield of each transform a batch (B, S, S, 3) uint8, every image decoded once; fills
+        `labels`.
+        """
         crops = (self._transformed(key, sample, transforms) for key, sample in self.samples())
         while part := list(itertools.islice(crops, batch_size)):
             yield tuple(np.stack(batch) for batch in zip(*part, strict=True))
@@ -75,9 +87,13 @@ class Split:
         try:
             yield
         except UserError as error:
-            raise UserError(f"dataset '{self.dataset.name}', split '{self.name}', sample '{key}': {error}") from error
+            raise UserError(
+                f"dataset '{self.dataset.name}', split '{self.name}', sample '{key}': {error}"
+            ) from error
 
-    def _transformed(self, key: str, sample: Sample, transforms: Sequence[Transform]) -> list[np.ndarray]:
+    def _transformed(
+        self, key: str, sample: Sample, transforms: Sequence[Transform]
+    ) -> list[np.ndarray]:
         with self.named(key):
             image = rgb(encoded_image(sample))
             return [transform(image) for transform in transforms]
@@ -97,12 +113,18 @@ class Split:
 
 def digest(root: Path) -> str:
     """Return a SHA-256 over the names and contents of all shards and text files of a dataset."""
-    paths = sorted(path for path in root.rglob("*") if path.suffix in (".tar", ".txt") and path.is_file())
-    return files.canonical_hash([[str(path.relative_to(root)), files.sha256(path)] for path in paths], digits=64)
+    paths = sorted(
+        path for path in root.rglob("*") if path.suffix in (".tar", ".txt") and path.is_file()
+    )
+    return files.canonical_hash(
+        [[str(path.relative_to(root)), files.sha256(path)] for path in paths], digits=64
+    )
 
 
 def shard_count(folder: Path) -> int:
-    """Return how many shards a split's nshards.txt promises; UserError if it says no positive number."""
+    """Return how many shards a split's nshards.txt promises; UserError if it says no positive
+    number.
+    """
     count = lines(folder / "nshards.txt")[0]
     if not count.isdecimal() or int(count) < 1:
         raise UserError(f"{folder / 'nshards.txt'} says '{count}', not a number of shards")
@@ -118,7 +140,9 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _captions(sample: Sample) -> list[str]:
-    """Return every line of the sample's .txt member, empty ones too: CLIP_benchmark asks with each."""
+    """Return every line of the sample's .txt member, empty ones too: CLIP_benchmark asks with
+    each.
+    """
     caption_lines(sample)  # refuses what is absent, huge, not UTF-8 or nothing but blank
     return sample["txt"].decode("utf-8").splitlines()
 
@@ -126,5 +150,7 @@ def _captions(sample: Sample) -> list[str]:
 def _target(sample: Sample, n_classes: int | None) -> int:
     text = sample.get("cls", b"").strip()
     if not text.isdigit() or n_classes is None or int(text) >= n_classes:
-        raise UserError(f"its label {text.decode(errors='replace')!r} is not a class index below {n_classes}")
+        raise UserError(
+            f"its label {text.decode(errors='replace')!r} is not a class index below {n_classes}"
+        )
     return int(text)

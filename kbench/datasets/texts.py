@@ -1,8 +1,9 @@
 """Class names and prompt templates: from the dataset's folder, or from lists that are published.
 
-Labels are only right together with the label map, which travels with the images: where the folder has a list too, it
-must name the same classes. How they are spelled is then the published list's matter: exporters write 'aquarium_fish'
-where the prompts were published with 'aquarium fish', which are other tokens.
+Labels are only right together with the label map, which travels with the images: where the folder
+has a list too, it must name the same classes. How they are spelled is then the published list's
+matter: exporters write 'aquarium_fish' where the prompts were published with 'aquarium fish', which
+are other tokens.
 """
 
 import functools
@@ -20,7 +21,9 @@ CLASS_NAMES = "classnames.txt"
 
 
 def class_names(dataset: Dataset, root: Path) -> list[str]:
-    """Return the class names in label order; UserError if they are not the dataset's, in number or order."""
+    """Return the class names in label order; UserError if they are not the dataset's, in number or
+    order.
+    """
     listed = root / CLASS_NAMES
     names = _resolve(dataset.class_names, root, "class_names")
     if len(names) != dataset.n_classes:
@@ -29,33 +32,44 @@ def class_names(dataset: Dataset, root: Path) -> list[str]:
     if listed.is_file():
         names = _spelled_as(names, listed, dataset)
     elif dataset.class_order == "folder":
-        raise UserError(f"{listed} is absent: copies of '{dataset.name}' order their classes differently")
+        raise UserError(
+            f"{listed} is absent: copies of '{dataset.name}' order their classes differently"
+        )
     if dataset.class_order == "alphabetical" and names != sorted(names, key=_words):
         ordered = sorted(names, key=_words)
         raise UserError(
-            f"{_where(dataset.class_names, root)} is not in alphabetical order, as the labels of '{dataset.name}' are: "
-            f"{first_difference(names, ordered)}"
+            f"{_where(dataset.class_names, root)} is not in alphabetical order, as the labels of"
+            f" '{dataset.name}' are: {first_difference(names, ordered)}"
         )
     return names
 
 
 def other_spelling(dataset: Dataset, root: Path) -> str | None:
-    """Return in words where the folder's list spells classes otherwise than prompts do, or None; UserError as above."""
+    """Return in words where the folder's list spells classes otherwise than prompts do, or None;
+    UserError as above.
+    """
     names, listed = class_names(dataset, root), root / CLASS_NAMES
     if not listed.is_file() or (there := lines(listed)) == names:
         return None
-    return f"{CLASS_NAMES} spells otherwise: {first_difference(there, names)}; the published names are used"
+    return (
+        f"{CLASS_NAMES} spells otherwise: {first_difference(there, names)}; the published names are"
+        " used"
+    )
 
 
 def _spelled_as(names: list[str], listed: Path, dataset: Dataset) -> list[str]:
-    """Return the published names in the order of the labels; UserError unless the folder lists the same classes."""
+    """Return the published names in the order of the labels; UserError unless the folder lists the
+    same classes.
+    """
     there = lines(listed)
     if [_words(name) for name in there] == [_words(name) for name in names]:
         return names
     by_words = {tuple(_words(name)): name for name in names}
     found = [by_words.get(tuple(_words(name))) for name in there]
     if dataset.class_order != "folder" or sorted(map(str, found)) != sorted(names):
-        raise UserError(f"{listed} differs from {dataset.class_names}: {first_difference(there, names)}")
+        raise UserError(
+            f"{listed} differs from {dataset.class_names}: {first_difference(there, names)}"
+        )
     return found
 
 
@@ -65,7 +79,8 @@ def templates(dataset: Dataset, root: Path) -> list[str]:
     for template in found:
         if "{c}" not in template:
             raise UserError(
-                f"{_where(dataset.prompts, root)}: the template '{template}' has no {{c}} for the class name"
+                f"{_where(dataset.prompts, root)}: the template '{template}' has no {{c}} for the"
+                " class name"
             )
     return found
 
@@ -73,7 +88,9 @@ def templates(dataset: Dataset, root: Path) -> list[str]:
 def lines(path: Path) -> list[str]:
     """Return the lines of a text file that are not blank, stripped; UserError if there are none."""
     try:
-        found = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        found = [
+            line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: {error}") from error
     except OSError as error:
@@ -87,13 +104,17 @@ def first_difference(seen: list[str], expected: list[str]) -> str:
     """Return in words where two different lists differ first, and in how many places."""
     if len(seen) != len(expected):
         return f"{len(seen)} names, not {len(expected)}"
-    places = [index for index, pair in enumerate(zip(seen, expected, strict=True)) if pair[0] != pair[1]]
+    places = [
+        index for index, pair in enumerate(zip(seen, expected, strict=True)) if pair[0] != pair[1]
+    ]
     first = places[0]
     return f"{len(places)} places, first class {first} is '{seen[first]}', not '{expected[first]}'"
 
 
 def _words(name: str) -> list[str]:
-    """Return what names are ordered by: words in lower case, so that '_', '/' and spaces are alike."""
+    """Return what names are ordered by: words in lower case, so that '_', '/' and spaces are
+    alike.
+    """
     return "".join(letter if letter.isalnum() else " " for letter in name.casefold()).split()
 
 
@@ -121,10 +142,14 @@ def _release(what: str) -> dict[str, list[str]]:
 
 @functools.cache
 def _clip_benchmark(what: str) -> dict[str, list[str]]:
-    """Return the package's English lists, read from its file: importing the package imports torch."""
+    """Return the package's English lists, read from its file: importing the package imports
+    torch.
+    """
     package = importlib.util.find_spec("clip_benchmark")
     file = {"class_names": "en_classnames", "prompts": "en_zeroshot_classification_templates"}[what]
-    return json.loads((Path(package.origin).parent / f"datasets/{file}.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (Path(package.origin).parent / f"datasets/{file}.json").read_text(encoding="utf-8")
+    )
 
 
 def _open_clip(constant: str) -> list[str]:
@@ -133,5 +158,7 @@ def _open_clip(constant: str) -> list[str]:
 
     found = getattr(zero_shot_metadata, constant, None)
     if found is None:
-        raise unknown("constant of open_clip", constant, [n for n in vars(zero_shot_metadata) if n.isupper()])
+        raise unknown(
+            "constant of open_clip", constant, [n for n in vars(zero_shot_metadata) if n.isupper()]
+        )
     return [template("{c}") for template in found]

@@ -1,4 +1,6 @@
-"""From an evaluation image to the towers' square input: torchvision's Resize and CenterCrop on PIL images."""
+"""From an evaluation image to the towers' square input: torchvision's Resize and CenterCrop on PIL
+images.
+"""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,11 +14,12 @@ from kbench.corpus.picture import MAX_PIXELS
 
 @dataclass(frozen=True)
 class Transform:
-    """Resize the short side to `resize` pixels, bicubic, then cut the centred square of `crop` pixels.
+    """Resize the short side to `resize` pixels, bicubic, then cut the centred square of `crop`
+    pixels.
 
-    The whole image is resized, not only what the crop keeps: PIL resizes in two passes, each rounded to uint8, and
-    which comes first depends on its version and on the image's shape (Pillow pull request 9549), so that bytes put
-    together from parts would differ on some shapes.
+    The whole image is resized, not only what the crop keeps: PIL resizes in two passes, each
+    rounded to uint8, and which comes first depends on its version and on the image's shape (Pillow
+    pull request 9549), so that bytes put together from parts would differ on some shapes.
     """
 
     resize: int
@@ -24,24 +27,30 @@ class Transform:
 
     @classmethod
     def whole(cls, size: int) -> Self:
-        """Keep all of the short side, as the released zero-shot evaluation and CLIP_benchmark do."""
+        """Keep all of the short side, as the released zero-shot evaluation and CLIP_benchmark
+        do.
+        """
         return cls(size, size)
 
     @classmethod
     def released_probe(cls, size: int) -> Self:
-        """Keep 224 of 256 pixels of the short side, as the released linear probe does, or as much at other sizes."""
+        """Keep 224 of 256 pixels of the short side, as the released linear probe does, or as much
+        at other sizes.
+        """
         return cls(round(size * 256 / 224), size)
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Return an RGB image as (crop, crop, 3) uint8; Unusable if it would be huge when resized."""
+        """Return an RGB image as (crop, crop, 3) uint8; Unusable if it would be huge when
+        resized.
+        """
         import kbench.towers.compat  # isort: skip  # noqa: F401  not above: listing and verifying do without torch
         from torchvision.transforms import InterpolationMode, functional
 
         if self.resize**2 * max(image.size) > MAX_PIXELS * min(image.size):
             raise Unusable(
                 "huge image",
-                f"its image of {image.width} x {image.height} pixels would have more than {MAX_PIXELS} with its short "
-                f"side resized to {self.resize}",
+                f"its image of {image.width} x {image.height} pixels would have more than"
+                f" {MAX_PIXELS} with its short side resized to {self.resize}",
             )
         resized = functional.resize(image, [self.resize], InterpolationMode.BICUBIC)
         return np.asarray(functional.center_crop(resized, [self.crop]))

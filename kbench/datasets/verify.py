@@ -1,4 +1,6 @@
-"""Check a dataset's folder against its metadata: counts, class names and labels, and that splits share no image."""
+"""Check a dataset's folder against its metadata: counts, class names and labels, and that splits
+share no image.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -21,7 +23,9 @@ Hashes = dict[bytes, str]
 
 @dataclass
 class Verification:
-    """What was found, and every difference from the metadata in one sentence each; notes are no differences."""
+    """What was found, and every difference from the metadata in one sentence each; notes are no
+    differences.
+    """
 
     images: dict[str, int] = field(default_factory=dict)
     captions: int | None = None
@@ -33,8 +37,9 @@ class Verification:
 def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Verification:
     """Read every split of the dataset at `root` and return what differs from the metadata.
 
-    Two images are the same if their files are, byte for byte; with `pixels`, which decodes every image, if their
-    pixels are. Images that occur twice within one split are counted, but are no difference: published sets have them.
+    Two images are the same if their files are, byte for byte; with `pixels`, which decodes every
+    image, if their pixels are. Images that occur twice within one split are counted, but are no
+    difference: published sets have them.
     """
     report = Verification()
 
@@ -59,7 +64,10 @@ def _kind(dataset: Dataset, root: Path) -> None:
     kind = texts.lines(path)[0].lower() if path.is_file() else "classification"
     expected = "classification" if dataset.kind == "classification" else "retrieval"
     if kind != expected:
-        raise UserError(f"{path} {'says' if path.is_file() else 'is absent, which means'} '{kind}', not '{expected}'")
+        raise UserError(
+            f"{path} {'says' if path.is_file() else 'is absent, which means'} '{kind}', not"
+            f" '{expected}'"
+        )
 
 
 def _split(split: Split, pixels: bool, earlier: dict[str, Hashes], report: Verification) -> None:
@@ -73,8 +81,8 @@ def _split(split: Split, pixels: bool, earlier: dict[str, Hashes], report: Verif
         if shared := hashes.keys() & theirs.keys():
             keys = min((theirs[image], hashes[image]) for image in shared)
             report.problems.append(
-                f"splits '{name}' and '{split.name}' share {len(shared)} images, such as samples '{keys[0]}' and "
-                f"'{keys[1]}': a probe would be tested on what it was trained on"
+                f"splits '{name}' and '{split.name}' share {len(shared)} images, such as samples"
+                f" '{keys[0]}' and '{keys[1]}': a probe would be tested on what it was trained on"
             )
     earlier[split.name] = hashes
     if split.name == split.dataset.test_split:
@@ -96,8 +104,12 @@ def _test_labels(split: Split, report: Verification) -> None:
     if dataset.kind == "classification":
         absent = np.setdiff1d(np.arange(dataset.n_classes), labels.targets)
         if len(absent):
-            report.problems.append(f"{len(absent)} classes have no image in '{split.name}', the first is {absent[0]}")
+            report.problems.append(
+                f"{len(absent)} classes have no image in '{split.name}', the first is {absent[0]}"
+            )
         return
     report.captions = len(labels.captions)
     if dataset.n_captions is not None and dataset.n_captions != report.captions:
-        report.problems.append(f"'{split.name}' has {report.captions} captions, not {dataset.n_captions}")
+        report.problems.append(
+            f"'{split.name}' has {report.captions} captions, not {dataset.n_captions}"
+        )

@@ -1,1 +1,3 @@
-"""What kbench sees: of the machine or container it runs in, of a Slurm cluster, of one of its compute nodes."""
+"""What kbench sees: of the machine or container it runs in, of a Slurm cluster, of one of its
+compute nodes.
+"""

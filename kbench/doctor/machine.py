@@ -30,7 +30,9 @@ class Finding:
 
 
 def examine(locations: Locations) -> list[Finding]:
-    """Return everything a person would ask about when a job fails; 'bad' is what makes jobs fail."""
+    """Return everything a person would ask about when a job fails; 'bad' is what makes jobs
+    fail.
+    """
     temporary = Path(tempfile.gettempdir())
     return [
         Finding("kbench", "ok", f"{provenance.code_version()}, Python {platform.python_version()}"),
@@ -38,12 +40,20 @@ def examine(locations: Locations) -> list[Finding]:
         _gpu(),
         Finding("machine", "ok", provenance.machine()),
         Finding("image", "ok", provenance.image_digest() or "none: this is the host"),
-        Finding("root", "ok", "writable" if os.access("/", os.W_OK) and not _read_only("/") else "read-only"),
+        Finding(
+            "root",
+            "ok",
+            "writable" if os.access("/", os.W_OK) and not _read_only("/") else "read-only",
+        ),
         Finding("network", "ok", ", ".join(_interfaces()) or "none"),
         _folder("working folder", Path.cwd()),
         _folder("TMPDIR", temporary),
         _data(locations),
-        *(_dataset(name, locations) for name in known_datasets.names() if known_datasets.get(name).location == "data"),
+        *(
+            _dataset(name, locations)
+            for name in known_datasets.names()
+            if known_datasets.get(name).location == "data"
+        ),
     ]
 
 
@@ -61,7 +71,9 @@ def _gpu() -> Finding:
     if names:
         return Finding("GPU", "ok", ", ".join(names))
     if isolation.gpu():
-        return Finding("GPU", "bad", f"{isolation.GPU} is there but torch {torch.__version__} sees no GPU")
+        return Finding(
+            "GPU", "bad", f"{isolation.GPU} is there but torch {torch.__version__} sees no GPU"
+        )
     return Finding("GPU", "note", "none")
 
 
@@ -71,7 +83,11 @@ def _read_only(path: str) -> bool:
 
 def _interfaces() -> list[str]:
     """Return the network interfaces other than the loopback, from /proc/net/dev."""
-    lines = Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()[2:] if Path("/proc/net/dev").exists() else []
+    lines = (
+        Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()[2:]
+        if Path("/proc/net/dev").exists()
+        else []
+    )
     return [name for name in (line.split(":")[0].strip() for line in lines) if name != "lo"]
 
 

@@ -1,6 +1,7 @@
 """What a compute node has; `kbench doctor --slurm` runs this there. Prints one line of JSON.
 
-It imports nothing but the standard library until it has to, so that a missing package is a finding and not a failure.
+It imports nothing but the standard library until it has to, so that a missing package is a finding
+and not a failure.
 """
 
 import json
@@ -14,7 +15,9 @@ from pathlib import Path
 
 
 def look(folder: Path, token: str) -> dict[str, object]:
-    """Return what a job started in `folder` finds. `token` is the content of a file that the login node wrote there."""
+    """Return what a job started in `folder` finds. `token` is the content of a file that the login
+    node wrote there.
+    """
     temporary = tempfile.gettempdir()
     return {
         "host": socket.gethostname(),
@@ -22,7 +25,9 @@ def look(folder: Path, token: str) -> dict[str, object]:
         "writes": _write(folder / "node", token),
         "python": sys.version.split()[0],
         "kbench": _kbench(),
-        "containers": [name for name in map(_container, ("apptainer", "singularity", "docker")) if name],
+        "containers": [
+            name for name in map(_container, ("apptainer", "singularity", "docker")) if name
+        ],
         "temporary": temporary,
         "free_gb": shutil.disk_usage(temporary).free / 1e9,
         "gpus": sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*")),
@@ -58,7 +63,9 @@ def _container(name: str) -> str | None:
     program = shutil.which(name)
     if program is None:
         return None
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20).stdout.strip()
+    said = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=20
+    ).stdout.strip()
     return said.splitlines()[0] if said else name
 
 

@@ -7,7 +7,9 @@ def heading(text: str) -> str:
 
 
 def number(value: float | None, unit: str) -> str:
-    """Return a value in its unit's usual form: fractions as percent with one decimal, else three decimals."""
+    """Return a value in its unit's usual form: fractions as percent with one decimal, else three
+    decimals.
+    """
     if value is None:
         return "–"
     scaled, digits = (100 * value, 1) if unit == "fraction" else (value, 3)

@@ -1,4 +1,6 @@
-"""Encode every image, prompt and caption of a dataset once, for all tasks and all random-feature draws."""
+"""Encode every image, prompt and caption of a dataset once, for all tasks and all random-feature
+draws.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +39,9 @@ class Encoder:
         self.tokenize = tokenizer.create(run.config.towers)
 
     def extract(self, dataset: Dataset, locations: Locations) -> bool:
-        """Write a dataset's feature folder; returns False if it was there already, made from the same key."""
+        """Write a dataset's feature folder; returns False if it was there already, made from the
+        same key.
+        """
         root = dataset.root(locations)
         key = asked(self.run, dataset, self.evaluation) | of_data(dataset, root)
         target = self.run.features(dataset.name)
@@ -45,10 +49,20 @@ class Encoder:
             return False
         Stages().features(self.run.config, self.evaluation).write(self.run.folder)
         # What is wrong with the texts or a split is found before hours are spent on images.
-        prompts = (class_names(dataset, root), templates(dataset, root)) if dataset.kind == "classification" else None
+        prompts = (
+            (class_names(dataset, root), templates(dataset, root))
+            if dataset.kind == "classification"
+            else None
+        )
         test = Split(dataset, root, dataset.test_split)
-        fitted_on = {"train": dataset.train_split, "val": dataset.val_split} if _is_fitted(dataset) else {}
-        fitted = {name: Split(dataset, root, split) for name, split in fitted_on.items() if split is not None}
+        fitted_on = (
+            {"train": dataset.train_split, "val": dataset.val_split} if _is_fitted(dataset) else {}
+        )
+        fitted = {
+            name: Split(dataset, root, split)
+            for name, split in fitted_on.items()
+            if split is not None
+        }
         writer = store.Writer(target)
         draws = _draws(self, dataset)
         self._images(writer, dataset, test, "test", draws)
@@ -60,23 +74,39 @@ class Encoder:
         return True
 
     @torch.inference_mode()
-    def _images(self, writer: store.Writer, dataset: Dataset, split: Split, name: str, draws: "Draws") -> None:
+    def _images(
+        self, writer: store.Writer, dataset: Dataset, split: Split, name: str, draws: "Draws"
+    ) -> None:
         start, similarity = 0, self.model.similarity
         size = self.run.config.towers.image_size
-        probed = Transform.released_probe if self.evaluation.linear_probe.released_resize else Transform.whole
+        probed = (
+            Transform.released_probe
+            if self.evaluation.linear_probe.released_resize
+            else Transform.whole
+        )
         uses = {"scoring": Transform.whole(size)} if name == "test" else {}
         uses |= {"probe": probed(size)} if _is_fitted(dataset) else {}
         transforms = list(dict.fromkeys(uses.values()))
         for crops in split.crops(self.evaluation.batch_size, transforms):
-            encoded = {transform: self._encode(crop) for transform, crop in zip(transforms, crops, strict=True)}
+            encoded = {
+                transform: self._encode(crop)
+                for transform, crop in zip(transforms, crops, strict=True)
+            }
             if "scoring" in uses:
                 _, sets = encoded[uses["scoring"]]
-                self._represent(writer, "test/images", start, split.size, sets, "image", draws.scoring)
+                self._represent(
+                    writer, "test/images", start, split.size, sets, "image", draws.scoring
+                )
             if "probe" in uses:
                 output, sets = encoded[uses["probe"]]
                 before = similarity.backbone_features(output, "image")
                 writer.rows(f"{name}/before_projection", start, split.size, before)
-                writer.rows(f"{name}/after_projection", start, split.size, self._probe_features(sets, draws.probe))
+                writer.rows(
+                    f"{name}/after_projection",
+                    start,
+                    split.size,
+                    self._probe_features(sets, draws.probe),
+                )
             start += len(crops[0])
         labels = split.labels
         if labels.targets:
@@ -89,12 +119,16 @@ class Encoder:
             self._texts(writer, f"{name}/captions", labels.captions, draws)
 
     def _encode(self, batch: np.ndarray) -> tuple[TowerOutput, PointSet]:
-        """Return what the image tower makes of uint8 images (B, S, S, 3), and the similarity's point sets of it."""
+        """Return what the image tower makes of uint8 images (B, S, S, 3), and the similarity's
+        point sets of it.
+        """
         images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device)
         output = self.model.towers.encode_image(self.model.normalise(images))
         return output, self.model.similarity.embed(output, "image")
 
-    def _prompts(self, writer: store.Writer, names: list[str], prompts: list[str], draws: "Draws") -> None:
+    def _prompts(
+        self, writer: store.Writer, names: list[str], prompts: list[str], draws: "Draws"
+    ) -> None:
         texts = [prompt.replace("{c}", name) for name in names for prompt in prompts]
         self._texts(writer, "prompts", texts, draws)
         writer.whole("prompt_classes", np.repeat(np.arange(len(names)), len(prompts)))
@@ -120,10 +154,13 @@ class Encoder:
         """Store arrays NAME/KEY of shape (total, draws, ...)."""
         represented = [self.model.similarity.represent(sets, side, draw) for draw in draws]
         for key in represented[0]:
-            writer.rows(f"{name}/{key}", start, total, torch.stack([one[key] for one in represented], dim=1))
+            writer.rows(
+                f"{name}/{key}", start, total, torch.stack([one[key] for one in represented], dim=1)
+            )
 
     def _probe_features(self, sets: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
-        """Return features after projection, times the square root of the logit scale as in the released probe.
+        """Return features after projection, times the square root of the logit scale as in the
+        released probe.
 
         A similarity without explicit features is probed on the weighted mean of its points.
         """
@@ -135,13 +172,17 @@ class Encoder:
 
 
 def _is_fitted(dataset: Dataset) -> bool:
-    """Return whether something can be fitted to the dataset's features: it has labels and a train split."""
+    """Return whether something can be fitted to the dataset's features: it has labels and a train
+    split.
+    """
     return dataset.kind == "classification" and dataset.train_split is not None
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Random features of one dataset: several draws to score with, one to probe with; [None] where none are used."""
+    """Random features of one dataset: several draws to score with, one to probe with; [None] where
+    none are used.
+    """
 
     scoring: list[RandomFeatures | None]
     probe: RandomFeatures | None
@@ -155,7 +196,9 @@ def _draws(encoder: Encoder, dataset: Dataset) -> Draws:
         seed = derive(use, encoder.run.config.seed, dataset.name, index)
         generator = torch.Generator().manual_seed(seed)
         dim, estimator = encoder.model.towers.embed_dim, settings.estimator or EVALUATION_ESTIMATOR
-        return similarity.draw(dim, generator, number=number, estimator=estimator, device=encoder.device)
+        return similarity.draw(
+            dim, generator, number=number, estimator=estimator, device=encoder.device
+        )
 
     count = settings.draws if similarity.uses_random_features else 1
     to_probe = draw("probe draw", 0, probe.random_features)

@@ -1,4 +1,6 @@
-"""What features are made from and with: the key by which a feature folder is kept, or made again."""
+"""What features are made from and with: the key by which a feature folder is kept, or made
+again.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ FROM_DATA = ("dataset_sha256", "texts_sha256")
 
 
 def asked(run: TrainedRun, dataset: Dataset, evaluation: Evaluation) -> dict[str, Any]:
-    """Return all of the key that can be known without the data; a similarity without random features has none in it."""
+    """Return all of the key that can be known without the data; a similarity without random
+    features has none in it.
+    """
     config, probe = run.config, evaluation.linear_probe
     created = similarity.create(config.similarity, config.similarity_settings)
     draws = {
@@ -43,10 +47,14 @@ def asked(run: TrainedRun, dataset: Dataset, evaluation: Evaluation) -> dict[str
 
 
 def of_data(dataset: Dataset, root: Path) -> dict[str, str | None]:
-    """Return the rest of the key: hashes of the data, and of class names and prompts, wherever these come from."""
+    """Return the rest of the key: hashes of the data, and of class names and prompts, wherever
+    these come from.
+    """
     texts = None
     if dataset.kind == "classification":
-        texts = files.canonical_hash([class_names(dataset, root), templates(dataset, root)], digits=64)
+        texts = files.canonical_hash(
+            [class_names(dataset, root), templates(dataset, root)], digits=64
+        )
     return {"dataset_sha256": digest(root), "texts_sha256": texts}
 
 
@@ -56,11 +64,14 @@ def identity(key: dict[str, Any]) -> str:
 
 
 def refuse_others(features: Reader, wanted: dict[str, Any]) -> None:
-    """Raise UserError, naming what differs, if features were made from or with something else than is `asked` for."""
+    """Raise UserError, naming what differs, if features were made from or with something else than
+    is `asked` for.
+    """
     found = {name: value for name, value in features.key.items() if name not in FROM_DATA}
     different = list(files.differences(found, wanted))
     if different:
         raise UserError(
-            f"the features in {features.folder} are not those that were asked for: {'; '.join(different)}."
-            " Run `kbench features` first: it makes again what does not fit"
+            f"the features in {features.folder} are not those that were asked for:"
+            f" {'; '.join(different)}. Run `kbench features` first: it makes again what does"
+            " not fit"
         )

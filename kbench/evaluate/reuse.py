@@ -1,8 +1,10 @@
-"""Take a finished run over from another experiment, where it is what a training would give, in the place of training.
+"""Take a finished run over from another experiment, where it is what a training would give, in the
+place of training.
 
-A run is the same where its configuration, the code of its training, the content of its corpus, torch and the container
-image are. The weights, the log and the records are copied, and the features that lie beside them are linked: files of a
-finished run are replaced, never changed. The other experiment's folder is only read.
+A run is the same where its configuration, the code of its training, the content of its corpus,
+torch and the container image are. The weights, the log and the records are copied, and the features
+that lie beside them are linked: files of a finished run are replaced, never changed. The other
+experiment's folder is only read.
 """
 
 import os
@@ -25,7 +27,8 @@ RECORDS = ("code", "environments")
 
 
 def take(run: RunConfig, folder: Path, corpus: Manifest, results: Sequence[Path]) -> str | None:
-    """Copy the run into its folder if an experiment in one of the results folders has it; return that experiment.
+    """Copy the run into its folder if an experiment in one of the results folders has it; return
+    that experiment.
 
     None, having printed why for each run that has the name and is not the same, if there is none.
     """
@@ -47,7 +50,9 @@ def _finished(run: str, folder: Path, results: Sequence[Path]) -> Iterator[Path]
 
 
 def _difference(run: RunConfig, corpus: Manifest, other: Path) -> str | None:
-    """Return in words why a finished run of this name is not what training would give now, or None if it is."""
+    """Return in words why a finished run of this name is not what training would give now, or None
+    if it is.
+    """
     trained = TrainedRun(other)
     try:
         there = manifest.read(other.parents[1] / "corpus.json")
@@ -59,7 +64,11 @@ def _difference(run: RunConfig, corpus: Manifest, other: Path) -> str | None:
             "its container image": (trained.card.image_digest, provenance.image_digest()),
         }
         different = [what for what, (theirs, ours) in known.items() if theirs != ours]
-        return f"{', '.join(different)} differ{'s' * (len(different) == 1)}" if different else _unreadable(trained)
+        return (
+            f"{', '.join(different)} differ{'s' * (len(different) == 1)}"
+            if different
+            else _unreadable(trained)
+        )
     except UserError as error:
         return str(error)
 
@@ -86,7 +95,9 @@ def _copy(other: Path, folder: Path, experiment: str) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a feature folder a second place, which takes its name when all is there; a copy on another file system."""
+    """Give a feature folder a second place, which takes its name when all is there; a copy on
+    another file system.
+    """
     part = target.with_name(f".{target.name}.taken")
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)

@@ -1,4 +1,6 @@
-"""A trained run as evaluation sees it: its configuration, its card, and its similarity without the towers."""
+"""A trained run as evaluation sees it: its configuration, its card, and its similarity without the
+towers.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ Part = TypeVar("Part", bound=nn.Module)
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """The folder of a finished run. Raises UserError where the run is not finished or its files do not match."""
+    """The folder of a finished run. Raises UserError where the run is not finished or its files do
+    not match.
+    """
 
     folder: Path
 
@@ -44,7 +48,9 @@ class TrainedRun:
         except ValidationError as error:
             raise UserError(f"{path} is not a model card: {error.errors()[0]['msg']}") from error
         if card.config_hash != self.config.hash:
-            raise UserError(f"{path} belongs to configuration {card.config_hash}, not to {self.config.hash}")
+            raise UserError(
+                f"{path} belongs to configuration {card.config_hash}, not to {self.config.hash}"
+            )
         return card
 
     @property
@@ -52,7 +58,10 @@ class TrainedRun:
         """The weights; UserError if they are not those of the card."""
         path = self.folder / "model.safetensors"
         if not path.exists() or files.sha256(path) != self.card.checkpoint_sha256:
-            raise UserError(f"{path} is missing or differs from model.json: delete model.json and pretrain again")
+            raise UserError(
+                f"{path} is missing or differs from model.json: delete model.json and pretrain"
+                " again"
+            )
         return path
 
     def features(self, dataset: str) -> Path:
@@ -61,9 +70,12 @@ class TrainedRun:
 
     @functools.cached_property
     def similarity(self) -> Similarity:
-        """The similarity with its learned scale; point sets were embedded when features were made."""
+        """The similarity with its learned scale; point sets were embedded when features were
+        made.
+        """
         return self._learned(
-            "similarity", similarity.create(self.config.similarity, self.config.similarity_settings, None)
+            "similarity",
+            similarity.create(self.config.similarity, self.config.similarity_settings, None),
         )
 
     @functools.cached_property
@@ -76,7 +88,9 @@ class TrainedRun:
         wanted = created.state_dict().keys()
         try:
             with safe_open(self.weights, "pt") as tensors:
-                created.load_state_dict({name: tensors.get_tensor(f"{part}.{name}") for name in wanted})
+                created.load_state_dict(
+                    {name: tensors.get_tensor(f"{part}.{name}") for name in wanted}
+                )
         except (SafetensorError, RuntimeError) as error:
             raise UserError(f"{self.weights} does not hold this {part}: {error}") from error
         return created.eval()
@@ -92,7 +106,9 @@ def read_evaluation(path: Path) -> tuple[str, Evaluation]:
 
 
 def datasets(evaluation: Evaluation) -> list[Dataset]:
-    """Return the datasets of an evaluation; in a smoke run, stand-ins of the embedded world under the same names."""
+    """Return the datasets of an evaluation; in a smoke run, stand-ins of the embedded world under
+    the same names.
+    """
     chosen = [known_datasets.get(name) for name in evaluation.datasets]
     if not evaluation.synthetic:
         return chosen

@@ -20,7 +20,12 @@ from kbench.tasks.base import Measure, Outcome
 
 
 def evaluate(
-    run: TrainedRun, dataset: Dataset, task: str, experiment: str, evaluation: Evaluation, device: str = "cpu"
+    run: TrainedRun,
+    dataset: Dataset,
+    task: str,
+    experiment: str,
+    evaluation: Evaluation,
+    device: str = "cpu",
 ) -> TaskResult:
     """Score one task from the stored features; writes evaluation/DATASET/TASK.npz, then TASK.json.
 
@@ -33,7 +38,9 @@ def evaluate(
     key.refuse_others(features, key.asked(run, dataset, evaluation))
     with torch.inference_mode():
         outcome = tasks.get(task).score(run, features, evaluation, device=device)
-    result = describe(run, dataset, task, experiment, outcome, _identity(run, task, evaluation, features))
+    result = describe(
+        run, dataset, task, experiment, outcome, _identity(run, task, evaluation, features)
+    )
     Stages().task(run.config, evaluation, task).write(run.folder)
     path = _path(run, dataset, task)
     with files.replacing(path.with_suffix(".npz")) as temporary, temporary.open("wb") as stream:
@@ -42,8 +49,11 @@ def evaluate(
     return result
 
 
-def kept(run: TrainedRun, dataset: Dataset, task: str, experiment: str, evaluation: Evaluation) -> TaskResult | None:
-    """Return the result that is there already if `evaluate` would make it from the same and with the same, else None.
+def kept(
+    run: TrainedRun, dataset: Dataset, task: str, experiment: str, evaluation: Evaluation
+) -> TaskResult | None:
+    """Return the result that is there already if `evaluate` would make it from the same and with
+    the same, else None.
 
     What it was made from is known by hashes: neither arrays nor weights are read.
     """
@@ -63,7 +73,10 @@ def kept(run: TrainedRun, dataset: Dataset, task: str, experiment: str, evaluati
 
 def summary(result: TaskResult) -> str:
     """Return a result in one line."""
-    shown = (f"{m.name} {'undefined' if m.value is None else format(m.value, '.4f')}" for m in result.metrics)
+    shown = (
+        f"{m.name} {'undefined' if m.value is None else format(m.value, '.4f')}"
+        for m in result.metrics
+    )
     return f"{result.run}  {result.dataset}  {result.task}  {'  '.join(shown)}"
 
 
@@ -71,7 +84,9 @@ def _path(run: TrainedRun, dataset: Dataset, task: str) -> Path:
     return run.folder / "evaluation" / dataset.name / f"{task}.json"
 
 
-def _identity(run: TrainedRun, task: str, evaluation: Evaluation, features: Reader) -> dict[str, str | None]:
+def _identity(
+    run: TrainedRun, task: str, evaluation: Evaluation, features: Reader
+) -> dict[str, str | None]:
     """Return those keys of the provenance that say whether a result is still right."""
     return {
         "training_code": run.card.training_code,
@@ -87,7 +102,9 @@ def _identity(run: TrainedRun, task: str, evaluation: Evaluation, features: Read
 
 
 def _settings(task: str, evaluation: Evaluation) -> dict[str, Any]:
-    """Return the settings that a task obeys, by their places in the section: 'random_features.estimator' ..."""
+    """Return the settings that a task obeys, by their places in the section:
+    'random_features.estimator' ...
+    """
     section = evaluation.model_dump(mode="json")
 
     def at(place: str) -> Any:
@@ -138,12 +155,14 @@ def describe(
 
 
 def metrics(task: str, main_metric: str, outcome: Outcome) -> list[Metric]:
-    """Return what a task found as it declares it; UserError where it found something else than it declares."""
+    """Return what a task found as it declares it; UserError where it found something else than it
+    declares.
+    """
     declared = tasks.get(task)
     if set(outcome.values) != set(declared.measures):
         raise UserError(
-            f"task '{task}' declares the metrics {', '.join(sorted(declared.measures))} and returned "
-            f"{', '.join(sorted(outcome.values))}"
+            f"task '{task}' declares the metrics {', '.join(sorted(declared.measures))} and"
+            f" returned {', '.join(sorted(outcome.values))}"
         )
     main = declared.main(main_metric)
     return [_metric(measure, outcome, measure.name == main) for measure in declared.metrics]

@@ -1,4 +1,6 @@
-"""What weighted point sets look like: the weight of each patch and token, and what each adds to a logit."""
+"""What weighted point sets look like: the weight of each patch and token, and what each adds to a
+logit.
+"""
 
 from pathlib import Path
 
@@ -22,13 +24,17 @@ FILE = "weights.npz"
 
 
 @torch.inference_mode()
-def write(folder: Path, model: ContrastiveModel, towers: TowerConfig, dataset: Dataset, root: Path) -> bool:
-    """Write weights.npz into a run's folder: the first test images with different captions, point by point.
+def write(
+    folder: Path, model: ContrastiveModel, towers: TowerConfig, dataset: Dataset, root: Path
+) -> bool:
+    """Write weights.npz into a run's folder: the first test images with different captions, point
+    by point.
 
-    images (n, S, S, 3) uint8 and captions (n,); image_weights (n, M), the class token first; tokens and token_weights
-    (n, T), '' where a caption is padded; image_parts (n, 2, M) and text_parts (n, 2, T), what each point adds to the
-    logit of the image with its own caption and with that of the next example; logits (n, 2), their sums.
-    Returns False, without a file, for a similarity whose points have no learned weights.
+    images (n, S, S, 3) uint8 and captions (n,); image_weights (n, M), the class token first; tokens
+    and token_weights (n, T), '' where a caption is padded; image_parts (n, 2, M) and text_parts (n,
+    2, T), what each point adds to the logit of the image with its own caption and with that of the
+    next example; logits (n, 2), their sums. Returns False, without a file, for a similarity whose
+    points have no learned weights.
     """
     similarity = model.similarity
     if not similarity.learns_weights:
@@ -40,8 +46,13 @@ def write(folder: Path, model: ContrastiveModel, towers: TowerConfig, dataset: D
     image_sets = similarity.embed(model.towers.encode_image(model.normalise(pixels)), "image")
     text_sets = similarity.embed(model.towers.encode_text(ids), "text")
     pairs = [[(i, i), (i, (i + 1) % len(captions))] for i in range(len(captions))]
-    parts = [[contributions(similarity, _one(image_sets, i), _one(text_sets, j)) for i, j in row] for row in pairs]
-    image_parts, text_parts = (np.stack([np.stack([pair[side] for pair in row]) for row in parts]) for side in (0, 1))
+    parts = [
+        [contributions(similarity, _one(image_sets, i), _one(text_sets, j)) for i, j in row]
+        for row in pairs
+    ]
+    image_parts, text_parts = (
+        np.stack([np.stack([pair[side] for pair in row]) for row in parts]) for side in (0, 1)
+    )
     arrays = {
         "dataset": np.array(dataset.name),
         "images": images,
@@ -58,11 +69,14 @@ def write(folder: Path, model: ContrastiveModel, towers: TowerConfig, dataset: D
     return True
 
 
-def contributions(similarity: Similarity, image: PointSet, text: PointSet) -> tuple[np.ndarray, np.ndarray]:
-    """Return what each of an image's M points and each of a text's N points adds to their logit, (M,) and (N,).
+def contributions(
+    similarity: Similarity, image: PointSet, text: PointSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each of an image's M points and each of a text's N points adds to their logit,
+    (M,) and (N,).
 
-    The score is a mean over points, with the exact kernel, so that a set of one point alone shows the point's part;
-    each side's parts add up to the logit, nats.
+    The score is a mean over points, with the exact kernel, so that a set of one point alone shows
+    the point's part; each side's parts add up to the logit, nats.
     """
     of_image = _scores(similarity, _single_points(image), text)[:, 0]
     of_text = _scores(similarity, image, _single_points(text))[0]
@@ -73,7 +87,9 @@ def _scores(similarity: Similarity, images: PointSet, texts: PointSet) -> torch.
     def represent(sets: PointSet, side: Side) -> dict[str, torch.Tensor]:
         return similarity.represent(sets, side)
 
-    return similarity.logit_scale() * similarity.compare(represent(images, "image"), represent(texts, "text"))
+    return similarity.logit_scale() * similarity.compare(
+        represent(images, "image"), represent(texts, "text")
+    )
 
 
 def _single_points(single: PointSet) -> PointSet:
@@ -86,7 +102,9 @@ def _one(sets: PointSet, index: int) -> PointSet:
 
 
 def _examples(dataset: Dataset, root: Path, image_size: int) -> tuple[np.ndarray, list[str]]:
-    """Return the first test images (n, S, S, 3) uint8 whose first captions all differ, and these."""
+    """Return the first test images (n, S, S, 3) uint8 whose first captions all differ, and
+    these.
+    """
     split = Split(dataset, root, dataset.test_split)
     images = next(split.batches(SEARCHED, image_size))
     first: dict[str, int] = {}

@@ -1,1 +1,3 @@
-"""Experiment files: validated, resolved into frozen run configurations. Nothing here imports torch."""
+"""Experiment files: validated, resolved into frozen run configurations. Nothing here imports
+torch.
+"""

@@ -1,4 +1,6 @@
-"""Where an experiment departs from a released recipe: its settings, and what kbench does otherwise in any case."""
+"""Where an experiment departs from a released recipe: its settings, and what kbench does otherwise
+in any case.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,10 +20,11 @@ ARCHITECTURE = ("embed_dim", "vision_cfg", "text_cfg", "words")
 
 
 def of(experiment: Experiment) -> list[str]:
-    """Return one sentence for each difference from the recipe that the experiment claims, else the default one.
+    """Return one sentence for each difference from the recipe that the experiment claims, else the
+    default one.
 
-    Those of kbench itself, which no setting changes, are listed where the recipe is claimed or the corpus is one of
-    the recipe's; elsewhere nobody takes the experiment for a reproduction.
+    Those of kbench itself, which no setting changes, are listed where the recipe is claimed or the
+    corpus is one of the recipe's; elsewhere nobody takes the experiment for a reproduction.
     """
     recipe = recipes.load(experiment.recipe or recipes.DEFAULT)
     parts = (_corpus, _models, _training, _evaluation)
@@ -32,26 +35,41 @@ def of(experiment: Experiment) -> list[str]:
 
 
 def refuse_false_claim(experiment: Experiment) -> None:
-    """Raise UserError if the experiment claims a recipe but trains on another corpus or other towers."""
+    """Raise UserError if the experiment claims a recipe but trains on another corpus or other
+    towers.
+    """
     if experiment.recipe is None:
         return
     recipe = recipes.load(experiment.recipe)
     claim = f"{experiment.name} claims the recipe {experiment.recipe}"
     pairs = _pairs(experiment)
     if recipe.corpus(pairs) is None:
-        seen = "states no number of pairs (corpus.samples)" if pairs is None else f"has {pairs:,} pairs"
+        seen = (
+            "states no number of pairs (corpus.samples)"
+            if pairs is None
+            else f"has {pairs:,} pairs"
+        )
         legal = ", ".join(f"{name} {corpus.pairs:,}" for name, corpus in recipe.corpora.items())
         raise UserError(
-            f"{claim}, but its corpus {seen}; legal, within 1 %: {legal}. Correct it, or leave out 'recipe'"
+            f"{claim}, but its corpus {seen}; legal, within 1 %: {legal}. Correct it, or leave out"
+            " 'recipe'"
         )
     if not _same_architecture(experiment, recipe):
-        raise UserError(f"{claim}, but its towers '{experiment.towers}' are not those of '{recipe.towers}'")
+        raise UserError(
+            f"{claim}, but its towers '{experiment.towers}' are not those of '{recipe.towers}'"
+        )
 
 
 def markdown(recipe: Recipe) -> str:
     """Return what differs whatever the settings are as a Markdown table, for the README."""
-    rows = [f"| {d.what} | {d.release} | {d.kbench} | {d.why} | {d.measured} |" for d in recipe.differences.values()]
-    header = ["| What | Release | kbench | Why | Measured effect |", "| --- | --- | --- | --- | --- |"]
+    rows = [
+        f"| {d.what} | {d.release} | {d.kbench} | {d.why} | {d.measured} |"
+        for d in recipe.differences.values()
+    ]
+    header = [
+        "| What | Release | kbench | Why | Measured effect |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     return "\n".join([*header, *rows])
 
 
@@ -64,14 +82,16 @@ def _corpus(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
     name = recipe.corpus(pairs)
     if name is None:
         seen = "its number of pairs is not stated" if pairs is None else f"{pairs:,} pairs"
-        known = " and ".join(f"{name} ({known.pairs:,} pairs)" for name, known in recipe.corpora.items())
+        known = " and ".join(
+            f"{name} ({known.pairs:,} pairs)" for name, known in recipe.corpora.items()
+        )
         yield f"corpus {corpus.name}: {seen}; released {known}"
         return
     known = recipe.corpora[name]
     if (training.epochs, training.warmup_epochs) != (known.epochs, known.warmup_epochs):
         yield (
-            f"epochs {training.epochs:g}, warm-up {training.warmup_epochs:g}: released {known.epochs:g} and "
-            f"{known.warmup_epochs:g} on {name}"
+            f"epochs {training.epochs:g}, warm-up {training.warmup_epochs:g}: released"
+            f" {known.epochs:g} and {known.warmup_epochs:g} on {name}"
         )
     if pairs != known.pairs:
         yield f"corpus {corpus.name}: {pairs:,} pairs; released {known.pairs:,}"
@@ -81,7 +101,10 @@ def _corpus(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
 
 def _models(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
     if not _same_architecture(experiment, recipe):
-        yield f"towers {experiment.towers}: released {recipe.towers}, a ViT-B/16 and a text transformer of 12 layers"
+        yield (
+            f"towers {experiment.towers}: released {recipe.towers}, a ViT-B/16 and a text"
+            " transformer of 12 layers"
+        )
     for variant in experiment.variants:
         yield from _towers(experiment, variant, recipe)
         yield from _similarity(variant)
@@ -111,7 +134,10 @@ def _similarity(variant: Variant) -> Iterator[str]:
     for key, value in settings:
         field = type(settings).model_fields[key]
         if value != field.default:
-            yield f"{variant.name}: {key} {_show(value)}; `kbench variants` has the source of {_show(field.default)}"
+            yield (
+                f"{variant.name}: {key} {_show(value)}; `kbench variants` has the source of"
+                f" {_show(field.default)}"
+            )
         elif ASSUMED in (field.description or ""):
             yield f"{variant.name}: {key} {_show(value)} is {field.description.partition('; ')[2]}"
 
@@ -123,8 +149,9 @@ def _training(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
         yield "tuning: the variants share one setting, which was tuned for none of them"
     else:
         yield (
-            f"tuning: {_show(tuple(experiment.tuning.grid))} chosen for each variant among {experiment.tuning.trials} "
-            f"trials by {experiment.tuning.rule}; the release states no search"
+            f"tuning: {_show(tuple(experiment.tuning.grid))} chosen for each variant among"
+            f" {experiment.tuning.trials} trials by {experiment.tuning.rule}; the release states no"
+            " search"
         )
 
 
@@ -132,7 +159,10 @@ def _evaluation(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
     evaluation = experiment.evaluation
     missing = [name for name in recipe.datasets if name not in evaluation.datasets]
     if missing:
-        yield f"datasets: {len(missing)} of the paper's {len(recipe.datasets)} are left out: {', '.join(missing)}"
+        yield (
+            f"datasets: {len(missing)} of the paper's {len(recipe.datasets)} are left out:"
+            f" {', '.join(missing)}"
+        )
     others = [name for name in evaluation.datasets if name not in recipe.datasets]
     if others:
         yield f"datasets: not in the paper's tables: {', '.join(others)}"
@@ -149,7 +179,9 @@ def _evaluation(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
 def _changes(
     section: BaseModel, released: Mapping[str, Any], place: str, recipe: Recipe
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (key, here, released) of every key of a section that differs; KeyError if the recipe is silent on one."""
+    """Yield (key, here, released) of every key of a section that differs; KeyError if the recipe is
+    silent on one.
+    """
     ours = section.model_dump(mode="json")
     for key, seen in ours.items():
         if f"{place}.{key}" not in recipe.not_compared and seen != _plain(released[key]):

@@ -26,7 +26,9 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """Return the path of an experiment given by name or path; UserError with the nearest match if there is none."""
+    """Return the path of an experiment given by name or path; UserError with the nearest match if
+    there is none.
+    """
     path = Path(name) if name.endswith((".yaml", ".yml")) else EXPERIMENTS / f"{name}.yaml"
     if path.is_file():
         return path
@@ -36,7 +38,8 @@ def find(name: str) -> Path:
 
 
 def load(name: str, smoke: bool = False) -> Experiment:
-    """Read and validate an experiment by name or path; with `smoke`, shrink it to a minute of CPU time.
+    """Read and validate an experiment by name or path; with `smoke`, shrink it to a minute of CPU
+    time.
 
     Raises UserError naming the key, what is legal and the nearest match.
     """
@@ -56,12 +59,16 @@ def load(name: str, smoke: bool = False) -> Experiment:
     return experiment
 
 
-def resolve(experiment: Experiment, chosen: dict[str, dict[str, Any]] | None = None) -> list[RunConfig]:
-    """Return the frozen configuration of every reported run: variants by seeds, with every default written out.
+def resolve(
+    experiment: Experiment, chosen: dict[str, dict[str, Any]] | None = None
+) -> list[RunConfig]:
+    """Return the frozen configuration of every reported run: variants by seeds, with every default
+    written out.
 
-    `chosen` holds each variant's tuned values. Without them the runs of an experiment that tunes have their names
-    and everything else but these values. Raises UserError for settings a similarity does not have, an objective it
-    cannot be trained with, or a grid that some variant cannot search.
+    `chosen` holds each variant's tuned values. Without them the runs of an experiment that tunes
+    have their names and everything else but these values. Raises UserError for settings a
+    similarity does not have, an objective it cannot be trained with, or a grid that some variant
+    cannot search.
     """
     if experiment.tuning is not None:
         search(experiment)
@@ -73,21 +80,29 @@ def resolve(experiment: Experiment, chosen: dict[str, dict[str, Any]] | None = N
 
 
 def search(experiment: Experiment) -> list[Trial]:
-    """Return the trials of the experiment's tuning, variant by variant; none if it tunes nothing."""
+    """Return the trials of the experiment's tuning, variant by variant; none if it tunes
+    nothing.
+    """
     if experiment.tuning is None:
         return []
     settings = {variant.name: _settings(variant) for variant in experiment.variants}
     tuning.check_keys(experiment, list(settings.values()))
     return [
         Trial(
-            variant, values, _configure(experiment, variant, experiment.tuning.seed, values, experiment.tuning.epochs)
+            variant,
+            values,
+            _configure(
+                experiment, variant, experiment.tuning.seed, values, experiment.tuning.epochs
+            ),
         )
         for variant in experiment.variants
         for values in tuning.points(experiment, variant, settings[variant.name])
     ]
 
 
-def _tuned(experiment: Experiment, variant: Variant, seed: int, chosen: dict[str, Any]) -> RunConfig:
+def _tuned(
+    experiment: Experiment, variant: Variant, seed: int, chosen: dict[str, Any]
+) -> RunConfig:
     config = _configure(experiment, variant, seed, chosen)
     if experiment.tuning is None:
         return config
@@ -97,10 +112,18 @@ def _tuned(experiment: Experiment, variant: Variant, seed: int, chosen: dict[str
 
 
 def _configure(
-    experiment: Experiment, variant: Variant, seed: int, values: dict[str, Any], epochs: float | None = None
+    experiment: Experiment,
+    variant: Variant,
+    seed: int,
+    values: dict[str, Any],
+    epochs: float | None = None,
 ) -> RunConfig:
-    """Return a run's configuration with some training keys and similarity settings replaced by `values`."""
-    training = experiment.training.model_dump() | {k: v for k, v in values.items() if k in Training.model_fields}
+    """Return a run's configuration with some training keys and similarity settings replaced by
+    `values`.
+    """
+    training = experiment.training.model_dump() | {
+        k: v for k, v in values.items() if k in Training.model_fields
+    }
     if epochs is not None:
         share = epochs / experiment.training.epochs
         training |= {"epochs": epochs, "warmup_epochs": experiment.training.warmup_epochs * share}
@@ -130,12 +153,16 @@ def read_run(path: Path) -> RunConfig:
         raise UserError(f"{path}: {explain(error, RunConfig)}") from error
     known = RunConfig.model_fields["schema_version"].default
     if config.schema_version != known:
-        raise UserError(f"{path}: schema version {config.schema_version}, but this kbench reads {known}")
+        raise UserError(
+            f"{path}: schema version {config.schema_version}, but this kbench reads {known}"
+        )
     return config
 
 
 def _with_tasks(experiment: Experiment) -> Experiment:
-    """Return the experiment with its tasks by name: those that come with kbench if it names none."""
+    """Return the experiment with its tasks by name: those that come with kbench if it names
+    none.
+    """
     evaluation = experiment.evaluation
     chosen = {"tasks": tasks.chosen(evaluation.tasks)}
     return experiment.model_copy(update={"evaluation": evaluation.model_copy(update=chosen)})
@@ -161,5 +188,7 @@ def _objective(experiment: Experiment, variant: Variant) -> str:
     name = variant.objective or experiment.objective
     reason = objective.get(name).refuse(similarity.get(variant.similarity))
     if reason:
-        raise UserError(f"variant '{variant.name}' cannot be trained with objective '{name}': {reason}")
+        raise UserError(
+            f"variant '{variant.name}' cannot be trained with objective '{name}': {reason}"
+        )
     return name

@@ -1,4 +1,6 @@
-"""A released recipe as data: its settings, and how kbench differs from it whatever the settings are."""
+"""A released recipe as data: its settings, and how kbench differs from it whatever the settings
+are.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -13,7 +15,9 @@ from kbench.records.section import Section
 FOLDER = Path(__file__).parent / "recipes"
 
 TOLERANCE = 0.01
-"""Relative difference in the number of pairs up to which a corpus is recognised: links of the web rot."""
+"""Relative difference in the number of pairs up to which a corpus is recognised: links of the web
+rot.
+"""
 
 
 class RecipeCorpus(Section):
@@ -35,11 +39,16 @@ class Difference(Section):
     release: str
     kbench: str
     why: str
-    measured: str = Field(description="the effect, and on what it was measured; 'not measured' if it was not")
+    measured: str = Field(
+        description="the effect, and on what it was measured; 'not measured' if it was not"
+    )
 
     def sentence(self) -> str:
         """Return the difference in one line."""
-        return f"{self.what}: here {self.kbench}; released {self.release} ({self.why}; effect: {self.measured})"
+        return (
+            f"{self.what}: here {self.kbench}; released {self.release} ({self.why}; effect:"
+            f" {self.measured})"
+        )
 
 
 class Recipe(Section):

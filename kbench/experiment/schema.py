@@ -15,61 +15,98 @@ from kbench.towers.config import TowerConfig
 class Training(Section):
     """The optimisation recipe; defaults are those of the released code where it states one."""
 
-    batch_size: int = Field(gt=1, description="effective batch size: pairs that the loss compares with each other")
+    batch_size: int = Field(
+        gt=1, description="effective batch size: pairs that the loss compares with each other"
+    )
     epochs: float = Field(gt=0, description="passes over the corpus, possibly fractional")
     warmup_epochs: float = Field(ge=0, description="epochs of linear warm-up")
     schedule: Literal["continuous", "released"] = Field(
         default="continuous",
-        description="continuous: steps of the whole run rounded, the warm-up's first step above its start; released: "
-        "whole batches of each epoch, the warm-up's first step at its start, as in the code of arXiv 2404.19228",
+        description=(
+            "continuous: steps of the whole run rounded, the warm-up's first step above its start;"
+            " released: whole batches of each epoch, the warm-up's first step at its start, as in"
+            " the code of arXiv 2404.19228"
+        ),
     )
     learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate")
     initial_learning_rate: float = Field(default=1e-6, ge=0, description="where the warm-up starts")
-    final_learning_rate: float = Field(default=1e-5, ge=0, description="where the cosine decay ends")
+    final_learning_rate: float = Field(
+        default=1e-5, ge=0, description="where the cosine decay ends"
+    )
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
         default=(0.9, 0.98), description="AdamW's moment decay rates"
     )
     eps: float = Field(default=1e-8, gt=0, description="AdamW's epsilon")
-    weight_decay: float = Field(default=0.5, ge=0, description="AdamW's decoupled decay, on matrices only")
+    weight_decay: float = Field(
+        default=0.5, ge=0, description="AdamW's decoupled decay, on matrices only"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="autocast type")
     micro_batch_size: int | None = Field(
-        default=None, gt=0, description="pairs of a process that are in memory at once, same gradient; null: all"
+        default=None,
+        gt=0,
+        description="pairs of a process that are in memory at once, same gradient; null: all",
     )
-    clip_norm: float | None = Field(default=None, gt=0, description="largest gradient norm; null: not clipped")
+    clip_norm: float | None = Field(
+        default=None, gt=0, description="largest gradient norm; null: not clipped"
+    )
     max_skipped_steps: int = Field(
-        default=10, ge=0, description="steps in a row skipped for a loss or gradient not finite; one more stops the run"
+        default=10,
+        ge=0,
+        description=(
+            "steps in a row skipped for a loss or gradient not finite; one more stops the run"
+        ),
     )
-    activation_checkpointing: bool = Field(default=False, description="recompute blocks in backward: less memory")
-    compile: bool = Field(default=False, description="compile the towers' blocks with torch.compile")
-    crop: Crop | None = Field(default=None, description="random resized crop; null: resize and centre crop")
+    activation_checkpointing: bool = Field(
+        default=False, description="recompute blocks in backward: less memory"
+    )
+    compile: bool = Field(
+        default=False, description="compile the towers' blocks with torch.compile"
+    )
+    crop: Crop | None = Field(
+        default=None, description="random resized crop; null: resize and centre crop"
+    )
     selection: Literal["last", "held-out", "test-column"] = Field(
         default="last",
-        description="which epoch's weights are kept: the last, those of the lowest held-out loss, or, as the released "
-        "code does, those of the best zero-shot accuracy on a reported test set",
+        description=(
+            "which epoch's weights are kept: the last, those of the lowest held-out loss, or, as"
+            " the released code does, those of the best zero-shot accuracy on a reported test set"
+        ),
     )
-    test_column: str | None = Field(default=None, description="the dataset of selection 'test-column'")
+    test_column: str | None = Field(
+        default=None, description="the dataset of selection 'test-column'"
+    )
 
     @model_validator(mode="after")
     def _warm_up_fits(self) -> "Training":
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be less than epochs {self.epochs}")
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs} must be less than epochs {self.epochs}"
+            )
         return self
 
     @model_validator(mode="after")
     def _test_column_is_named(self) -> "Training":
         if (self.selection == "test-column") != (self.test_column is not None):
-            raise ValueError("selection 'test-column' and test_column, the dataset it looks at, go together")
+            raise ValueError(
+                "selection 'test-column' and test_column, the dataset it looks at, go together"
+            )
         return self
 
 
 class Variant(Section):
-    """One similarity to train: its registered name and the settings that differ from its defaults."""
+    """One similarity to train: its registered name and the settings that differ from its
+    defaults.
+    """
 
     similarity: str = Field(description="a name of `kbench variants`")
-    label: str | None = Field(default=None, pattern=r"^[a-z0-9.-]+$", description="name in tables; default: similarity")
+    label: str | None = Field(
+        default=None, pattern=r"^[a-z0-9.-]+$", description="name in tables; default: similarity"
+    )
     set: dict[str, Any] = Field(default={}, description="settings of the similarity")
     objective: str | None = Field(default=None, description="overrides the experiment's objective")
-    towers: dict[str, Any] = Field(default={}, description="keys of the tower configuration that differ: embed_dim ...")
+    towers: dict[str, Any] = Field(
+        default={}, description="keys of the tower configuration that differ: embed_dim ..."
+    )
 
     @property
     def name(self) -> str:
@@ -80,9 +117,15 @@ class Variant(Section):
 class RandomFeatureSettings(Section):
     """Random Fourier features in evaluation."""
 
-    number: int = Field(default=1024, gt=0, description="features per draw; 1024 in the released code")
-    draws: int = Field(default=1, ge=1, description="independent draws; the table reports mean and sd over them")
-    estimator: str | None = Field(default=None, description="how frequencies are drawn; null: kbench's default")
+    number: int = Field(
+        default=1024, gt=0, description="features per draw; 1024 in the released code"
+    )
+    draws: int = Field(
+        default=1, ge=1, description="independent draws; the table reports mean and sd over them"
+    )
+    estimator: str | None = Field(
+        default=None, description="how frequencies are drawn; null: kbench's default"
+    )
 
 
 class Evaluation(Section):
@@ -90,55 +133,89 @@ class Evaluation(Section):
 
     datasets: tuple[str, ...] = Field(min_length=1, description="names of `kbench datasets`")
     tasks: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="names of `kbench tasks`; null: all that come with kbench"
+        default=None,
+        min_length=1,
+        description="names of `kbench tasks`; null: all that come with kbench",
     )
     random_features: RandomFeatureSettings = RandomFeatureSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()
-    batch_size: int = Field(default=256, gt=0, description="images encoded at once; does not change results")
-    synthetic: bool = Field(default=False, description="read the embedded world in place of real data (smoke runs)")
+    batch_size: int = Field(
+        default=256, gt=0, description="images encoded at once; does not change results"
+    )
+    synthetic: bool = Field(
+        default=False, description="read the embedded world in place of real data (smoke runs)"
+    )
 
 
 class Resources(Section):
-    """What one pretraining job asks the machine or the scheduler for; never part of a run's identity."""
+    """What one pretraining job asks the machine or the scheduler for; never part of a run's
+    identity.
+    """
 
     threads: int = Field(default=1, ge=1, description="CPU threads")
-    processes: int = Field(default=1, ge=1, description="training processes, each with its part of every batch")
-    workers: int = Field(default=1, ge=0, description="data loader processes of each training process")
+    processes: int = Field(
+        default=1, ge=1, description="training processes, each with its part of every batch"
+    )
+    workers: int = Field(
+        default=1, ge=0, description="data loader processes of each training process"
+    )
     memory_gb: int = Field(default=4, ge=1, description="main memory, gigabytes")
     hours: float = Field(default=1, gt=0, description="time limit")
 
 
 class Tuning(Section):
-    """A search before the runs that are reported: the same budget for every variant, judged on held-out pairs only."""
+    """A search before the runs that are reported: the same budget for every variant, judged on
+    held-out pairs only.
+    """
 
     grid: dict[str, tuple[bool | int | float | str, ...]] = Field(
-        min_length=1, description="values to try of keys of `training` and of settings of the similarity"
+        min_length=1,
+        description="values to try of keys of `training` and of settings of the similarity",
     )
     trials: int = Field(gt=0, description="points of the grid that each variant tries")
-    seed: int = Field(default=1000, description="training seed of the search; none of the reported seeds")
-    epochs: float | None = Field(default=None, gt=0, description="length of a trial; null: as long as a reported run")
-    rule: Literal["held-out loss"] = Field(default="held-out loss", description="what decides; the lowest is chosen")
+    seed: int = Field(
+        default=1000, description="training seed of the search; none of the reported seeds"
+    )
+    epochs: float | None = Field(
+        default=None, gt=0, description="length of a trial; null: as long as a reported run"
+    )
+    rule: Literal["held-out loss"] = Field(
+        default="held-out loss", description="what decides; the lowest is chosen"
+    )
 
 
 class Experiment(Section):
-    """An experiment file: one corpus, several similarity variants and seeds, evaluation datasets."""
+    """An experiment file: one corpus, several similarity variants and seeds, evaluation
+    datasets.
+    """
 
-    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="name of the experiment and of its results folder")
+    name: str = Field(
+        pattern=r"^[a-z0-9_-]+$", description="name of the experiment and of its results folder"
+    )
     description: str = Field(description="one sentence")
     recipe: str | None = Field(
-        default=None, description="released recipe that it claims to follow; what differs from it is listed in full"
+        default=None,
+        description=(
+            "released recipe that it claims to follow; what differs from it is listed in full"
+        ),
     )
     corpus: AnyCorpus
-    towers: str = Field(description="tower configuration: kbench's, open_clip's, or a path to a JSON file")
+    towers: str = Field(
+        description="tower configuration: kbench's, open_clip's, or a path to a JSON file"
+    )
     variants: tuple[Variant, ...] = Field(min_length=1)
     objective: str = Field(default="infonce", description="a name of kbench.objective")
     seeds: tuple[int, ...] = Field(min_length=1, description="training seeds")
     training: Training
-    tuning: Tuning | None = Field(default=None, description="null: all variants share the settings of `training`")
+    tuning: Tuning | None = Field(
+        default=None, description="null: all variants share the settings of `training`"
+    )
     evaluation: Evaluation
     resources: Resources = Resources()
     margin: float = Field(
-        default=1.0, gt=0, description="largest difference from a published value that counts as reproduced, points"
+        default=1.0,
+        gt=0,
+        description="largest difference from a published value that counts as reproduced, points",
     )
 
     @model_validator(mode="before")
@@ -161,13 +238,18 @@ class Experiment(Section):
         ):
             repeated = {item for item in items if list(items).count(item) > 1}
             if repeated:
-                raise ValueError(f"{what} named twice: {', '.join(map(str, sorted(repeated)))}; give a label to one")
+                raise ValueError(
+                    f"{what} named twice: {', '.join(map(str, sorted(repeated)))}; give a label"
+                    " to one"
+                )
         return self
 
     @model_validator(mode="after")
     def _tuned_on_nothing_reported(self) -> "Experiment":
         if self.tuning is not None and self.tuning.seed in self.seeds:
-            raise ValueError(f"tuning.seed {self.tuning.seed} is one of the reported seeds; choose another")
+            raise ValueError(
+                f"tuning.seed {self.tuning.seed} is one of the reported seeds; choose another"
+            )
         return self
 
 
@@ -175,13 +257,19 @@ ADDED_LATER: dict[str, dict[str, Any]] = {
     "training": {"schedule": "continuous"},
     "towers": {"backbone": None, "layer_norm_eps": None, "long_captions": "keep-end"},
 }
-"""Keys of a run's configuration that release 0.1.0 did not have, with the value that stands for what it did."""
+"""Keys of a run's configuration that release 0.1.0 did not have, with the value that stands for
+what it did.
+"""
 
 
 class RunConfig(Section):
-    """Everything that decides the outcome of one run, with every default written out. Its hash is its identity."""
+    """Everything that decides the outcome of one run, with every default written out. Its hash is
+    its identity.
+    """
 
-    schema_version: int = Field(default=1, description="version of the schema that the document obeys")
+    schema_version: int = Field(
+        default=1, description="version of the schema that the document obeys"
+    )
     variant: str = Field(description="label in tables")
     similarity: str = Field(description="a name of `kbench variants`")
     similarity_settings: dict[str, Any] = Field(description="every setting, defaults included")
@@ -190,20 +278,28 @@ class RunConfig(Section):
     corpus: AnyCorpus = Field(description="what is trained on: a kind of corpus and its settings")
     towers: TowerConfig
     training: Training
-    search: str | None = Field(default=None, description="identity of the run before its settings were tuned")
+    search: str | None = Field(
+        default=None, description="identity of the run before its settings were tuned"
+    )
 
     @property
     def hash(self) -> str:
-        """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON; the label is not part of it.
+        """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON; the label is not
+        part of it.
 
-        Nor is a key that came later, where it says what was always done: the runs of earlier releases keep their names.
+        Nor is a key that came later, where it says what was always done: the runs of earlier
+        releases keep their names.
         """
         values = self.model_dump(mode="json", exclude={"variant"})
         for section, added in ADDED_LATER.items():
-            values[section] = {k: v for k, v in values[section].items() if k not in added or v != added[k]}
+            values[section] = {
+                k: v for k, v in values[section].items() if k not in added or v != added[k]
+            }
         return canonical_hash(values)
 
     @property
     def run(self) -> str:
-        """The run's name, VARIANT-sSEED-HASH; with tuned settings the hash is that of the search, which names them."""
+        """The run's name, VARIANT-sSEED-HASH; with tuned settings the hash is that of the search,
+        which names them.
+        """
         return f"{self.variant}-s{self.seed}-{(self.search or self.hash)[:8]}"

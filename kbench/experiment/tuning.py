@@ -1,4 +1,6 @@
-"""Fair tuning: every variant tries the same number of settings and keeps the one of the lowest held-out loss."""
+"""Fair tuning: every variant tries the same number of settings and keeps the one of the lowest
+held-out loss.
+"""
 
 import itertools
 from dataclasses import dataclass
@@ -22,26 +24,40 @@ class Trial:
     config: RunConfig
 
 
-def points(experiment: Experiment, variant: Variant, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the points that a variant tries: as many for each variant, drawn without replacement from its grid.
+def points(
+    experiment: Experiment, variant: Variant, settings: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the points that a variant tries: as many for each variant, drawn without replacement
+    from its grid.
 
-    A key of the grid is one of `training` or a setting of the similarity, and is left out for variants without it.
-    Raises UserError for a key that no variant has.
+    A key of the grid is one of `training` or a setting of the similarity, and is left out for
+    variants without it. Raises UserError for a key that no variant has.
     """
     tuning = experiment.tuning
-    mine = {key: values for key, values in tuning.grid.items() if key in Training.model_fields or key in settings}
-    grid = [dict(zip(mine, combination, strict=True)) for combination in itertools.product(*mine.values())]
+    mine = {
+        key: values
+        for key, values in tuning.grid.items()
+        if key in Training.model_fields or key in settings
+    }
+    grid = [
+        dict(zip(mine, combination, strict=True))
+        for combination in itertools.product(*mine.values())
+    ]
     if tuning.trials > len(grid):
         raise UserError(
-            f"tuning.trials {tuning.trials}: the grid of variant '{variant.name}' has only {len(grid)} points, "
-            "and every variant gets the same budget"
+            f"tuning.trials {tuning.trials}: the grid of variant '{variant.name}' has only"
+            f" {len(grid)} points, and every variant gets the same budget"
         )
-    order = np.random.default_rng(derive("tuning", tuning.seed, variant.similarity)).permutation(len(grid))
+    order = np.random.default_rng(derive("tuning", tuning.seed, variant.similarity)).permutation(
+        len(grid)
+    )
     return [grid[index] for index in sorted(order[: tuning.trials])]
 
 
 def check_keys(experiment: Experiment, settings: list[dict[str, Any]]) -> None:
-    """Raise UserError for a key of the grid that is neither a training key nor a setting of any variant."""
+    """Raise UserError for a key of the grid that is neither a training key nor a setting of any
+    variant.
+    """
     legal = set(Training.model_fields).union(*settings)
     for key in experiment.tuning.grid:
         if key not in legal:
@@ -49,7 +65,8 @@ def check_keys(experiment: Experiment, settings: list[dict[str, Any]]) -> None:
 
 
 def choose(trials: list[Trial], search: Path, rule: str) -> dict[str, Any]:
-    """Return what tuning.json holds: for each variant all that was tried and what is chosen, lowest loss first come.
+    """Return what tuning.json holds: for each variant all that was tried and what is chosen, lowest
+    loss first come.
 
     Raises UserError if a trial has no card or no held-out loss.
     """
@@ -58,10 +75,17 @@ def choose(trials: list[Trial], search: Path, rule: str) -> dict[str, Any]:
         card = files.read_json(search / trial.config.run / "model.json")
         if card.get("held_out_loss") is None or card.get("config_hash") != trial.config.hash:
             raise UserError(
-                f"{search / trial.config.run}/model.json is of another configuration or has no held-out loss"
+                f"{search / trial.config.run}/model.json is of another configuration or has no"
+                " held-out loss"
             )
         entry = variants.setdefault(trial.variant.name, {"chosen": None, "tried": []})
-        entry["tried"].append({"values": trial.values, "held_out_loss": card["held_out_loss"], "run": trial.config.run})
+        entry["tried"].append(
+            {
+                "values": trial.values,
+                "held_out_loss": card["held_out_loss"],
+                "run": trial.config.run,
+            }
+        )
     for entry in variants.values():
         entry["chosen"] = min(entry["tried"], key=lambda tried: tried["held_out_loss"])["values"]
     return {"rule": rule, "variants": variants}

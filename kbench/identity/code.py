@@ -1,4 +1,6 @@
-"""The code of a stage, as hashes of the modules it used, and its record beside the run: code/HASH.json."""
+"""The code of a stage, as hashes of the modules it used, and its record beside the run:
+code/HASH.json.
+"""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -22,7 +24,9 @@ class Code:
         return files.canonical_hash(dict(self.modules))
 
     def write(self, run: Path) -> str:
-        """Write the modules into a run's folder, where a result that names the hash finds them; returns the hash."""
+        """Write the modules into a run's folder, where a result that names the hash finds them;
+        returns the hash.
+        """
         target = path(run, self.hash)
         if not target.is_file():
             files.write_json(target, CodeRecord(modules=dict(self.modules)).model_dump())
@@ -41,14 +45,17 @@ def read(run: Path, code_hash: str) -> Code:
     modules = document.get("modules") if isinstance(document, dict) else None
     code = Code(modules) if isinstance(modules, dict) else None
     if code is None or code.hash != code_hash:
-        raise UserError(f"{found} does not hold the code that its name says: it was damaged or edited")
+        raise UserError(
+            f"{found} does not hold the code that its name says: it was damaged or edited"
+        )
     return code
 
 
 def conflicts(codes: Iterable[Code]) -> list[str]:
     """Return the modules that several codes share and that are not the same in all, sorted.
 
-    What only some use, such as the file of a variant, may differ: another file changes none of the shared ones.
+    What only some use, such as the file of a variant, may differ: another file changes none of the
+    shared ones.
     """
     seen: dict[str, set[str]] = {}
     for code in codes:

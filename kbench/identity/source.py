@@ -21,9 +21,10 @@ CHOOSING = ("create", "get")
 class ModuleSource:
     """What a file does.
 
-    hash: of its syntax tree without comments, docstrings and the descriptions of fields, so that none of these and no
-    formatting matters. imports: dotted names that it may import, anywhere in it. chosen: (dotted name of a package,
-    component) for every component that the code itself names, as in `objective.create("infonce")`.
+    hash: of its syntax tree without comments, docstrings and the descriptions of fields, so that
+    none of these and no formatting matters. imports: dotted names that it may import, anywhere in
+    it. chosen: (dotted name of a package, component) for every component that the code itself
+    names, as in `objective.create("infonce")`.
     """
 
     hash: str
@@ -57,7 +58,9 @@ def _read(path: Path, module: str, modified: int, size: int) -> ModuleSource:
 
 
 def _plain(node: Any) -> Any:
-    """Return nested tuples of what a syntax tree says, without positions and what only readers see."""
+    """Return nested tuples of what a syntax tree says, without positions and what only readers
+    see.
+    """
     if isinstance(node, list):
         return tuple(_plain(child) for child in node if not _for_readers(child))
     if not isinstance(node, ast.AST):
@@ -75,20 +78,30 @@ def _for_readers(node: Any) -> bool:
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
-    """Yield (local name, dotted name) of every import; which of them are modules is found out later."""
+    """Yield (local name, dotted name) of every import; which of them are modules is found out
+    later.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            above = (
+                package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            )
             origin = ".".join([*above, *([node.module] if node.module else [])])
             yield f"from {origin}", origin
-            yield from ((alias.asname or alias.name, f"{origin}.{alias.name}") for alias in node.names)
+            yield from (
+                (alias.asname or alias.name, f"{origin}.{alias.name}") for alias in node.names
+            )
 
 
 def _chosen(tree: ast.Module, aliases: dict[str, str]) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not node.args or not isinstance(node.func, ast.Attribute):
+        if (
+            not isinstance(node, ast.Call)
+            or not node.args
+            or not isinstance(node.func, ast.Attribute)
+        ):
             continue
         first, of = node.args[0], node.func.value
         literal = isinstance(first, ast.Constant) and isinstance(first.value, str)

@@ -1,4 +1,6 @@
-"""The stages of the work, training, features and one evaluation task, and the modules that each of them uses."""
+"""The stages of the work, training, features and one evaluation task, and the modules that each of
+them uses.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ DECIDES_NOTHING = (
     "kbench.records",
     "kbench.results",
     "kbench.yaml_file",
-    # What an experiment file comes to is frozen with every default written out, and has a hash of its own.
+    # What an experiment file comes to is frozen with every default written out, and has a hash of
+    # its own.
     "kbench.experiment",
     "kbench.measures.settings",
 )
@@ -68,12 +71,15 @@ class Stages:
                 top = component.module.partition(".")[0]
                 if top not in folders and (spec := importlib.util.find_spec(top)) and spec.origin:
                     file = Path(spec.origin)
-                    folders[top] = [file.parent if file.name == "__init__.py" else file.with_suffix("")]
+                    folders[top] = [
+                        file.parent if file.name == "__init__.py" else file.with_suffix("")
+                    ]
         self.tree = Tree(folders, COMPONENTS)
 
     def training(self, config: RunConfig) -> Code:
         """Return the code that trains a run."""
-        # Only one rule of selection looks at an evaluation set, and only that one uses what reads them.
+        # Only one rule of selection looks at an evaluation set, and only that one uses what reads
+        # them.
         unused = () if config.training.selection == "test-column" else (TEST_COLUMN,)
         corpus = type(config.corpus).__module__
         return self._used(("kbench.pretrain.loop", corpus, *self._components(config)), unused)
@@ -84,7 +90,9 @@ class Stages:
 
     def task(self, config: RunConfig, evaluation: Evaluation, task: str) -> Code:
         """Return the code that scores a task from a run's features."""
-        return self._used((_named("kbench.tasks", tasks.FAMILY, task), *self._evaluated(config, evaluation)))
+        return self._used(
+            (_named("kbench.tasks", tasks.FAMILY, task), *self._evaluated(config, evaluation))
+        )
 
     def current(self, code: Code) -> bool:
         """Return whether the modules of a code are today's."""
@@ -93,7 +101,8 @@ class Stages:
 
     def _used(self, entries: Iterable[str], unused: tuple[str, ...] = ()) -> Code:
         found = self.tree.used(entries, (*DECIDES_NOTHING, *unused))
-        # The package itself holds the version alone, which a release changes without changing a number.
+        # The package itself holds the version alone, which a release changes without changing a
+        # number.
         return Code({module: digest for module, digest in found.items() if module != "kbench"})
 
     def _components(self, config: RunConfig) -> list[str]:
@@ -109,14 +118,18 @@ class Stages:
         return [*self._components(config), *self._parts([estimator])]
 
     def _parts(self, values: Iterable[object]) -> list[str]:
-        """Return the modules of the kernels and estimators that are among the values of settings."""
+        """Return the modules of the kernels and estimators that are among the values of
+        settings.
+        """
         names = [value for value in values if isinstance(value, str)]
         modules = [component(package, name) for package in PARTS for name in names]
         return [module for module in modules if self.tree.path(module)]
 
 
 def _named(package: str, family: Family, name: str) -> str:
-    """Return the module of a similarity, an objective or a task, which need not be one of kbench's package."""
+    """Return the module of a similarity, an objective or a task, which need not be one of kbench's
+    package.
+    """
     found = family.found().get(name)
     return found.module if found else component(package, name)
 

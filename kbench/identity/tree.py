@@ -11,11 +11,14 @@ from kbench.identity.source import ModuleSource
 class Tree:
     """A package of the checkout or an installation, with the folders from which components join it.
 
-    folders: dotted name of a package -> where its modules lie, in the order of the search. components: dotted name by
-    which code asks for components -> the package that has one module for each.
+    folders: dotted name of a package -> where its modules lie, in the order of the search.
+    components: dotted name by which code asks for components -> the package that has one module for
+    each.
     """
 
-    def __init__(self, folders: Mapping[str, Sequence[Path]], components: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folders: Mapping[str, Sequence[Path]], components: Mapping[str, str] | None = None
+    ) -> None:
         self.folders, self.components = folders, components or {}
 
     def path(self, module: str) -> Path | None:
@@ -34,15 +37,18 @@ class Tree:
         return source.read(path, module) if path else None
 
     def used(self, entries: Iterable[str], without: Sequence[str]) -> dict[str, str]:
-        """Return module -> hash of all modules that the entries import, directly or not, themselves included.
+        """Return module -> hash of all modules that the entries import, directly or not, themselves
+        included.
 
-        without: modules and packages that do not count, and through which nothing is reached. Raises UserError if an
-        entry is not there.
+        without: modules and packages that do not count, and through which nothing is reached.
+        Raises UserError if an entry is not there.
         """
         waiting, found = sorted(entries), {}
         for entry in waiting:
             if self.path(entry) is None:
-                raise UserError(f"the module {entry} is not there: its code cannot be told from other code")
+                raise UserError(
+                    f"the module {entry} is not there: its code cannot be told from other code"
+                )
         while waiting:
             module = waiting.pop()
             if module in found or any(name in without for name in _ancestors(module)):
@@ -51,7 +57,8 @@ class Tree:
             if seen is not None:
                 found[module] = seen.hash
                 waiting += [*seen.imports, *self._components(seen)]
-            # Importing a module runs its packages, and an import may name something inside a module.
+            # Importing a module runs its packages, and an import may name something inside a
+            # module.
             waiting += list(_ancestors(module))[1:]
         return dict(sorted(found.items()))
 

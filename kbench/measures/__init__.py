@@ -1,1 +1,3 @@
-"""Measures of arrays: accuracies, ranks, spectra, the published logistic regression. Nothing here knows of runs."""
+"""Measures of arrays: accuracies, ranks, spectra, the published logistic regression. Nothing here
+knows of runs.
+"""

@@ -4,10 +4,11 @@ import numpy as np
 
 
 def top_k(scores: np.ndarray, targets: np.ndarray, k: int) -> float | None:
-    """Return the share of rows of scores (N, C) whose target is among the k best; None with fewer than k classes.
+    """Return the share of rows of scores (N, C) whose target is among the k best; None with fewer
+    than k classes.
 
-    A tie counts against the target: it must score higher than all but k - 1 others, so that constant scores are no
-    better than chance.
+    A tie counts against the target: it must score higher than all but k - 1 others, so that
+    constant scores are no better than chance.
     """
     if scores.shape[1] < k:
         return None
@@ -22,13 +23,16 @@ def top1(predictions: np.ndarray, targets: np.ndarray) -> float:
 
 
 def mean_per_class_recall(predictions: np.ndarray, targets: np.ndarray) -> float:
-    """Return the mean over the classes that occur among the targets of the share predicted right."""
+    """Return the mean over the classes that occur among the targets of the share predicted
+    right.
+    """
     right = predictions == targets
     return float(np.mean([right[targets == label].mean() for label in np.unique(targets)]))
 
 
 def shares_right(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the share (N,) of draws in which each sample is predicted right, of predictions (N,) or (draws, N).
+    """Return the share (N,) of draws in which each sample is predicted right, of predictions (N,)
+    or (draws, N).
 
     Their mean is top-1 accuracy, averaged over draws. Raises ValueError where the two do not fit.
     """
@@ -39,6 +43,8 @@ def shares_right(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def shares_right_by_class(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the same, times N / (classes * samples of its class), so that the mean is mean per-class recall."""
+    """Return the same, times N / (classes * samples of its class), so that the mean is mean
+    per-class recall.
+    """
     classes, index, counts = np.unique(targets, return_inverse=True, return_counts=True)
     return shares_right(predictions, targets) * len(targets) / (len(classes) * counts[index])

@@ -1,4 +1,6 @@
-"""Features and labels as the linear probe reads them: possibly memory-mapped, possibly some rows of an array only."""
+"""Features and labels as the linear probe reads them: possibly memory-mapped, possibly some rows of
+an array only.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +15,11 @@ LOOK = 1 << 22
 
 @dataclass(frozen=True)
 class Features:
-    """Features (M, F) and integer labels (M,) of one split, or of those of its rows that `index` (N,) names.
+    """Features (M, F) and integer labels (M,) of one split, or of those of its rows that `index`
+    (N,) names.
 
-    Nothing is copied: x may be a memory map larger than the memory. Raises UserError where the two do not fit, are
-    empty or of the wrong type, or where x holds NaN or infinity.
+    Nothing is copied: x may be a memory map larger than the memory. Raises UserError where the two
+    do not fit, are empty or of the wrong type, or where x holds NaN or infinity.
     """
 
     x: np.ndarray
@@ -27,15 +30,26 @@ class Features:
         if self.index is not None:
             return
         if self.x.ndim != 2 or self.y.shape != self.x.shape[:1]:
-            raise UserError(f"features {self.x.shape} and labels {self.y.shape} do not fit: expected (N, F) and (N,)")
+            raise UserError(
+                f"features {self.x.shape} and labels {self.y.shape} do not fit: expected (N, F) and"
+                " (N,)"
+            )
         if not self.x.size:
-            raise UserError(f"features {self.x.shape} are empty: at least one sample and one feature are needed")
+            raise UserError(
+                f"features {self.x.shape} are empty: at least one sample and one feature are needed"
+            )
         if self.x.dtype.kind not in "fiu" or self.y.dtype.kind not in "iu":
-            raise UserError(f"features are {self.x.dtype} and labels {self.y.dtype}; legal: numbers, and integers")
+            raise UserError(
+                f"features are {self.x.dtype} and labels {self.y.dtype}; legal: numbers, and"
+                " integers"
+            )
         rows = max(1, LOOK // self.x.shape[1])
         for start in range(0, len(self.x), rows):
             if not np.isfinite(self.x[start : start + rows]).all():
-                raise UserError(f"features hold values that are not finite, in rows {start} to {start + rows - 1}")
+                raise UserError(
+                    f"features hold values that are not finite, in rows {start} to"
+                    f" {start + rows - 1}"
+                )
 
     def __len__(self) -> int:
         return len(self.y if self.index is None else self.index)
@@ -51,7 +65,9 @@ class Features:
         return self.y if self.index is None else self.y[self.index]
 
     def rows(self, index: np.ndarray) -> "Features":
-        """Return some of the samples, without copying their features; they are read in the order of `index`."""
+        """Return some of the samples, without copying their features; they are read in the order of
+        `index`.
+        """
         return Features(self.x, self.y, index if self.index is None else self.index[index])
 
     def chunks(self, rows: int) -> Iterator[np.ndarray]:

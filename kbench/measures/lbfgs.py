@@ -1,7 +1,8 @@
 """L-BFGS for several problems at once: each goes its own way, but all are evaluated together.
 
-J. Nocedal and S. Wright, Numerical Optimization, 2006, algorithm 7.4. Steps are accepted by W. Hager and H. Zhang's
-approximate Wolfe condition (SIAM J. Optim. 16, 2005) where rounding hides how much the value falls.
+J. Nocedal and S. Wright, Numerical Optimization, 2006, algorithm 7.4. Steps are accepted by W.
+Hager and H. Zhang's approximate Wolfe condition (SIAM J. Optim. 16, 2005) where rounding hides how
+much the value falls.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,9 @@ CALM = 2
 """Iterations in a row that must find the minimum near."""
 
 Evaluate = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-"""(points (A, P), which of the problems they are of (A,)) -> values (A,) in float64, gradients (A, P)."""
+"""(points (A, P), which of the problems they are of (A,)) -> values (A,) in float64, gradients (A,
+P).
+"""
 
 
 @dataclass
@@ -37,13 +40,18 @@ class Minimum:
 
 
 def minimise(
-    evaluate: Evaluate, start: torch.Tensor, tolerance: float, most: torch.Tensor, noise: float = 1e-14
+    evaluate: Evaluate,
+    start: torch.Tensor,
+    tolerance: float,
+    most: torch.Tensor,
+    noise: float = 1e-14,
 ) -> Minimum:
     """Minimise B convex functions from `start` (B, P), each in at `most` (B,) iterations.
 
-    A problem has converged when half of gradient . H . gradient, where H is L-BFGS's inverse Hessian, says that its
-    value is within `tolerance` times itself of the minimum, in CALM iterations in a row. It ends unconverged when no
-    step is accepted any more. `noise` is the relative rounding error of a value.
+    A problem has converged when half of gradient . H . gradient, where H is L-BFGS's inverse
+    Hessian, says that its value is within `tolerance` times itself of the minimum, in CALM
+    iterations in a row. It ends unconverged when no step is accepted any more. `noise` is the
+    relative rounding error of a value.
     """
     everything = torch.arange(len(start), device=start.device)
     value, gradient = evaluate(start, everything)
@@ -95,12 +103,16 @@ class _State:
     calm: torch.Tensor
 
     def advance(self, evaluate: Evaluate, tolerance: float, noise: float) -> None:
-        """Try every problem's step; those whose step is accepted get a new direction, others a shorter step."""
+        """Try every problem's step; those whose step is accepted get a new direction, others a
+        shorter step.
+        """
         step = self.length[:, None] * self.direction
         value, gradient = evaluate(self.point + step, self.problem)
         before, after = _dot(self.gradient, self.direction), _dot(gradient, self.direction)
         falls = value <= self.value + ARMIJO * self.length.double() * before
-        blurred = (value <= self.value + noise * self.value.abs()) & (after <= (2 * ARMIJO - 1) * before)
+        blurred = (value <= self.value + noise * self.value.abs()) & (
+            after <= (2 * ARMIJO - 1) * before
+        )
         good = falls | blurred
         shorter = torch.where(after > 0, before / (before - after), 0.5).clamp(*SHRINK)
         self._remember(good, step, gradient - self.gradient)
@@ -116,7 +128,9 @@ class _State:
         self.length = torch.where(good, 1.0, self.length * shorter.to(self.length))
 
     def _remember(self, good: torch.Tensor, step: torch.Tensor, change: torch.Tensor) -> None:
-        """Replace the oldest pair of the problems that moved; a pair without curvature counts for nothing."""
+        """Replace the oldest pair of the problems that moved; a pair without curvature counts for
+        nothing.
+        """
         curvature = _dot(step, change)
         sound = good & (curvature > 1e-12 * (step.norm(dim=1) * change.norm(dim=1)).double())
         for kept, new in ((self.steps, step), (self.changes, change)):

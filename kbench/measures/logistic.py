@@ -1,4 +1,6 @@
-"""The published linear probe: a search over the regularisation of logistic regression, then one test."""
+"""The published linear probe: a search over the regularisation of logistic regression, then one
+test.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,12 +21,14 @@ GRID = np.logspace(-6, 6, 97)
 
 NEIGHBOURS = 3
 TOLERANCES = (1e-7, 1e-9, 1e-11, TOLERANCE)
-"""Estimated relative excesses of the objective that fits are made to, as long as the best is not certain."""
+"""Estimated relative excesses of the objective that fits are made to, as long as the best is not
+certain.
+"""
 
 DOUBT = 4.0
-"""A prediction is doubtful whose score leads by less than DOUBT sqrt(tolerance) times the mean lead: scores are off by
-about the square root of what the objective is. On CIFAR-10, where further iterations changed a prediction, it had led
-by 1.7 sqrt(tolerance) at most."""
+"""A prediction is doubtful whose score leads by less than DOUBT sqrt(tolerance) times the mean
+lead: scores are off by about the square root of what the objective is. On CIFAR-10, where further
+iterations changed a prediction, it had led by 1.7 sqrt(tolerance) at most."""
 
 METRICS = {"acc1": top1, "mean_per_class_recall": mean_per_class_recall}
 
@@ -40,9 +44,11 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Outcome: the chosen C, every C that was tried, the final fit's objective and convergence, and the test.
+    """Outcome: the chosen C, every C that was tried, the final fit's objective and convergence, and
+    the test.
 
-    The objective is scikit-learn's, C times the sum of the losses plus half the squared norm of the weights.
+    The objective is scikit-learn's, C times the sum of the losses plus half the squared norm of the
+    weights.
     """
 
     C: float
@@ -66,15 +72,19 @@ def probe(
 ) -> ProbeResult:
     """Choose C on the validation split, refit on train and validation, test once.
 
-    The bias is not penalised. `metric` (acc1 or mean_per_class_recall) is both the criterion and the reported metric;
-    with the latter, classes are weighted as scikit-learn's 'balanced'. Without `val`, a tenth of train is held out, by
-    the method `split` of kbench.measures.splits. Fits are exact, or stop at `settings.tolerance`. Protocol: released
-    code of arXiv 2404.19228. UserError where a split has a label that train has not.
+    The bias is not penalised. `metric` (acc1 or mean_per_class_recall) is both the criterion and
+    the reported metric; with the latter, classes are weighted as scikit-learn's 'balanced'. Without
+    `val`, a tenth of train is held out, by the method `split` of kbench.measures.splits. Fits are
+    exact, or stop at `settings.tolerance`. Protocol: released code of arXiv 2404.19228. UserError
+    where a split has a label that train has not.
     """
     if len({part.width for part in (train, val, test) if part is not None}) > 1:
         raise UserError("the splits have different numbers of features")
     fitted_on, judged_on = held_out(train, split) if val is None else (train, val)
-    options = {"balanced": metric == "mean_per_class_recall", "max_iterations": settings.max_iterations}
+    options = {
+        "balanced": metric == "mean_per_class_recall",
+        "max_iterations": settings.max_iterations,
+    }
     regression = Regression([fitted_on], **options, device=device)
     for name, part in (("val", val), ("test", test)):
         if part is not None:
@@ -105,20 +115,27 @@ def _refuse_unknown_labels(train: Features, part: Features, name: str) -> None:
     unknown = np.setdiff1d(part.labels, train.labels)
     if len(unknown):
         raise UserError(
-            f"{name} has {len(unknown)} labels that train has not, the first {unknown[0]}; train has "
-            f"{len(np.unique(train.labels))}, from {train.labels.min()} to {train.labels.max()}"
+            f"{name} has {len(unknown)} labels that train has not, the first {unknown[0]}; train"
+            f" has {len(np.unique(train.labels))}, from {train.labels.min()} to"
+            f" {train.labels.max()}"
         )
 
 
 def _stopped_early(
-    regression: Regression, held_out: Features, metric: Callable[[np.ndarray, np.ndarray], float], tolerance: float
+    regression: Regression,
+    held_out: Features,
+    metric: Callable[[np.ndarray, np.ndarray], float],
+    tolerance: float,
 ) -> Callable[[Sequence[float]], list[Tried]]:
     """Return a judge whose fits stop where the released solver's do, and are taken as they are."""
 
     def judge(strengths: Sequence[float]) -> list[Tried]:
         fits = stopping.fit(regression, strengths, tolerance)
         return [
-            Tried(fit.C, metric(fit.predict(held_out), held_out.labels), fit.iterations, fit.converged) for fit in fits
+            Tried(
+                fit.C, metric(fit.predict(held_out), held_out.labels), fit.iterations, fit.converged
+            )
+            for fit in fits
         ]
 
     return judge
@@ -127,11 +144,15 @@ def _stopped_early(
 class Ranking:
     """Tells which C does best on held-out samples, with fits as exact as it takes to tell.
 
-    A C whose doubtful predictions, were all of them to turn out right, would not make it the best is left as it is.
+    A C whose doubtful predictions, were all of them to turn out right, would not make it the best
+    is left as it is.
     """
 
     def __init__(
-        self, regression: Regression, held_out: Features, metric: Callable[[np.ndarray, np.ndarray], float]
+        self,
+        regression: Regression,
+        held_out: Features,
+        metric: Callable[[np.ndarray, np.ndarray], float],
     ) -> None:
         self.regression, self.held_out, self.metric = regression, held_out, metric
         self.reached = -np.inf
@@ -143,10 +164,15 @@ class Ranking:
         for tolerance in TOLERANCES:
             if left:
                 bounds |= {
-                    fit.C: self._bounds(fit, tolerance) for fit in self.regression.fit(left, tolerance=tolerance)
+                    fit.C: self._bounds(fit, tolerance)
+                    for fit in self.regression.fit(left, tolerance=tolerance)
                 }
                 self.reached = max(self.reached, *(least for least, _ in bounds.values()))
-                left = [C for C, (least, most) in bounds.items() if least < most and most >= self.reached]
+                left = [
+                    C
+                    for C, (least, most) in bounds.items()
+                    if least < most and most >= self.reached
+                ]
         return [self._tried(self.regression.fits[C]) for C in strengths]
 
     def _tried(self, fit: Fit) -> Tried:
@@ -163,8 +189,12 @@ class Ranking:
         )
 
 
-def search(strides: Sequence[int], judge: Callable[[Sequence[float]], Sequence[Tried]]) -> tuple[Tried, list[Tried]]:
-    """Return the best of the grid, found coarse to fine, ties to the smallest C, and all that was tried by C."""
+def search(
+    strides: Sequence[int], judge: Callable[[Sequence[float]], Sequence[Tried]]
+) -> tuple[Tried, list[Tried]]:
+    """Return the best of the grid, found coarse to fine, ties to the smallest C, and all that was
+    tried by C.
+    """
     tried: dict[int, Tried] = {}
     best = None
     for stride in strides:
@@ -176,9 +206,11 @@ def search(strides: Sequence[int], judge: Callable[[Sequence[float]], Sequence[T
 
 
 def candidates(stride: int, best: int | None) -> list[int]:
-    """Return the grid indices to try at a stride: the whole grid at first, then neighbours of the best so far.
+    """Return the grid indices to try at a stride: the whole grid at first, then neighbours of the
+    best so far.
 
-    At the grid's edge the window shifts inwards and keeps its seven values, as in the released code.
+    At the grid's edge the window shifts inwards and keeps its seven values, as in the released
+    code.
     """
     if best is None:
         return list(range(0, len(GRID), stride))

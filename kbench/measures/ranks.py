@@ -5,21 +5,26 @@ from collections.abc import Callable, Iterator
 import torch
 
 Score = Callable[[slice, slice], torch.Tensor]
-"""(images, captions) -> their scores (B, C) in float32; the same block always gives the same numbers."""
+"""(images, captions) -> their scores (B, C) in float32; the same block always gives the same
+numbers.
+"""
 
 
 def ranks(
     score: Score, owners: torch.Tensor, images: int, rows: int, columns: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (image to text, text to image) ranks, (2, images) and (2, captions) int64; 0 is the best.
+    """Return (image to text, text to image) ranks, (2, images) and (2, captions) int64; 0 is the
+    best.
 
-    `owners` (captions,) holds the image of each caption; blocks have `rows` images and `columns` captions. An image's
-    rank is the number of other images' captions that score as high as its best own one or higher, a caption's the
-    number of other images that score as high as its own one or higher: in the first row a tie counts against the query,
-    so that constant scores find nothing, in the second in its favour. Whoever breaks ties in some order of his own gets
-    a rank between the two. An image without a caption comes last.
+    `owners` (captions,) holds the image of each caption; blocks have `rows` images and `columns`
+    captions. An image's rank is the number of other images' captions that score as high as its best
+    own one or higher, a caption's the number of other images that score as high as its own one or
+    higher: in the first row a tie counts against the query, so that constant scores find nothing,
+    in the second in its favour. Whoever breaks ties in some order of his own gets a rank between
+    the two. An image without a caption comes last.
 
-    Blocks with right answers are scored twice, the others once: what the right answers score has to be known first.
+    Blocks with right answers are scored twice, the others once: what the right answers score has to
+    be known first.
     """
     own = torch.full(owners.shape, -torch.inf, device=owners.device)
     best = torch.full((images,), -torch.inf, device=owners.device)
@@ -41,7 +46,10 @@ def ranks(
 def _blocks(images: int, captions: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
     for image in range(0, images, rows):
         for caption in range(0, captions, columns):
-            yield slice(image, min(image + rows, images)), slice(caption, min(caption + columns, captions))
+            yield (
+                slice(image, min(image + rows, images)),
+                slice(caption, min(caption + columns, captions)),
+            )
 
 
 def _right(owners: torch.Tensor, images: int, i: slice, c: slice) -> torch.Tensor:

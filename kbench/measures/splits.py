@@ -10,16 +10,17 @@ from kbench.measures.labelled_features import Features
 SHARE = 0.1
 RANDOM_SEED = 314
 STRATIFIED_SEED = 42
-"""The seeds of the released code of arXiv 2404.19228; its functions are called with them, for another generator with
-the same seed makes another split."""
+"""The seeds of the released code of arXiv 2404.19228; its functions are called with them, for
+another generator with the same seed makes another split."""
 
 
 def held_out(train: Features, method: str = "random") -> tuple[Features, Features]:
     """Return (the samples to fit on, a tenth to judge on); UserError for an unknown method.
 
-    random: torch's random_split. stratified: scikit-learn's train_test_split of what that split yields, in its order,
-    as the released code splits Caltech-101; UserError where a class has one sample only. proportional: kbench's own,
-    for sets so small that classes may have one sample, every tenth of each class.
+    random: torch's random_split. stratified: scikit-learn's train_test_split of what that split
+    yields, in its order, as the released code splits Caltech-101; UserError where a class has one
+    sample only. proportional: kbench's own, for sets so small that classes may have one sample,
+    every tenth of each class.
     """
     if method not in METHODS:
         raise unknown("method of holding out", method, METHODS)
@@ -49,15 +50,19 @@ def _stratified(train: Features) -> np.ndarray:
     order = np.concatenate(_random_order(len(train)))
     labels = train.labels[order]
     try:
-        _, chosen = train_test_split(order, stratify=labels, test_size=SHARE, random_state=STRATIFIED_SEED)
+        _, chosen = train_test_split(
+            order, stratify=labels, test_size=SHARE, random_state=STRATIFIED_SEED
+        )
     except ValueError as error:
-        raise UserError(f"a tenth of {len(train)} samples cannot be held out stratified: {error}") from error
+        raise UserError(
+            f"a tenth of {len(train)} samples cannot be held out stratified: {error}"
+        ) from error
     return chosen
 
 
 def _proportional(train: Features) -> np.ndarray:
-    """It matters where classes are balanced: if the smaller part happens to be so exactly, even the smallest C
-    classifies it well, wins the tie, and fails when refitted on the whole."""
+    """It matters where classes are balanced: if the smaller part happens to be so exactly, even the
+    smallest C classifies it well, wins the tie, and fails when refitted on the whole."""
     order = np.random.default_rng(STRATIFIED_SEED).permutation(len(train))
     order = order[np.argsort(train.labels[order], kind="stable")]
     return order[np.arange(len(order)) % 10 == min(5, len(order) - 1)]

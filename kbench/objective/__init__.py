@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from kbench.objective.base import Objective
 
 
-FAMILY = plugins.Family(sys.modules[__name__], "objective", Path("workflow/objectives"), "kbench.objectives")
+FAMILY = plugins.Family(
+    sys.modules[__name__], "objective", Path("workflow/objectives"), "kbench.objectives"
+)
 
 
 def names() -> list[str]:
@@ -21,7 +23,9 @@ def names() -> list[str]:
 
 
 def get(name: str) -> type[Objective]:
-    """Return the class of the objective `name`; UserError naming the nearest match if there is none."""
+    """Return the class of the objective `name`; UserError naming the nearest match if there is
+    none.
+    """
     return FAMILY.load(name)
 
 

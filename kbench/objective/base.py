@@ -11,12 +11,15 @@ from kbench.similarity.base import Similarity
 
 
 class Objective(Module, ABC):
-    """A loss over a batch of logits, learned multiplier times score; computed in float32 under autocast."""
+    """A loss over a batch of logits, learned multiplier times score; computed in float32 under
+    autocast.
+    """
 
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
-    # Whether adding one number to all logits leaves the loss as it is: PMI is then learned up to a constant.
+    # Whether adding one number to all logits leaves the loss as it is: PMI is then learned up to a
+    # constant.
     blind_to_shift: ClassVar[bool] = False
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
@@ -32,9 +35,11 @@ class Objective(Module, ABC):
 
     @abstractmethod
     def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:
-        """Return the pointwise mutual information in nats that logits of any shape stand for at the optimum.
+        """Return the pointwise mutual information in nats that logits of any shape stand for at the
+        optimum.
 
-        batch: the training batch (all ranks together). Up to one constant if the loss is blind to a shift.
+        batch: the training batch (all ranks together). Up to one constant if the loss is blind to a
+        shift.
         """
 
     @classmethod

@@ -11,9 +11,11 @@ INITIAL_BIAS = -10.0
 
 
 class Sigmoid(Objective):
-    """Every image-text combination of the batch is classified as a pair or not, with a learned bias b.
+    """Every image-text combination of the batch is classified as a pair or not, with a learned bias
+    b.
 
-    With one pair for B - 1 combinations of strangers the optimal log odds are l + b = PMI - log(B - 1).
+    With one pair for B - 1 combinations of strangers the optimal log odds are l + b = PMI - log(B -
+    1).
     """
 
     name = "sigmoid"

@@ -10,7 +10,8 @@ from kbench.similarity.base import Similarity
 class Spectral(Objective):
     """A quadratic loss, least where the logits are the density ratio p(x, y) / (p(x) p(y)) itself.
 
-    -2 E_pairs[l] + E_strangers[l^2] is, up to a constant, the mean squared error of l as that ratio.
+    -2 E_pairs[l] + E_strangers[l^2] is, up to a constant, the mean squared error of l as that
+    ratio.
     """
 
     name = "spectral"
@@ -26,8 +27,8 @@ class Spectral(Objective):
     def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:
         """Return the logarithm of the logits; what is below 1 / B^2 counts as that.
 
-        A batch has B^2 combinations, so that it cannot tell a rarer one from one that never occurs; and nothing keeps
-        a fitted ratio from being negative.
+        A batch has B^2 combinations, so that it cannot tell a rarer one from one that never occurs;
+        and nothing keeps a fitted ratio from being negative.
         """
         return logits.clamp(min=float(max(batch, 1)) ** -2).log()
 
@@ -37,6 +38,6 @@ class Spectral(Objective):
         if similarity.largest_score > 0:
             return None
         return (
-            f"the spectral objective fits a density ratio, which is never negative, but scores of"
+            "the spectral objective fits a density ratio, which is never negative, but scores of"
             f" {similarity.name} are never above {similarity.largest_score:g}"
         )

@@ -1,1 +1,3 @@
-"""What an experiment comes to before anything runs: jobs, frozen files, costs. Nothing here imports torch."""
+"""What an experiment comes to before anything runs: jobs, frozen files, costs. Nothing here imports
+torch.
+"""

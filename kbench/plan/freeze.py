@@ -1,8 +1,10 @@
-"""The frozen configurations of an experiment: written once, when a real run starts, touching only what changes.
+"""The frozen configurations of an experiment: written once, when a real run starts, touching only
+what changes.
 
-Snakemake compares modification times, so a file that is rewritten with the same content would start days of training
-again; a changed experiment file must only start what it changed. A dry run writes nothing, and yet plans what a real
-run would do: a file that would change is stood in for by an empty one elsewhere, which is new.
+Snakemake compares modification times, so a file that is rewritten with the same content would start
+days of training again; a changed experiment file must only start what it changed. A dry run writes
+nothing, and yet plans what a real run would do: a file that would change is stood in for by an
+empty one elsewhere, which is new.
 """
 
 import atexit
@@ -21,11 +23,14 @@ from kbench.experiment.schema import Experiment, RunConfig
 from kbench.experiment.tuning import Trial
 
 
-def documents(experiment: Experiment, runs: list[RunConfig], trials: list[Trial]) -> dict[Path, str]:
-    """Return the text of experiment.json, evaluation.json and runs/RUN/config.json by path below the results folder.
+def documents(
+    experiment: Experiment, runs: list[RunConfig], trials: list[Trial]
+) -> dict[Path, str]:
+    """Return the text of experiment.json, evaluation.json and runs/RUN/config.json by path below
+    the results folder.
 
-    Where there is a search, its runs are frozen as search/RUN/config.json, and the reported ones only when their
-    settings are chosen.
+    Where there is a search, its runs are frozen as search/RUN/config.json, and the reported ones
+    only when their settings are chosen.
     """
     section = experiment.evaluation.model_dump(mode="json")
     values: dict[Path, Any] = {
@@ -33,11 +38,15 @@ def documents(experiment: Experiment, runs: list[RunConfig], trials: list[Trial]
         Path("evaluation.json"): {"experiment": experiment.name, "evaluation": section},
     }
     part, configs = ("search", [trial.config for trial in trials]) if trials else ("runs", runs)
-    values |= {Path(part, config.run, "config.json"): config.model_dump(mode="json") for config in configs}
+    values |= {
+        Path(part, config.run, "config.json"): config.model_dump(mode="json") for config in configs
+    }
     return {path: _text(value) for path, value in values.items()}
 
 
-def freeze(experiment: Experiment, runs: list[RunConfig], trials: list[Trial], results: Path) -> None:
+def freeze(
+    experiment: Experiment, runs: list[RunConfig], trials: list[Trial], results: Path
+) -> None:
     """Write those frozen files whose content changes."""
     _write_all(results, documents(experiment, runs, trials))
 
@@ -60,9 +69,15 @@ class Frozen:
     """The frozen files as inputs of rules."""
 
     def __init__(
-        self, results: Path, texts: dict[Path, str], role: Callable[[], Role], written: Callable[[], None]
+        self,
+        results: Path,
+        texts: dict[Path, str],
+        role: Callable[[], Role],
+        written: Callable[[], None],
     ) -> None:
-        """role: asked when files are named, as a Snakefile is read before it is known; written: called after that."""
+        """role: asked when files are named, as a Snakefile is read before it is known; written:
+        called after that.
+        """
         self._results, self._texts, self._role, self._tell = results, texts, role, written
         self._written = False
 
@@ -76,7 +91,9 @@ class Frozen:
             self._written = True
             if _write_all(self._results, self._texts):
                 self._tell()
-        planned = role is Role.PLAN and below in self._texts and not _holds(path, self._texts[below])
+        planned = (
+            role is Role.PLAN and below in self._texts and not _holds(path, self._texts[below])
+        )
         return _stand_in() if planned else str(path)
 
 
@@ -112,7 +129,9 @@ def _holds(path: Path, text: str) -> bool:
 
 
 def _write_all(results: Path, texts: dict[Path, str]) -> bool:
-    """Write what changes; experiment.json, by which the comparison knows an experiment, last. Return if any did."""
+    """Write what changes; experiment.json, by which the comparison knows an experiment, last.
+    Return if any did.
+    """
     order = sorted(texts, key=lambda path: path.name == "experiment.json")
     return any([_write(results / path, texts[path]) for path in order])
 

@@ -1,4 +1,6 @@
-"""What the Snakefile needs to know: the experiment's runs, where files lie, and the options that say so."""
+"""What the Snakefile needs to know: the experiment's runs, where files lie, and the options that
+say so.
+"""
 
 import os
 import sys
@@ -25,12 +27,16 @@ class Workflow:
     """An experiment laid out for Snakemake; making one writes nothing."""
 
     def __init__(self, config: dict[str, Any], snakemake: Any = None) -> None:
-        """config: that of `snakemake --config`; snakemake: the Snakefile's `workflow`. UserError for bad settings."""
+        """config: that of `snakemake --config`; snakemake: the Snakefile's `workflow`. UserError
+        for bad settings.
+        """
         for key, value in config.items():
             if key not in SETTINGS:
                 raise unknown("--config key", key, SETTINGS)
             _refuse_unusable(key, str(value))
-        self.experiment = load(str(config.get("experiment", "demo")), smoke=_flag(config.get("smoke", False)))
+        self.experiment = load(
+            str(config.get("experiment", "demo")), smoke=_flag(config.get("smoke", False))
+        )
         runs, trials = resolve(self.experiment), search(self.experiment)
         self.runs = [run.run for run in runs]
         self.trials = [trial.config.run for trial in trials]
@@ -43,18 +49,24 @@ class Workflow:
         self.results_folders = [self.results.parent, *_given_folder(config.get("reuse"))]
         self.image = str(config.get("image") or image.DEFAULT)
         self.site = site.load()
-        self._frozen = Frozen(self.results, documents(self.experiment, runs, trials), *_of(snakemake))
+        self._frozen = Frozen(
+            self.results, documents(self.experiment, runs, trials), *_of(snakemake)
+        )
 
     def path(self, *parts: str) -> str:
         """Return a path below the results folder; may hold wildcards."""
         return str(self.results.joinpath(*parts))
 
     def frozen(self, *parts: str) -> Callable[[Mapping[str, str]], str]:
-        """Return an input function for a frozen file below the results folder; the parts may hold wildcards."""
+        """Return an input function for a frozen file below the results folder; the parts may hold
+        wildcards.
+        """
 
         def path(wildcards: Mapping[str, str]) -> str:
             try:
-                return self._frozen.path(Path(*(part.format_map(dict(wildcards)) for part in parts)))
+                return self._frozen.path(
+                    Path(*(part.format_map(dict(wildcards)) for part in parts))
+                )
             except UserError as error:
                 # An exception would be shown with where in Snakemake's code it was raised.
                 print(f"kbench: {error}", file=sys.stderr)
@@ -64,7 +76,9 @@ class Workflow:
 
     @property
     def frozen_config(self) -> Callable[[Mapping[str, str]], str]:
-        """A run's configuration that needs no job to be written: that of a trial where there is a search."""
+        """A run's configuration that needs no job to be written: that of a trial where there is a
+        search.
+        """
         part, runs = ("search", self.trials) if self.trials else ("runs", self.runs)
         return self.frozen(part, runs[0], "config.json")
 
@@ -97,13 +111,17 @@ class Workflow:
         return request(rule, self.experiment.resources, self.site)
 
     def before_submission(self, rules: Iterable[str]) -> None:
-        """Look at the cluster before the first job goes there; UserError if it would refuse the jobs of a rule."""
+        """Look at the cluster before the first job goes there; UserError if it would refuse the
+        jobs of a rule.
+        """
         preflight.check(self.request(rule) for rule in sorted(set(rules)))
         preflight.stop_leftovers([*self.runs, *self.trials])
 
 
 def world_of(experiment: Experiment) -> WorldCorpus | None:
-    """Return the embedded world that an experiment trains or is evaluated on, or None if it needs none."""
+    """Return the embedded world that an experiment trains or is evaluated on, or None if it needs
+    none.
+    """
     corpus, evaluation = experiment.corpus, experiment.evaluation
     if isinstance(corpus, WorldCorpus):
         return corpus.model_copy(update={"name": "world"})
@@ -112,7 +130,9 @@ def world_of(experiment: Experiment) -> WorldCorpus | None:
 
 
 def _of(snakemake: Any) -> tuple[Callable[[], Role], Callable[[], None]]:
-    """Return what tells the role of this process, and what has to be called when files were frozen."""
+    """Return what tells the role of this process, and what has to be called when files were
+    frozen.
+    """
     if snakemake is None:
         return lambda: Role.PLAN, lambda: None
 
@@ -122,7 +142,8 @@ def _of(snakemake: Any) -> tuple[Callable[[], Role], Callable[[], None]]:
         starts = snakemake.executor_plugin is not None and not (snakemake.dryrun or snakemake.touch)
         return Role.RUN if starts else Role.PLAN
 
-    # Snakemake remembers which files are there, and has looked into the folder before it asks for the first of ours.
+    # Snakemake remembers which files are there, and has looked into the folder before it asks for
+    # the first of ours.
     return role, lambda: snakemake.iocache.deactivate()
 
 
@@ -132,10 +153,14 @@ def _refuse_unusable(key: str, value: str) -> None:
         raise UserError(f"--config {key}= is empty: leave it out for its default")
     if set("{}") & set(value):
         raise UserError(
-            f"--config {key}={value}: Snakemake takes what stands in braces for a wildcard; legal: no {{ or }}"
+            f"--config {key}={value}: Snakemake takes what stands in braces for a wildcard; legal:"
+            " no { or }"
         )
     if not value.isprintable():
-        raise UserError(f"--config {key}={value!r} has a character that cannot be printed; legal: printable characters")
+        raise UserError(
+            f"--config {key}={value!r} has a character that cannot be printed; legal: printable"
+            " characters"
+        )
 
 
 def _refuse_file(folder: Path) -> None:

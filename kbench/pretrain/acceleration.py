@@ -13,14 +13,17 @@ from kbench.pretrain.model import ContrastiveModel
 def prepare(model: ContrastiveModel, training: Training) -> None:
     """Set up activation checkpointing and torch.compile of the towers' transformer blocks.
 
-    Blocks are compiled one by one: they are alike, so that this takes seconds where whole towers take minutes.
-    Raises UserError if micro-batches would not give the gradient of the whole batch.
+    Blocks are compiled one by one: they are alike, so that this takes seconds where whole towers
+    take minutes. Raises UserError if micro-batches would not give the gradient of the whole batch.
     """
-    norms = [name for name, module in model.towers.named_modules() if isinstance(module, _BatchNorm)]
+    norms = [
+        name for name, module in model.towers.named_modules() if isinstance(module, _BatchNorm)
+    ]
     if training.micro_batch_size is not None and norms:
         raise UserError(
-            f"micro_batch_size {training.micro_batch_size}: {norms[0]} of these towers normalises over the batch, so"
-            " that micro-batches would not give the gradient of the whole batch; choose towers without batch norm"
+            f"micro_batch_size {training.micro_batch_size}: {norms[0]} of these towers normalises"
+            " over the batch, so that micro-batches would not give the gradient of the whole"
+            " batch; choose towers without batch norm"
         )
     if training.activation_checkpointing:
         model.towers.visual.set_grad_checkpointing(True)

@@ -1,4 +1,6 @@
-"""The loss of a whole batch, of which each process holds a part and each process's memory perhaps a part of that."""
+"""The loss of a whole batch, of which each process holds a part and each process's memory perhaps a
+part of that.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,21 +15,27 @@ from kbench.similarity.base import Representation
 
 
 class BatchLoss(nn.Module):
-    """The objective over the parts of all processes: the loss and gradient of one process with the whole batch.
+    """The objective over the parts of all processes: the loss and gradient of one process with the
+    whole batch.
 
-    Each process scores its own images with the captions of all; the rows of scores are then gathered as well, so that
-    no score is computed twice and the objective sees the whole matrix.
+    Each process scores its own images with the captions of all; the rows of scores are then
+    gathered as well, so that no score is computed twice and the objective sees the whole matrix.
 
-    With a micro-batch size, the towers see that many samples at a time and keep nothing but their representations;
-    backward runs each micro-batch through the towers again (Gao et al. 2021, arXiv 2101.06983, there written out by
-    hand). Only the memory differs: it is not the sum of losses over small batches.
+    With a micro-batch size, the towers see that many samples at a time and keep nothing but their
+    representations; backward runs each micro-batch through the towers again (Gao et al. 2021, arXiv
+    2101.06983, there written out by hand). Only the memory differs: it is not the sum of losses
+    over small batches.
     """
 
-    def __init__(self, model: ContrastiveModel, processes: Processes, micro_batch_size: int | None) -> None:
+    def __init__(
+        self, model: ContrastiveModel, processes: Processes, micro_batch_size: int | None
+    ) -> None:
         super().__init__()
         self.model, self.processes, self.micro_batch_size = model, processes, micro_batch_size
 
-    def forward(self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def forward(
+        self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
         """Return the loss, the same scalar on all processes, from this one's images and captions.
 
         generator: seeded alike on all processes, for the random features that they share.
@@ -38,8 +46,13 @@ class BatchLoss(nn.Module):
         everyones = {name: self.processes.gather(tensor) for name, tensor in texts.items()}
         return self.model.objective(self.processes.gather(self.model.compare(ours, everyones)))
 
-    def _represent(self, represent: Callable[[torch.Tensor], Representation], inputs: torch.Tensor) -> Representation:
+    def _represent(
+        self, represent: Callable[[torch.Tensor], Representation], inputs: torch.Tensor
+    ) -> Representation:
         if self.micro_batch_size is None or self.micro_batch_size >= len(inputs):
             return represent(inputs)
-        parts = [checkpoint(represent, part, use_reentrant=False) for part in inputs.split(self.micro_batch_size)]
+        parts = [
+            checkpoint(represent, part, use_reentrant=False)
+            for part in inputs.split(self.micro_batch_size)
+        ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

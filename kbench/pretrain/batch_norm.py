@@ -19,16 +19,22 @@ def over_all_processes(module: nn.Module, gather: Gather, processes: int) -> Non
 
 
 class WholeBatchNorm(_BatchNorm):
-    """Batch norm over the batch of all processes; torch's own SyncBatchNorm does not run on a CPU."""
+    """Batch norm over the batch of all processes; torch's own SyncBatchNorm does not run on a
+    CPU.
+    """
 
     def __init__(self, local: _BatchNorm, gather: Gather, processes: int) -> None:
-        super().__init__(local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats)
+        super().__init__(
+            local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats
+        )
         self._parameters, self._buffers = local._parameters, local._buffers
         self.gather, self.processes = gather, processes
         self.train(local.training)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise each channel of x (n, channels, ...); in training by mean and variance over all processes."""
+        """Normalise each channel of x (n, channels, ...); in training by mean and variance over all
+        processes.
+        """
         if not self.training:
             return super().forward(x)
         over = [0, *range(2, x.ndim)]

@@ -15,7 +15,8 @@ from kbench.towers import tokenizer
 
 
 class HeldOut:
-    """Held-out pairs in fixed batches: the same images, captions and random features whenever they are scored.
+    """Held-out pairs in fixed batches: the same images, captions and random features whenever they
+    are scored.
 
     Raises UserError if there are too few pairs for one batch of the training batch size.
     """
@@ -26,14 +27,17 @@ class HeldOut:
         pairs = sum(shard.pairs for shard in shards)
         if pairs < self.batch_size:
             raise UserError(
-                f"{pairs} held-out pairs in corpus '{config.corpus.name}' make no batch of {self.batch_size}"
+                f"{pairs} held-out pairs in corpus '{config.corpus.name}' make no batch of"
+                f" {self.batch_size}"
             )
         self.tokenize = tokenizer.create(config.towers)
         self.cropper = Cropper(config.towers.image_size, None)
 
     @torch.inference_mode()
     def loss(self, model: ContrastiveModel, device: str) -> float:
-        """Return the objective's mean loss over the batches, nats; a last incomplete batch is left out."""
+        """Return the objective's mean loss over the batches, nats; a last incomplete batch is left
+        out.
+        """
         was_training = model.training
         model.eval()
         losses = []

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 STATUS = os.EX_TEMPFAIL
-"""Exit status (75) of a run that was told to stop: nothing is wrong, run it again. A scheduler may requeue on it."""
+"""Exit status (75) of a run that was told to stop: nothing is wrong, run it again. A scheduler may
+requeue on it.
+"""
 
 
 class Interrupted(Exception):
@@ -40,7 +42,9 @@ class StopRequest:
             raise StoppedWaiting
 
     def of_any(self, processes: Processes) -> bool:
-        """Return, having asked all processes, whether any of them was told to stop; they then all know the signal."""
+        """Return, having asked all processes, whether any of them was told to stop; they then all
+        know the signal.
+        """
         number = processes.most(self.signal or 0)
         if number:
             self.signal = signal.Signals(number)
@@ -50,7 +54,8 @@ class StopRequest:
         """Raise Interrupted, if stopped, once all processes are here."""
         if not stopped:
             return
-        trainer.processes.wait()  # whoever starts the processes may end all of them once one has left
+        # Whoever starts the processes may end all of them once one has left.
+        trainer.processes.wait()
         step, run = trainer.progress.step, trainer.config.run
         raise Interrupted(f"{run}: {self.signal.name} at step {step}; run again to go on")
 

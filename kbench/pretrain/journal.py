@@ -12,7 +12,8 @@ from kbench.pretrain.trainer import Progress, Trainer
 class Journal:
     """Writes a line every so many steps, whenever the weights were scored, and after the last step.
 
-    log: None in a process that writes nothing; it still takes part where the processes' numbers are averaged.
+    log: None in a process that writes nothing; it still takes part where the processes' numbers are
+    averaged.
     """
 
     def __init__(self, trainer: Trainer, log: MetricsLog | None, every: int, shown: Any) -> None:
@@ -20,7 +21,9 @@ class Journal:
         self.clock = Clock(trainer.progress)
 
     def note(self, measured: dict[str, torch.Tensor], scores: dict[str, float] | None) -> None:
-        """Note a step and what was measured in it; scores: of the weights, None where they were not scored."""
+        """Note a step and what was measured in it; scores: of the weights, None where they were not
+        scored.
+        """
         self.shown.update(self.trainer.config.training.batch_size)
         if scores is None and self.trainer.progress.step % self.every and not self.trainer.finished:
             return

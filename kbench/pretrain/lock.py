@@ -1,7 +1,8 @@
-"""One training at a time in a run's folder: a second one would repeat every line of the log and mix checkpoints.
+"""One training at a time in a run's folder: a second one would repeat every line of the log and mix
+checkpoints.
 
-A POSIX record lock: the system takes it back when its process ends, however that ends, also over NFS; and processes
-that load data, forked off the trainer, do not hold it.
+A POSIX record lock: the system takes it back when its process ends, however that ends, also over
+NFS; and processes that load data, forked off the trainer, do not hold it.
 """
 
 import errno
@@ -22,14 +23,17 @@ PATIENCE = 60.0
 
 
 class Busy(UserError):
-    """Another process trains the run. A scheduler may start the command again, hence the status of an interruption."""
+    """Another process trains the run. A scheduler may start the command again, hence the status of
+    an interruption.
+    """
 
     status = 75
 
 
 @contextmanager
 def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold a run's folder for training; raises Busy if another process still does after `patience` seconds.
+    """Hold a run's folder for training; raises Busy if another process still does after `patience`
+    seconds.
 
     Where the file system has no locks, says so on stderr and goes on.
     """
@@ -50,10 +54,15 @@ def _acquire(descriptor: int, folder: Path, deadline: float) -> None:
             return
         except OSError as error:
             if error.errno in UNSUPPORTED:
-                print(f"kbench: no locks on the file system of {folder}: start no second job on it", file=sys.stderr)
+                print(
+                    f"kbench: no locks on the file system of {folder}: start no second job on it",
+                    file=sys.stderr,
+                )
                 return
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise files.unwritable(folder / NAME, error) from error
         if time.monotonic() > deadline:
-            raise Busy(f"another process trains {folder}: wait for it, or end it and start this one again")
+            raise Busy(
+                f"another process trains {folder}: wait for it, or end it and start this one again"
+            )
         time.sleep(0.2)

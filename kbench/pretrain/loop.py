@@ -40,9 +40,9 @@ def pretrain(
 ) -> ModelCard | None:
     """Train a run into its folder, going on from its last checkpoint, and return its card.
 
-    Writes metrics.jsonl, tensorboard/, checkpoints/ and at the end model.safetensors and, last of all, model.json; of
-    several processes the first one does, and the others return None. Raises Interrupted after SIGTERM, SIGINT or
-    SIGUSR1, with a checkpoint written, and Diverged.
+    Writes metrics.jsonl, tensorboard/, checkpoints/ and at the end model.safetensors and, last of
+    all, model.json; of several processes the first one does, and the others return None. Raises
+    Interrupted after SIGTERM, SIGINT or SIGUSR1, with a checkpoint written, and Diverged.
     """
     processes = processes or Processes()
     trainer = Trainer(config, manifest, device, processes)
@@ -54,7 +54,14 @@ def pretrain(
     with stop_requests() as stop, contextlib.closing(stream.load(pairs, workers)) as loader:
         batches = Batches(loader, trainer, stop)
         with bar(config.run, **_size(trainer), shown=processes.writes) as shown:
-            _train(trainer, batches, Journal(trainer, log, LOG_EVERY, shown), selection, checkpoints, stop)
+            _train(
+                trainer,
+                batches,
+                Journal(trainer, log, LOG_EVERY, shown),
+                selection,
+                checkpoints,
+                stop,
+            )
     memory = processes.most(card.peak_memory(device))
     if log is None:
         return None
@@ -71,7 +78,9 @@ def _train(
     checkpoints: Checkpoints,
     stop: StopRequest,
 ) -> None:
-    """Take the remaining steps; a stop ends them between two, or while a process on its own waits for data."""
+    """Take the remaining steps; a stop ends them between two, or while a process on its own waits
+    for data.
+    """
     try:
         while not trainer.finished:
             images, tokens = batches.next()
@@ -87,7 +96,9 @@ def _train(
         stop.leave(True, trainer)
 
 
-def _checkpoints(config: RunConfig, run: Path, manifest: Manifest, processes: Processes, workers: int) -> Checkpoints:
+def _checkpoints(
+    config: RunConfig, run: Path, manifest: Manifest, processes: Processes, workers: int
+) -> Checkpoints:
     identity = {
         **config.model_dump(mode="json", exclude={"variant"}),
         "corpus_sha256": manifest.sha256,
@@ -97,7 +108,9 @@ def _checkpoints(config: RunConfig, run: Path, manifest: Manifest, processes: Pr
     return Checkpoints(run, identity, Stages().training(config), CHECKPOINT_SECONDS)
 
 
-def _pairs(config: RunConfig, manifest: Manifest, locations: Locations, trainer: Trainer) -> stream.PairStream:
+def _pairs(
+    config: RunConfig, manifest: Manifest, locations: Locations, trainer: Trainer
+) -> stream.PairStream:
     """Return the batches that the remaining steps take."""
     return stream.PairStream(
         config.corpus,
@@ -105,14 +118,21 @@ def _pairs(config: RunConfig, manifest: Manifest, locations: Locations, trainer:
         manifest,
         tokenizer.create(config.towers),
         Cropper(config.towers.image_size, config.training.crop),
-        batch_size=trainer.processes.share(config.training.batch_size),
-        seed=config.seed,
-        rank=trainer.processes.rank,
-        world_size=trainer.processes.size,
-        skip=trainer.progress.step,
+        stream.Share(
+            trainer.processes.share(config.training.batch_size),
+            config.seed,
+            rank=trainer.processes.rank,
+            processes=trainer.processes.size,
+            skip=trainer.progress.step,
+        ),
     )
 
 
 def _size(trainer: Trainer) -> dict[str, int | str | bool]:
     pairs = trainer.config.training.batch_size
-    return {"total": trainer.steps * pairs, "initial": trainer.progress.step * pairs, "unit": "pair", "scaled": True}
+    return {
+        "total": trainer.steps * pairs,
+        "initial": trainer.progress.step * pairs,
+        "unit": "pair",
+        "scaled": True,
+    }

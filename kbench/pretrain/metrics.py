@@ -26,7 +26,8 @@ class MetricsLog:
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry, allow_nan=False) + "\n")
         if self.writer is None:
-            # Late, because the import takes a second and the writer has a thread, which loaders must not inherit.
+            # Late, because the import takes a second and the writer has a thread, which loaders
+            # must not inherit.
             self.writer = _writer(self.path.parent / "tensorboard", self.resumed_at + 1)
         for name, value in entry.items():
             if name != "step" and value is not None:
@@ -39,7 +40,9 @@ class MetricsLog:
 
 
 def _writer(folder: Path, purge_step: int) -> "SummaryWriter":
-    """Return a writer whose files are not named after this machine, as TensorBoard names them; nothing offers that."""
+    """Return a writer whose files are not named after this machine, as TensorBoard names them;
+    nothing offers that.
+    """
     from tensorboard.summary.writer import event_file_writer
     from torch.utils.tensorboard import SummaryWriter
 

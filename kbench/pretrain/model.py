@@ -19,22 +19,30 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ContrastiveModel(nn.Module):
-    """Everything that pretraining learns. No branch on the similarity: it embeds, represents and compares."""
+    """Everything that pretraining learns. No branch on the similarity: it embeds, represents and
+    compares.
+    """
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.towers = Towers(config.towers)
-        self.similarity = similarity.create(config.similarity, config.similarity_settings, self.towers.widths)
+        self.similarity = similarity.create(
+            config.similarity, config.similarity_settings, self.towers.widths
+        )
         self.objective = objective.create(config.objective)
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1) * 255, persistent=False)
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Turn uint8 images (B, 3, S, S) into float32 with ImageNet's mean and standard deviation removed."""
+        """Turn uint8 images (B, 3, S, S) into float32 with ImageNet's mean and standard deviation
+        removed.
+        """
         return (images.float() - self.mean) / self.std
 
     def draw(self, generator: torch.Generator) -> RandomFeatures | None:
-        """Return random features for the embedding dimension, or None where the similarity uses none."""
+        """Return random features for the embedding dimension, or None where the similarity uses
+        none.
+        """
         return self.similarity.draw(self.towers.embed_dim, generator, device=self.mean.device)
 
     def represent_images(self, images: torch.Tensor, draw: RandomFeatures | None) -> Representation:
@@ -51,7 +59,9 @@ class ContrastiveModel(nn.Module):
         """Return scaled scores (B, C) of every image with every caption."""
         return self.similarity.logit_scale() * self.similarity.compare(images, texts)
 
-    def logits(self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def logits(
+        self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
         """Return scaled scores (B, B) of every image (B, 3, S, S) uint8 with every caption (B, T).
 
         Random features, where the similarity uses them, are drawn anew from the generator.
@@ -59,14 +69,18 @@ class ContrastiveModel(nn.Module):
         draw = self.draw(generator)
         return self.compare(self.represent_images(images, draw), self.represent_texts(tokens, draw))
 
-    def forward(self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def forward(
+        self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
         """Return the objective's loss on a batch, a scalar in nats."""
         return self.objective(self.logits(images, tokens, generator))
 
 
 def save(model: ContrastiveModel, path: Path) -> str:
     """Write the weights as safetensors, whole or not at all; returns the file's SHA-256."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
     with files.replacing(path) as temporary:
         save_file(state, temporary)
     return files.sha256(path)
@@ -82,10 +96,13 @@ def load(config: RunConfig, path: Path) -> ContrastiveModel:
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if expected != found:
-        different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        different = sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        )
         raise UserError(
-            f"{path} holds another architecture than run {config.run}: {len(different)} tensors differ, first "
-            f"{different[0]} (expected {expected.get(different[0])}, found {found.get(different[0])})"
+            f"{path} holds another architecture than run {config.run}: {len(different)} tensors"
+            f" differ, first {different[0]} (expected {expected.get(different[0])}, found"
+            f" {found.get(different[0])})"
         )
     model.load_state_dict(state)
     return model.eval()

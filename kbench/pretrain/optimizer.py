@@ -11,7 +11,8 @@ NO_DECAY_NAMES = ("bias", "ln", "bn")
 
 
 def create(model: nn.Module, training: Training) -> torch.optim.AdamW:
-    """Return AdamW; parameters with fewer than two dimensions or named bias, ln or bn are not decayed.
+    """Return AdamW; parameters with fewer than two dimensions or named bias, ln or bn are not
+    decayed.
 
     The grouping is that of the released WPSE code.
     """
@@ -29,7 +30,8 @@ def create(model: nn.Module, training: Training) -> torch.optim.AdamW:
 def steps(training: Training, pairs: int) -> int:
     """Return the optimiser steps of a run over a corpus of that many pairs.
 
-    The released schedule drops what an epoch has beyond whole batches; the continuous one rounds the run's total.
+    The released schedule drops what an epoch has beyond whole batches; the continuous one rounds
+    the run's total.
     """
     if training.schedule == "released":
         return max(1, round(training.epochs * (pairs // training.batch_size)))
@@ -37,13 +39,18 @@ def steps(training: Training, pairs: int) -> int:
 
 
 def learning_rate(training: Training, step: int, steps: int) -> float:
-    """Return the learning rate of a step, counted from 0: linear warm-up, then cosine decay, per iteration.
+    """Return the learning rate of a step, counted from 0: linear warm-up, then cosine decay, per
+    iteration.
 
-    The warm-up ends at the peak. Its first step has the initial rate in the released schedule, and one increment more
-    in the continuous one, in which a run that begins at 0 wastes no step.
+    The warm-up ends at the peak. Its first step has the initial rate in the released schedule, and
+    one increment more in the continuous one, in which a run that begins at 0 wastes no step.
     """
     warmup = round(steps * training.warmup_epochs / training.epochs)
-    peak, start, end = training.learning_rate, training.initial_learning_rate, training.final_learning_rate
+    peak, start, end = (
+        training.learning_rate,
+        training.initial_learning_rate,
+        training.final_learning_rate,
+    )
     if step < warmup and training.schedule == "released":
         return start + (peak - start) * step / max(1, warmup - 1)
     if step < warmup:

@@ -24,20 +24,25 @@ class Place:
 def place(environment: Mapping[str, str]) -> Place | None:
     """Return what torchrun's or srun's variables say, or None for a process on its own.
 
-    A batch script is not a job step: without srun before the command it is a process on its own, whatever the number
-    of tasks of its job. UserError if a variable is missing or not a number.
+    A batch script is not a job step: without srun before the command it is a process on its own,
+    whatever the number of tasks of its job. UserError if a variable is missing or not a number.
     """
     try:
         if int(environment.get("WORLD_SIZE", 1)) > 1:
             host, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
             return Place(
-                *(int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")), host=host, port=port
+                *(int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")),
+                host=host,
+                port=port,
             )
         if "WORLD_SIZE" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
             hosts = environment.get("SLURM_STEP_NODELIST") or environment["SLURM_JOB_NODELIST"]
             step = int(environment.get("SLURM_STEP_ID", 0))
             return Place(
-                *(int(environment[name]) for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")),
+                *(
+                    int(environment[name])
+                    for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+                ),
                 host=first_host(hosts),
                 port=FIRST_PORT + (int(environment["SLURM_JOB_ID"]) + 101 * step) % PORTS,
             )

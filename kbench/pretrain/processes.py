@@ -1,4 +1,6 @@
-"""The processes that train one run together, each with a part of every batch: what they agree on and exchange."""
+"""The processes that train one run together, each with a part of every batch: what they agree on
+and exchange.
+"""
 
 from datetime import timedelta
 
@@ -14,7 +16,9 @@ SLOWEST = timedelta(minutes=30)
 
 
 class Processes:
-    """The processes that train one run together; here one on its own, for which nothing needs to be agreed."""
+    """The processes that train one run together; here one on its own, for which nothing needs to be
+    agreed.
+    """
 
     rank: int = 0
     size: int = 1
@@ -27,14 +31,16 @@ class Processes:
     def share(self, batch_size: int) -> int:
         """Return this process's part of a batch; UserError if it cannot be dealt evenly."""
         if batch_size % self.size:
-            raise UserError(f"batch_size {batch_size} cannot be dealt to {self.size} processes evenly")
+            raise UserError(
+                f"batch_size {batch_size} cannot be dealt to {self.size} processes evenly"
+            )
         return batch_size // self.size
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the rows (n, ...) of all processes, (size * n, ...), in the order of ranks.
 
-        Every process must compute the same loss from them. Then the mean over processes of a parameter's gradient is
-        that of one process with all rows.
+        Every process must compute the same loss from them. Then the mean over processes of a
+        parameter's gradient is that of one process with all rows.
         """
         return tensor
 
@@ -50,7 +56,9 @@ class Processes:
         """Wait until all processes are here."""
 
     def parallel(self, module: nn.Module) -> nn.Module:
-        """Return the module such that backward() leaves the mean over processes of every gradient."""
+        """Return the module such that backward() leaves the mean over processes of every
+        gradient.
+        """
         return module
 
 
@@ -79,7 +87,9 @@ class Group(Processes):
         distributed.barrier(self.control)
 
     def parallel(self, module: nn.Module) -> nn.Module:
-        """Return the module in torch's wrapper, batch norms replaced by ones over the whole batch."""
+        """Return the module in torch's wrapper, batch norms replaced by ones over the whole
+        batch.
+        """
         over_all_processes(module, self.gather, self.size)
         return nn.parallel.DistributedDataParallel(module, forward_sync_buffers=False)
 
@@ -92,8 +102,8 @@ class Group(Processes):
 class _Gather(torch.autograd.Function):
     """Rows of all processes; backward sums what all of them send back to a process's rows.
 
-    torch.distributed.nn.functional.all_gather is the same, but in torch 2.13 with gloo it puts gradients that are not
-    contiguous, such as those of transposed logits, in the wrong places.
+    torch.distributed.nn.functional.all_gather is the same, but in torch 2.13 with gloo it puts
+    gradients that are not contiguous, such as those of transposed logits, in the wrong places.
     """
 
     @staticmethod

@@ -31,22 +31,27 @@ SCORES: dict[str, Callable[[dict[str, float]], float]] = {
 class Selection:
     """Scores the model at the end of every epoch and keeps the best weights beside the checkpoints.
 
-    Without a rule to choose by, held-out pairs are only scored at the end. A resumed run repeats what an uninterrupted
-    one does: the best score and its step are part of the checkpoint, and a weights file from a later step than that is
-    written again when the run gets there.
+    Without a rule to choose by, held-out pairs are only scored at the end. A resumed run repeats
+    what an uninterrupted one does: the best score and its step are part of the checkpoint, and a
+    weights file from a later step than that is written again when the run gets there.
     """
 
-    def __init__(self, config: RunConfig, run: Path, manifest: Manifest, locations: Locations) -> None:
+    def __init__(
+        self, config: RunConfig, run: Path, manifest: Manifest, locations: Locations
+    ) -> None:
         self.rule = config.training.selection
         self.path = run / "checkpoints" / "best.safetensors"
         self.steps_per_epoch = manifest.pairs / config.training.batch_size
         self.measures: dict[str, Measure] = {}
         if manifest.held_out:
-            shards = usable_shards(config.corpus, config.corpus.held_out(locations), manifest.held_out)
+            shards = usable_shards(
+                config.corpus, config.corpus.held_out(locations), manifest.held_out
+            )
             self.measures["held_out_loss"] = HeldOut(config, shards).loss
         elif self.rule == "held-out":
             raise UserError(
-                f"selection 'held-out' needs held-out pairs, of which corpus '{config.corpus.name}' has none"
+                f"selection 'held-out' needs held-out pairs, of which corpus '{config.corpus.name}'"
+                " has none"
             )
         if self.rule == "test-column":
             self.measures["test_column_acc1"] = TestColumn(config, locations).accuracy
@@ -55,10 +60,13 @@ class Selection:
         """Return whether the weights after this step are scored."""
         if step == steps:
             return bool(self.measures)
-        return self.rule in SCORES and int(step / self.steps_per_epoch) > int((step - 1) / self.steps_per_epoch)
+        return self.rule in SCORES and int(step / self.steps_per_epoch) > int(
+            (step - 1) / self.steps_per_epoch
+        )
 
     def score(self, trainer: Trainer) -> dict[str, float] | None:
-        """Return what was measured, or None where nothing is due; the weights are kept if they are the best so far.
+        """Return what was measured, or None where nothing is due; the weights are kept if they are
+        the best so far.
 
         Of several processes the first one measures.
         """
@@ -66,7 +74,9 @@ class Selection:
             return None
         if not trainer.processes.writes:
             return {}
-        measured = {name: measure(trainer.model, trainer.device) for name, measure in self.measures.items()}
+        measured = {
+            name: measure(trainer.model, trainer.device) for name, measure in self.measures.items()
+        }
         score = SCORES[self.rule](measured) if self.rule in SCORES else None
         best = trainer.progress.best_score
         if score is not None and (best is None or score > best):

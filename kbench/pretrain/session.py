@@ -1,4 +1,6 @@
-"""Connecting the processes of a run, which torchrun and srun start alike, for as long as they train."""
+"""Connecting the processes of a run, which torchrun and srun start alike, for as long as they
+train.
+"""
 
 import contextlib
 import os
@@ -13,7 +15,9 @@ from kbench.pretrain.place import Place, place
 from kbench.pretrain.processes import SLOWEST, Group, Processes
 
 RENDEZVOUS = timedelta(minutes=5)
-"""How long the first process waits for the last one to start: a cold file system may take minutes to import torch."""
+"""How long the first process waits for the last one to start: a cold file system may take minutes
+to import torch.
+"""
 
 
 class ProcessLost(Exception):
@@ -24,7 +28,8 @@ class ProcessLost(Exception):
 def session(device: str) -> Iterator[Processes]:
     """Connect to the other processes inside the block, if torchrun or srun started several.
 
-    With CUDA each takes the device of its local rank. Raises ProcessLost if another one does not come or dies.
+    With CUDA each takes the device of its local rank. Raises ProcessLost if another one does not
+    come or dies.
     """
     found = place(os.environ)
     if found is None:
@@ -48,15 +53,23 @@ def session(device: str) -> Iterator[Processes]:
 
 
 def _meet(found: Place, backend: str) -> None:
-    """Connect all processes through the variables that torchrun has set; under srun they are set here."""
+    """Connect all processes through the variables that torchrun has set; under srun they are set
+    here.
+    """
     os.environ.update(
-        RANK=str(found.rank), WORLD_SIZE=str(found.size), MASTER_ADDR=found.host, MASTER_PORT=str(found.port)
+        RANK=str(found.rank),
+        WORLD_SIZE=str(found.size),
+        MASTER_ADDR=found.host,
+        MASTER_PORT=str(found.port),
     )
     try:
         store, rank, size = next(distributed.rendezvous("env://", timeout=RENDEZVOUS))
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=SLOWEST)
+        distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=SLOWEST
+        )
     except distributed.DistError as error:
         reason = str(error).splitlines()[0]
         raise ProcessLost(
-            f"process {found.rank} of {found.size} did not meet the others at {found.host}:{found.port}: {reason}"
+            f"process {found.rank} of {found.size} did not meet the others at"
+            f" {found.host}:{found.port}: {reason}"
         ) from error

@@ -1,4 +1,5 @@
-"""The released rule of choosing a checkpoint: by the zero-shot accuracy on a test set that is then reported.
+"""The released rule of choosing a checkpoint: by the zero-shot accuracy on a test set that is then
+reported.
 
 Offered so that published tables can be compared like with like; every result chosen by it says so.
 """
@@ -26,7 +27,8 @@ BATCH_SIZE = 256
 
 
 class TestColumn:
-    """Zero-shot top-1 accuracy on the test split of a dataset, of the same random features whenever it is measured.
+    """Zero-shot top-1 accuracy on the test split of a dataset, of the same random features whenever
+    it is measured.
 
     Raises UserError if the dataset is absent or is no classification.
     """
@@ -36,7 +38,10 @@ class TestColumn:
     def __init__(self, config: RunConfig, locations: Locations) -> None:
         dataset = known_datasets.get(config.training.test_column)
         if dataset.kind != "classification":
-            raise UserError(f"training.test_column '{dataset.name}' is no classification: it has no zero-shot accuracy")
+            raise UserError(
+                f"training.test_column '{dataset.name}' is no classification: it has no zero-shot"
+                " accuracy"
+            )
         root = dataset.root(locations)
         self.size = config.towers.image_size
         self.split = Split(dataset, root, dataset.test_split)
@@ -52,7 +57,9 @@ class TestColumn:
         model.eval()
         generator = torch.Generator().manual_seed(derive("test column random features"))
         draw = model.similarity.draw(model.towers.embed_dim, generator, device=device)
-        outputs = (model.towers.encode_text(part.to(device)) for part in self.tokens.split(BATCH_SIZE))
+        outputs = (
+            model.towers.encode_text(part.to(device)) for part in self.tokens.split(BATCH_SIZE)
+        )
         prompts = _joined([_represented(model, output, "text", draw) for output in outputs])
         predictions = []
         for batch in self.split.batches(BATCH_SIZE, self.size):

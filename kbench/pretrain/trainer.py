@@ -33,7 +33,9 @@ class Progress:
     best_score: float | None = None
 
     def take_mean_loss(self) -> float | None:
-        """Return the mean loss of the steps since the last call, or None if none of them had a finite one."""
+        """Return the mean loss of the steps since the last call, or None if none of them had a
+        finite one.
+        """
         steps = int(self.loss_steps)
         mean = float(self.loss_sum) / steps if steps else None
         self.loss_sum, self.loss_steps = 0.0, 0
@@ -41,26 +43,34 @@ class Progress:
 
     def state(self) -> dict[str, float | None]:
         """Return plain numbers."""
-        return {name: x.item() if isinstance(x, torch.Tensor) else x for name, x in vars(self).items()}
+        return {
+            name: x.item() if isinstance(x, torch.Tensor) else x for name, x in vars(self).items()
+        }
 
 
 class Trainer:
     """Model, optimiser and the counters that a checkpoint holds.
 
-    Every random number of step t is drawn from a generator seeded by (seed, t), so step and weights are the whole
-    state: a resumed run repeats what an uninterrupted one does.
+    Every random number of step t is drawn from a generator seeded by (seed, t), so step and weights
+    are the whole state: a resumed run repeats what an uninterrupted one does.
     """
 
-    def __init__(self, config: RunConfig, manifest: Manifest, device: str, processes: Processes) -> None:
+    def __init__(
+        self, config: RunConfig, manifest: Manifest, device: str, processes: Processes
+    ) -> None:
         torch.manual_seed(derive("initial weights", config.seed))
         self.config, self.device, self.processes = config, device, processes
         self.steps = optimizer.steps(config.training, manifest.pairs)
         self.model = ContrastiveModel(config).to(device).train()
         acceleration.prepare(self.model, config.training)
-        self.loss = processes.parallel(BatchLoss(self.model, processes, config.training.micro_batch_size))
+        self.loss = processes.parallel(
+            BatchLoss(self.model, processes, config.training.micro_batch_size)
+        )
         self.optimizer = optimizer.create(self.model, config.training)
         self.scaler = torch.amp.GradScaler(device, enabled=config.training.precision == "fp16")
-        self.statistics = [x for m in self.model.modules() if isinstance(m, _BatchNorm) for x in m.buffers()]
+        self.statistics = [
+            x for m in self.model.modules() if isinstance(m, _BatchNorm) for x in m.buffers()
+        ]
         self.progress = Progress()
         self.skipped_in_a_row, self._late = 0, LateReading()
 
@@ -86,17 +96,20 @@ class Trainer:
         self.progress = Progress(**state["progress"])
 
     def step(self, images: torch.Tensor, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Take one optimiser step on this process's part of a batch, or none if loss or gradient are not finite.
+        """Take one optimiser step on this process's part of a batch, or none if loss or gradient
+        are not finite.
 
-        Returns loss and gradient norm (before clipping), of the whole batch, as scalars on the device. How many steps
-        in a row took none is in `skipped_in_a_row`, on an accelerator one step late.
+        Returns loss and gradient norm (before clipping), of the whole batch, as scalars on the
+        device. How many steps in a row took none is in `skipped_in_a_row`, on an accelerator one
+        step late.
         """
         started = time.monotonic()
         rate = optimizer.learning_rate(self.config.training, self.progress.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         statistics = [x.clone() for x in self.statistics]
-        # Before the forward pass, so that activations can take the memory of the last step's gradients.
+        # Before the forward pass, so that activations can take the memory of the last step's
+        # gradients.
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(images, tokens)
         self.scaler.scale(loss).backward()
@@ -104,7 +117,8 @@ class Trainer:
         norm = self._clip()
         loss = loss.detach()
         healthy = loss.isfinite() & norm.isfinite()
-        # The fused update changes nothing where this is 1, and nobody has to wait for the device to know.
+        # The fused update changes nothing where this is 1, and nobody has to wait for the device to
+        # know.
         self.optimizer.found_inf = (~healthy).float()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -142,15 +156,18 @@ class Trainer:
         progress.skipped_in_a_row = torch.where(healthy, 0, progress.skipped_in_a_row + 1)
 
     def end_if_diverged(self, measured: dict[str, torch.Tensor]) -> None:
-        """Raise Diverged, with what is known about the last step, if too many in a row were skipped."""
+        """Raise Diverged, with what is known about the last step, if too many in a row were
+        skipped.
+        """
         if self.skipped_in_a_row <= self.config.training.max_skipped_steps:
             return
         weights = torch.nn.utils.get_total_norm(list(self.model.parameters()))
         raise Diverged(
-            f"{self.config.run}: loss or gradient not finite in {int(self.progress.skipped_in_a_row)} steps in a row,"
-            f" the last of them {self.progress.step} of {self.steps}: loss {float(measured['loss']):g}, gradient norm"
-            f" {float(measured['gradient_norm']):g}, norm of all weights {float(weights):g}, learning rate"
-            f" {self.optimizer.param_groups[0]['lr']:g}, logit scale"
-            f" {float(self.model.similarity.logit_scale().detach()):g}. Weights and checkpoints are from"
-            " before; try a lower learning_rate, a clip_norm, or another precision"
+            f"{self.config.run}: loss or gradient not finite in"
+            f" {int(self.progress.skipped_in_a_row)} steps in a row, the last of them"
+            f" {self.progress.step} of {self.steps}: loss {float(measured['loss']):g}, gradient"
+            f" norm {float(measured['gradient_norm']):g}, norm of all weights {float(weights):g},"
+            f" learning rate {self.optimizer.param_groups[0]['lr']:g}, logit scale"
+            f" {float(self.model.similarity.logit_scale().detach()):g}. Weights and checkpoints are"
+            " from before; try a lower learning_rate, a clip_norm, or another precision"
         )

@@ -1,4 +1,6 @@
-"""Waiting for the next batch: timed, and ended by a stop signal where nobody else waits for this process."""
+"""Waiting for the next batch: timed, and ended by a stop signal where nobody else waits for this
+process.
+"""
 
 import contextlib
 import time

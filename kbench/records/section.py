@@ -14,7 +14,9 @@ class Section(BaseModel):
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first problem of a validation error in one line, with the nearest legal key for an unknown one."""
+    """Return the first problem of a validation error in one line, with the nearest legal key for an
+    unknown one.
+    """
     # An unknown key often explains a missing one, so it is named first.
     problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in problem["loc"])
@@ -31,15 +33,25 @@ def _keys(model: type[BaseModel], place: tuple[str | int, ...]) -> set[str]:
     """Return the legal keys of the section at a place of the file."""
     sections: list[Any] = [model]
     for part in place:
-        inner = [s.model_fields[part].annotation for s in sections if _is_model(s) and part in s.model_fields]
+        inner = [
+            s.model_fields[part].annotation
+            for s in sections
+            if _is_model(s) and part in s.model_fields
+        ]
         # A list index or the tag of a union stays at the same sections.
-        sections = [leaf for annotation in inner for leaf in _leaves(annotation)] if inner else _tagged(sections, part)
+        sections = (
+            [leaf for annotation in inner for leaf in _leaves(annotation)]
+            if inner
+            else _tagged(sections, part)
+        )
     return {key for section in sections if _is_model(section) for key in section.model_fields}
 
 
 def _tagged(sections: list[Any], tag: str | int) -> list[Any]:
     chosen = [
-        s for s in sections if "kind" in s.model_fields and tag in typing.get_args(s.model_fields["kind"].annotation)
+        s
+        for s in sections
+        if "kind" in s.model_fields and tag in typing.get_args(s.model_fields["kind"].annotation)
     ]
     return chosen or sections
 

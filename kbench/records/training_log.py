@@ -6,7 +6,9 @@ from typing import Any
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the entries of a log; a half-written last line, which a killed run leaves, is ignored."""
+    """Return the entries of a log; a half-written last line, which a killed run leaves, is
+    ignored.
+    """
     entries = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:

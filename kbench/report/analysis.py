@@ -51,9 +51,13 @@ class Analysis:
 
     @cached_property
     def lines(self) -> list[dimension.Line]:
-        """The groups by similarity and embedding dimension; empty if all runs have the same dimension."""
+        """The groups by similarity and embedding dimension; empty if all runs have the same
+        dimension.
+        """
         first = {group: next(iter(self.runs_of(group)), None) for group in self.scores.groups}
-        return dimension.lines({group: self.store.config(run) for group, run in first.items() if run})
+        return dimension.lines(
+            {group: self.store.config(run) for group, run in first.items() if run}
+        )
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -74,4 +78,6 @@ class Analysis:
         if not self.lines:
             return self.pairs.on_average(columns)
         ranked = [group for group, _ in self.scores.ranked(columns)]
-        return self.pairs.chosen([(*pair, tuple(columns)) for pair in dimension.comparable(self.lines, ranked)])
+        return self.pairs.chosen(
+            [(*pair, tuple(columns)) for pair in dimension.comparable(self.lines, ranked)]
+        )

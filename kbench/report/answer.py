@@ -1,4 +1,6 @@
-"""The report's first three sentences: who is where, how sure that is, and what a ranking would need."""
+"""The report's first three sentences: who is where, how sure that is, and what a ranking would
+need.
+"""
 
 from collections.abc import Sequence
 
@@ -21,22 +23,38 @@ def pair_sentence(pair: Comparison) -> str:
     """Return a comparison in words: the difference, its interval, over what, and how sure."""
     column, found = pair.columns[0], pair.estimate
     if found is None:
-        return f"{pair.first} and {pair.second} cannot be tested {over(pair.columns)}: too few seeds in common."
+        return (
+            f"{pair.first} and {pair.second} cannot be tested {over(pair.columns)}: too few seeds"
+            " in common."
+        )
     size = f"{number(abs(found.value), column.unit)} {difference_unit(column)} [{interval(pair)}]"
     side = "above" if found.value > 0 else "below"
     chance = f"{p_statement(pair.p_holm)} after Holm's correction"
-    seeds = f"{found.seeds} seeds" if found.seeds > 1 else "1 seed, so that the variance of training is unknown"
+    seeds = (
+        f"{found.seeds} seeds"
+        if found.seeds > 1
+        else "1 seed, so that the variance of training is unknown"
+    )
     what = f"{tasks.title(column.task)} {column.title}"
-    return f"{pair.first} is {size} {side} {pair.second} in {what} {over(pair.columns)} ({seeds}, {chance})."
+    return (
+        f"{pair.first} is {size} {side} {pair.second} in {what} {over(pair.columns)} ({seeds},"
+        f" {chance})."
+    )
 
 
 def over(columns: Sequence[Column]) -> str:
     """Return over which datasets a figure is: 'on average over 6 datasets' or 'on world-pairs'."""
-    return f"on average over {len(columns)} datasets" if len(columns) > 1 else f"on {columns[0].dataset}"
+    return (
+        f"on average over {len(columns)} datasets"
+        if len(columns) > 1
+        else f"on {columns[0].dataset}"
+    )
 
 
 def interval(pair: Comparison) -> str:
-    """Return the 95 % interval of the absolute difference, in the direction that the sentence states."""
+    """Return the 95 % interval of the absolute difference, in the direction that the sentence
+    states.
+    """
     found, unit = pair.estimate, pair.columns[0].unit
     low, high = (found.low, found.high) if found.value > 0 else (-found.high, -found.low)
     return f"{number(low, unit)}, {number(high, unit)}"
@@ -119,16 +137,19 @@ def _beyond_chance(pairs: list[Comparison], scope: str) -> str:
         )
     widest = max(beyond, key=lambda pair: abs(pair.estimate.value))
     return (
-        f"{len(beyond)} of {len(pairs)} pairs{scope} differ beyond chance after Holm's correction, "
-        f"most of all {widest.first} from {widest.second}, by {number(abs(widest.estimate.value), _unit(widest))} "
-        f"{difference_unit(widest.columns[0])} [{interval(widest)}]"
+        f"{len(beyond)} of {len(pairs)} pairs{scope} differ beyond chance after Holm's correction,"
+        f" most of all {widest.first} from {widest.second}, by"
+        f" {number(abs(widest.estimate.value), _unit(widest))} {difference_unit(widest.columns[0])}"
+        f" [{interval(widest)}]"
     )
 
 
 def _verdicts(analysis: Analysis) -> str:
     if analysis.lines:
         return ""
-    return "".join(f"; {verdict}" for task in analysis.tasks if (verdict := _verdict(analysis, task)))
+    return "".join(
+        f"; {verdict}" for task in analysis.tasks if (verdict := _verdict(analysis, task))
+    )
 
 
 def _verdict(analysis: Analysis, task: str) -> str | None:
@@ -159,7 +180,11 @@ def ranking(analysis: Analysis) -> str:
 
 def _tuning_needs(analysis: Analysis) -> list[str]:
     tuning = analysis.store.tuning
-    if tuning and len(tuning.trials) == 1 and set(analysis.store.experiment.variants) == set(tuning.variants):
+    if (
+        tuning
+        and len(tuning.trials) == 1
+        and set(analysis.store.experiment.variants) == set(tuning.variants)
+    ):
         return []
     seen = "the recorded budgets differ" if tuning else "none is recorded here"
     return [f"an equal tuning budget for every variant on separate validation data ({seen})"]

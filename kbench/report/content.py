@@ -1,11 +1,22 @@
 """Puts the report together: which sections there are and what each holds."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kbench import __version__, tasks
 from kbench.document.numbers import heading
 from kbench.document.parts import ReportSection, Table
-from kbench.report import answer, dimension, footnotes, plots, published, scores, tables, tuning, weights
+from kbench.report import (
+    answer,
+    dimension,
+    footnotes,
+    plots,
+    published,
+    scores,
+    tables,
+    tuning,
+    weights,
+)
 from kbench.report.analysis import Analysis
 from kbench.results import jobs, samples
 from kbench.tasks.base import Part
@@ -78,9 +89,14 @@ def _warnings(analysis: Analysis) -> list[str]:
     store = analysis.store
     found = []
     if store.experiment.experiment.get("evaluation", {}).get("synthetic"):
-        found.append("Smoke run: tiny towers, a few steps and synthetic data. No number here means anything.")
+        found.append(
+            "Smoke run: tiny towers, a few steps and synthetic data. No number here means anything."
+        )
     if store.missing:
-        found.append(f"Partial: {len(store.missing)} of {store.expected} results are missing; they are listed below.")
+        found.append(
+            f"Partial: {len(store.missing)} of {store.expected} results are missing; they are"
+            " listed below."
+        )
     found += store.mixture_notes
     if store.stale:
         found.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")
@@ -89,16 +105,22 @@ def _warnings(analysis: Analysis) -> list[str]:
 
 def _scores(analysis: Analysis, task: str, figures: bool) -> ReportSection:
     declared, columns = tasks.find(task), analysis.columns(task)
-    part = declared.part(samples.kept(analysis.store, task, analysis.groups)) if declared else Part()
+    part = (
+        declared.part(samples.kept(analysis.store, task, analysis.groups)) if declared else Part()
+    )
     title = (declared and declared.section) or heading(tasks.title(task))
     alone = (declared and declared.figure) or title
     together = len(columns) > 1 and not (declared and declared.figure)
     drawn = []
     if figures:
-        first = plots.scores(analysis, task) if together else plots.single(analysis, columns[0], alone)
+        first = (
+            plots.scores(analysis, task) if together else plots.single(analysis, columns[0], alone)
+        )
         drawn = [first, *(plots.of_task(analysis, figure) for figure in part.figures)]
     found = footnotes.added(analysis, task, scores.score_tables(analysis, task))
-    return ReportSection(task, title, list(declared.about) if declared else [], drawn, [*found, *part.tables])
+    return ReportSection(
+        task, title, list(declared.about) if declared else [], drawn, [*found, *part.tables]
+    )
 
 
 def _pairs(analysis: Analysis, figures: bool) -> ReportSection | None:
@@ -115,13 +137,20 @@ def _pairs(analysis: Analysis, figures: bool) -> ReportSection | None:
         [
             table
             for task in shown
-            for table in footnotes.added(analysis, task, [tables.comparison_table(task, analysis.comparisons(task))])
+            for table in footnotes.added(
+                analysis, task, [tables.comparison_table(task, analysis.comparisons(task))]
+            )
         ],
-        [tables.comparison_table(task, analysis.comparisons(task)) for task in compared if task not in shown]
+        [
+            tables.comparison_table(task, analysis.comparisons(task))
+            for task in compared
+            if task not in shown
+        ]
         + [
             tables.comparison_details(task, pairs)
             for task in compared
-            if len(analysis.columns(task)) > 1 and (pairs := analysis.pairs.on_each(analysis.columns(task)))
+            if len(analysis.columns(task)) > 1
+            and (pairs := analysis.pairs.on_each(analysis.columns(task)))
         ],
     )
 
@@ -139,10 +168,10 @@ def _variance(analysis: Analysis, figures: bool) -> ReportSection | None:
         "variance",
         "Variance",
         [
-            "Standard deviation of one run's score, root mean square over datasets, by source. Training seed: between "
-            "seeds, with the draws' part taken out. Random features: between draws for one trained model; a dash where "
-            "there are none. Test images: by their choice, from the scores of single images where these are stored, "
-            "else binomial."
+            "Standard deviation of one run's score, root mean square over datasets, by source."
+            " Training seed: between seeds, with the draws' part taken out. Random features:"
+            " between draws for one trained model; a dash where there are none. Test images: by"
+            " their choice, from the scores of single images where these are stored, else binomial."
         ],
         plotted,
         [tables.variance_table(analysis, task) for task in analysis.tasks],
@@ -153,7 +182,9 @@ def _cost(analysis: Analysis, figures: bool) -> ReportSection | None:
     if not analysis.store.cards:
         return None
     curves = plots.loss_curves(analysis) if figures else None
-    return ReportSection("cost", "Cost", [], [curves] if curves else [], [tables.cost_table(analysis)])
+    return ReportSection(
+        "cost", "Cost", [], [curves] if curves else [], [tables.cost_table(analysis)]
+    )
 
 
 def _published(analysis: Analysis) -> ReportSection:
@@ -161,9 +192,9 @@ def _published(analysis: Analysis) -> ReportSection:
         "published",
         "Published",
         [
-            "A published number is compared only where nothing that its source states contradicts the "
-            "experiment: corpus, backbone, objective, epochs, checkpoint selection, metric, unit, split, "
-            "test images, resolution and prompts."
+            "A published number is compared only where nothing that its source states contradicts"
+            " the experiment: corpus, backbone, objective, epochs, checkpoint selection, metric,"
+            " unit, split, test images, resolution and prompts."
         ],
         tables=published.tables(analysis.verdicts, analysis.claims),
         details=[published.every_cell(analysis.verdicts)],
@@ -181,8 +212,12 @@ def _provenance(analysis: Analysis) -> dict[str, str]:
         "reproduce with": jobs.whole(store.folder),
         "code, training": _distinct(card.code_version for card in trained),
         "code, evaluation": _distinct(entry.code_version for entry in measured),
-        "torch": _distinct([card.torch_version for card in trained] + [entry.torch_version for entry in measured]),
-        "container image": _distinct(entry.image_digest or "none, run on the host" for entry in [*measured, *trained]),
+        "torch": _distinct(
+            [card.torch_version for card in trained] + [entry.torch_version for entry in measured]
+        ),
+        "container image": _distinct(
+            entry.image_digest or "none, run on the host" for entry in [*measured, *trained]
+        ),
         "machine": _distinct(entry.machine for entry in [*measured, *trained]),
         "device": _distinct(entry.device for entry in [*measured, *trained]),
     }
@@ -218,5 +253,5 @@ def _run(analysis: Analysis, run: str) -> Run:
     )
 
 
-def _distinct(values) -> str:  # noqa: ANN001
+def _distinct(values: Iterable[str]) -> str:
     return ", ".join(sorted(set(values))) or "–"

@@ -22,30 +22,53 @@ PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 EXPERIMENT = ("experiment.json", "evaluation.json", "corpus.json", "tuning.json")
 SUMMARY = ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex")
 TRAINED = ("model.safetensors", "model.json", "metrics.jsonl", "weights.npz")
-TYPES = {".safetensors": "application/octet-stream", ".npz": "application/zip", ".jsonl": "application/jsonl"}
+TYPES = {
+    ".safetensors": "application/octet-stream",
+    ".npz": "application/zip",
+    ".jsonl": "application/jsonl",
+}
 TYPES |= {".md": "text/markdown", ".tex": "application/x-tex"}
 
 
 def write(analysis: Analysis) -> Path:
-    """Write ro-crate-metadata.json into the results folder and return its path; UserError if a result is missing."""
+    """Write ro-crate-metadata.json into the results folder and return its path; UserError if a
+    result is missing.
+    """
     store = analysis.store
     if store.missing or not store.results:
         raise UserError(
-            f"{store.folder} is not finished: {len(store.missing)} of {store.expected} results are missing. "
-            f"A crate describes a finished experiment; finish it with {jobs.whole(store.folder)}"
+            f"{store.folder} is not finished: {len(store.missing)} of {store.expected} results are"
+            " missing. A crate describes a finished experiment; finish it with"
+            f" {jobs.whole(store.folder)}"
         )
     crate = _Crate(store.folder)
     crate.describe(store.experiment.name, store.experiment.description)
     made = crate.files(EXPERIMENT)
     results = []
     for run in store.experiment.runs:
-        config, trained = crate.files([f"runs/{run}/config.json"]), crate.files(f"runs/{run}/{n}" for n in TRAINED)
+        config, trained = (
+            crate.files([f"runs/{run}/config.json"]),
+            crate.files(f"runs/{run}/{n}" for n in TRAINED),
+        )
         results.append(_evaluated(crate, analysis, run))
-        card, measured = store.cards[run], next(result for result in store.results if result.run == run)
-        facts = {"description": f"Pretrain {card.variant}, seed {card.seed}: {jobs.pretrain(store.folder, run)}"}
+        card, measured = (
+            store.cards[run],
+            next(result for result in store.results if result.run == run),
+        )
+        facts = {
+            "description": (
+                f"Pretrain {card.variant}, seed {card.seed}: {jobs.pretrain(store.folder, run)}"
+            )
+        }
         crate.step(f"pretrain-{run}", card.code_version, config + made, trained, facts)
         facts = {"description": f"Evaluate {run}: {jobs.evaluate(store.folder, run)}"}
-        crate.step(f"evaluate-{run}", measured.provenance.code_version, trained[:1] + made, results[-1], facts)
+        crate.step(
+            f"evaluate-{run}",
+            measured.provenance.code_version,
+            trained[:1] + made,
+            results[-1],
+            facts,
+        )
     summary = crate.files(SUMMARY)
     facts = {"description": f"Compare and report: {jobs.whole(store.folder)}"}
     code = store.results[0].provenance.code_version
@@ -55,7 +78,9 @@ def write(analysis: Analysis) -> Path:
 
 def _evaluated(crate: "_Crate", analysis: Analysis, run: str) -> list[Entity]:
     store = analysis.store
-    paths = [document_path(store.folder, run, r.dataset, r.task) for r in store.results if r.run == run]
+    paths = [
+        document_path(store.folder, run, r.dataset, r.task) for r in store.results if r.run == run
+    ]
     both = [file for path in paths for file in (path, path.with_suffix(".npz"))]
     return crate.files(file.relative_to(store.folder).as_posix() for file in both)
 
@@ -73,13 +98,17 @@ class _Crate:
         self.crate.description = description
         self.crate.license = "Not stated: ask whoever ran the experiment."
         profile = {"@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
-        self.crate.root_dataset["conformsTo"] = self.crate.add(ContextEntity(self.crate, PROFILE, profile))
+        self.crate.root_dataset["conformsTo"] = self.crate.add(
+            ContextEntity(self.crate, PROFILE, profile)
+        )
 
     def files(self, names: Iterable[str]) -> list[Entity]:
         """Return the entities of those of the named files that are there."""
         return [self._file(name) for name in names if (self.folder / name).is_file()]
 
-    def step(self, name: str, version: str, used: list[Entity], made: list[Entity], facts: dict[str, str]) -> None:
+    def step(
+        self, name: str, version: str, used: list[Entity], made: list[Entity], facts: dict[str, str]
+    ) -> None:
         """Say that kbench made some files from others."""
         properties = {"@type": "CreateAction", "name": name, "actionStatus": _COMPLETED, **facts}
         action = self.crate.add_action(self._software(version), f"#{name}", used, made, properties)
@@ -105,7 +134,9 @@ class _Crate:
     def _software(self, version: str) -> Entity:
         facts = {"@type": "SoftwareApplication", "name": "kbench", "softwareVersion": version}
         identity = f"#kbench-{version}"
-        return self.crate.get(identity) or self.crate.add(ContextEntity(self.crate, identity, facts))
+        return self.crate.get(identity) or self.crate.add(
+            ContextEntity(self.crate, identity, facts)
+        )
 
 
 _COMPLETED = "http://schema.org/CompletedActionStatus"

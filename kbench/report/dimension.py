@@ -1,4 +1,6 @@
-"""Scores against the embedding dimension: the figure's section, its table, and the answer's sentence."""
+"""Scores against the embedding dimension: the figure's section, its table, and the answer's
+sentence.
+"""
 
 from kbench import tasks
 from kbench.document.numbers import heading, number, unit_name
@@ -13,7 +15,9 @@ from kbench.results.text import mean_sd
 
 
 def section(analysis: Analysis, figures: bool) -> ReportSection | None:
-    """Return a figure and a table of every task's score by dimension; None if all runs have the same one."""
+    """Return a figure and a table of every task's score by dimension; None if all runs have the
+    same one.
+    """
     if not analysis.lines:
         return None
     ranked = [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
@@ -21,11 +25,16 @@ def section(analysis: Analysis, figures: bool) -> ReportSection | None:
         "dimension",
         "Dimension",
         [
-            "Scores that are inner products of d numbers form a matrix of rank d at most; a kernel of point sets "
-            "has no such bound. What each similarity loses as d shrinks is seen here."
+            "Scores that are inner products of d numbers form a matrix of rank d at most; a kernel"
+            " of point sets has no such bound. What each similarity loses as d shrinks is seen"
+            " here."
         ],
         [plots.dimension(analysis, task) for task in ranked if figures],
-        [table for task in ranked for table in footnotes.added(analysis, task, [_table(analysis, task)])],
+        [
+            table
+            for task in ranked
+            for table in footnotes.added(analysis, task, [_table(analysis, task)])
+        ],
     )
 
 
@@ -34,17 +43,27 @@ def sentence(analysis: Analysis) -> str:
     task = analysis.tasks[0]
     columns = analysis.columns(task)
     ends = dimensions(analysis.lines)
-    at = [f"at embedding dimension {end} {_scores(analysis, columns, end)}" for end in (ends[0], ends[-1])]
+    at = [
+        f"at embedding dimension {end} {_scores(analysis, columns, end)}"
+        for end in (ends[0], ends[-1])
+    ]
     unit = unit_name(columns[0].unit)
     what = f"{tasks.title(task)} {columns[0].title}{', ' + unit if unit else ''}"
     better = "higher" if columns[0].higher_is_better else "lower"
-    return f"{heading(what)}, {over(columns)} (mean ± sd over seeds, {better} is better): {'; '.join(at)}."
+    return (
+        f"{heading(what)}, {over(columns)} (mean ± sd over seeds, {better} is better):"
+        f" {'; '.join(at)}."
+    )
 
 
 def _scores(analysis: Analysis, columns: list[Column], dimension: int) -> str:
-    names = {line.groups[dimension]: line.name for line in analysis.lines if dimension in line.groups}
+    names = {
+        line.groups[dimension]: line.name for line in analysis.lines if dimension in line.groups
+    }
     ranked = [entry for entry in analysis.scores.ranked(columns) if entry[0] in names]
-    scores = [f"{names[group]} has {mean_sd(average, columns[0].unit)}" for group, average in ranked]
+    scores = [
+        f"{names[group]} has {mean_sd(average, columns[0].unit)}" for group, average in ranked
+    ]
     return listed(scores) if scores else "there is no result yet"
 
 
@@ -52,12 +71,20 @@ def _table(analysis: Analysis, task: str) -> Table:
     columns = analysis.columns(task)
     column, header = columns[0], dimensions(analysis.lines)
     rows = [
-        [Cell(line.name), *(_cell(analysis, line.groups.get(d), columns) for d in header)] for line in analysis.lines
+        [Cell(line.name), *(_cell(analysis, line.groups.get(d), columns) for d in header)]
+        for line in analysis.lines
     ]
     unit = unit_name(column.unit)
-    caption = f"{heading(tasks.title(task))} {column.title}{', ' + unit if unit else ''}, {over(columns)}"
-    notes = ["Mean ± sd over training seeds [95 % interval of the mean, Student's t], by embedding dimension d."]
-    return Table(f"dimension-{task}", caption, ["Similarity", *(f"d = {d}" for d in header)], rows, notes)
+    caption = (
+        f"{heading(tasks.title(task))} {column.title}{', ' + unit if unit else ''}, {over(columns)}"
+    )
+    notes = [
+        "Mean ± sd over training seeds [95 % interval of the mean, Student's t], by embedding"
+        " dimension d."
+    ]
+    return Table(
+        f"dimension-{task}", caption, ["Similarity", *(f"d = {d}" for d in header)], rows, notes
+    )
 
 
 def _cell(analysis: Analysis, group: str | None, columns: list[Column]) -> Cell:

@@ -16,8 +16,15 @@ RULES = {
 
 
 def added(analysis: Analysis, task: str, tables: list[Table]) -> list[Table]:
-    """Return the tables of a task with a note on how settings and checkpoints were chosen, and what is mixed."""
-    parts = [_settings(analysis), *_checkpoints(analysis), *analysis.store.mixture_notes, *_of_task(analysis, task)]
+    """Return the tables of a task with a note on how settings and checkpoints were chosen, and what
+    is mixed.
+    """
+    parts = [
+        _settings(analysis),
+        *_checkpoints(analysis),
+        *analysis.store.mixture_notes,
+        *_of_task(analysis, task),
+    ]
     return [replace(table, notes=[*table.notes, " ".join(parts)]) for table in tables]
 
 
@@ -33,10 +40,18 @@ def _settings(analysis: Analysis) -> str:
 def _of_task(analysis: Analysis, task: str) -> list[str]:
     """Return what a task says of its own results."""
     declared = tasks.find(task)
-    return declared.notes([result for result in analysis.store.results if result.task == task]) if declared else []
+    return (
+        declared.notes([result for result in analysis.store.results if result.task == task])
+        if declared
+        else []
+    )
 
 
 def _checkpoints(analysis: Analysis) -> list[str]:
     """Return by which rule the scored checkpoints were chosen, one phrase a rule."""
     seen = list(dict.fromkeys(result.selection for result in analysis.store.results))
-    return [f"Checkpoint scored: {' or '.join(RULES.get(rule, rule) for rule in seen)}."] if seen else []
+    return (
+        [f"Checkpoint scored: {' or '.join(RULES.get(rule, rule) for rule in seen)}."]
+        if seen
+        else []
+    )

@@ -17,7 +17,7 @@ from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over
 from kbench.report.tables import spread
 from kbench.results.dimension import dimensions
-from kbench.results.summary import Column
+from kbench.results.summary import Column, Summary
 from kbench.tasks.base import Curves, Scatter
 
 if TYPE_CHECKING:
@@ -35,14 +35,25 @@ def scores(analysis: Analysis, task: str) -> Figure:
         for index, group in enumerate(groups):
             offset = (index - (len(groups) - 1) / 2) * 0.8 / len(groups)
             summaries = [analysis.scores.summary(group, column) for column in columns]
-            _points(axes, [_scaled(s, factor) for s in summaries], np.arange(len(columns)) + offset, index, group)
+            _points(
+                axes,
+                [_scaled(s, factor) for s in summaries],
+                np.arange(len(columns)) + offset,
+                index,
+                group,
+            )
         _rows(axes, [column.dataset for column in columns])
         what = f"{columns[0].title}, {unit_name(columns[0].unit)}"
         axes.set_xlabel(what)
         _legend(axes, len(groups))
         drawn = svg.inline(axes.figure, f"plot-{task}")
     title = f"{heading(tasks.title(task))} by dataset"
-    return Figure(f"figure-{task}", drawn, f"{title}: see the table below.", f"{title}: {what}, mean ± sd over seeds.")
+    return Figure(
+        f"figure-{task}",
+        drawn,
+        f"{title}: see the table below.",
+        f"{title}: {what}, mean ± sd over seeds.",
+    )
 
 
 def single(analysis: Analysis, column: Column, title: str) -> Figure:
@@ -69,14 +80,28 @@ def dimension(analysis: Analysis, task: str) -> Figure:
     factor, ticks = _factor(columns[0].unit), dimensions(analysis.lines)
     with _axes(3.2) as axes:
         for index, line in enumerate(analysis.lines):
-            shift = 1.03 ** (index - (len(analysis.lines) - 1) / 2)  # so that intervals do not hide one another
-            averages = {d: analysis.scores.average(group, columns) for d, group in line.groups.items()}
+            # So that intervals do not hide one another.
+            shift = 1.03 ** (index - (len(analysis.lines) - 1) / 2)
+            averages = {
+                d: analysis.scores.average(group, columns) for d, group in line.groups.items()
+            }
             seen = {d: average for d, average in averages.items() if average.mean is not None}
             means = np.array([average.mean for average in seen.values()]) * factor
-            half = [average.interval[1] - average.mean if average.interval else 0.0 for average in seen.values()]
+            half = [
+                average.interval[1] - average.mean if average.interval else 0.0
+                for average in seen.values()
+            ]
             look = svg.style(index)
             places = np.array(list(seen)) * shift
-            axes.errorbar(places, means, np.array(half) * factor, label=line.name, lw=1.4, markersize=5, **look)
+            axes.errorbar(
+                places,
+                means,
+                np.array(half) * factor,
+                label=line.name,
+                lw=1.4,
+                markersize=5,
+                **look,
+            )
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, ticks)
         axes.minorticks_off()
@@ -88,7 +113,9 @@ def dimension(analysis: Analysis, task: str) -> Figure:
         _legend(axes, len(analysis.lines))
         drawn = svg.inline(axes.figure, f"plot-dimension-{task}")
     title = f"{heading(tasks.title(task))} against the embedding dimension, {over(columns)}"
-    caption = f"{title}: mean over seeds with its 95 % interval (Student's t), one line a similarity."
+    caption = (
+        f"{title}: mean over seeds with its 95 % interval (Student's t), one line a similarity."
+    )
     return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
 
 
@@ -99,7 +126,9 @@ def of_task(analysis: Analysis, figure: Scatter | Curves) -> Figure:
 
 
 def _scatter(analysis: Analysis, given: Scatter) -> str:
-    found = {group: given.points[group] for group in analysis.scores.groups if group in given.points}
+    found = {
+        group: given.points[group] for group in analysis.scores.groups if group in given.points
+    }
     columns, rows = min(3, len(found)), -(-len(found) // 3)
     ends = [end([end(x) for x, _ in found.values()]) for end in (np.min, np.max)]
     with canvas(0.5 + 1.5 * rows) as figure:
@@ -121,14 +150,23 @@ def _scatter(analysis: Analysis, given: Scatter) -> str:
 def _curves(analysis: Analysis, given: Curves) -> str:
     name, reference = given.reference
     with _axes(3.2) as axes:
-        axes.plot(np.arange(1, len(reference) + 1), reference, color=svg.TEXT, linewidth=2.2, alpha=0.5, label=name)
+        axes.plot(
+            np.arange(1, len(reference) + 1),
+            reference,
+            color=svg.TEXT,
+            linewidth=2.2,
+            alpha=0.5,
+            label=name,
+        )
         for group, values in given.curves.items():
             look = svg.style(analysis.scores.groups.index(group)) | {"marker": None}
             axes.plot(np.arange(1, len(values) + 1), values, label=group, linewidth=1.4, **look)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(1, len(reference))
-        axes.set_ylim(reference[0] * given.depth, 2 * max(values[0] for values in given.curves.values()))
+        axes.set_ylim(
+            reference[0] * given.depth, 2 * max(values[0] for values in given.curves.values())
+        )
         axes.set_xlabel(given.x)
         axes.set_ylabel(given.y)
         axes.grid(True, axis="both")
@@ -142,7 +180,9 @@ def differences(analysis: Analysis, task: str) -> Figure:
     column = pairs[0].columns[0]
     factor = _factor(column.unit)
     values = np.array([pair.estimate.value for pair in pairs]) * factor
-    reach = np.abs(np.array([[pair.estimate.low, pair.estimate.high] for pair in pairs]).T * factor - values)
+    reach = np.abs(
+        np.array([[pair.estimate.low, pair.estimate.high] for pair in pairs]).T * factor - values
+    )
     with _axes(0.7 + 0.24 * len(pairs)) as axes:
         axes.axvline(0, color=svg.TEXT, linewidth=0.8)
         for row, pair in enumerate(pairs):
@@ -161,7 +201,9 @@ def differences(analysis: Analysis, task: str) -> Figure:
         axes.set_xlabel(f"difference, {difference_unit(column)}")
         drawn = svg.inline(axes.figure, f"plot-pairs-{task}")
     title = f"Pairs in {tasks.title(task)}, {over(analysis.columns(task))}"
-    caption = f"{title}: difference with its 95 % interval; filled if p < 0.05 after Holm's correction."
+    caption = (
+        f"{title}: difference with its 95 % interval; filled if p < 0.05 after Holm's correction."
+    )
     return Figure(f"figure-pairs-{task}", drawn, f"{title}: see the table below.", caption)
 
 
@@ -179,25 +221,41 @@ def loss_curves(analysis: Analysis) -> Figure | None:
         axes.grid(True, axis="y")
         _legend(axes, len(curves))
         drawn = svg.inline(axes.figure, "plot-loss")
-    caption = "Training loss in nats against the optimiser step, mean over seeds. Source: metrics.jsonl of each run."
-    return Figure("figure-loss", drawn, "Training loss by variant; the final losses are in the runs below.", caption)
+    caption = (
+        "Training loss in nats against the optimiser step, mean over seeds. Source: metrics.jsonl"
+        " of each run."
+    )
+    return Figure(
+        "figure-loss",
+        drawn,
+        "Training loss by variant; the final losses are in the runs below.",
+        caption,
+    )
 
 
 def variance(analysis: Analysis, task: str) -> Figure:
     """Plot the sd of one run's score by source for each variant."""
     unit = analysis.columns(task)[0].unit
     groups = analysis.scores.groups
-    rows = np.array([[np.nan if v is None else v for v in spread(analysis, task, group)] for group in groups])
+    rows = np.array(
+        [[np.nan if v is None else v for v in spread(analysis, task, group)] for group in groups]
+    )
     with _axes(0.9 + 0.3 * len(groups)) as axes:
         for index, name in enumerate(("training seed", "random features", "test images")):
             look = svg.style(index) | {"linestyle": "none"}
-            axes.plot(rows[:, index] * _factor(unit), range(len(groups)), label=name, markersize=6, **look)
+            axes.plot(
+                rows[:, index] * _factor(unit), range(len(groups)), label=name, markersize=6, **look
+            )
         _rows(axes, groups)
         axes.set_xlim(left=0)
-        axes.set_xlabel(f"standard deviation, {'points' if unit == 'fraction' else unit_name(unit)}")
+        axes.set_xlabel(
+            f"standard deviation, {'points' if unit == 'fraction' else unit_name(unit)}"
+        )
         _legend(axes, 3)
         drawn = svg.inline(axes.figure, f"plot-variance-{task}")
-    caption = f"Spread of one run's {tasks.title(task)} score by source, root mean square over datasets."
+    caption = (
+        f"Spread of one run's {tasks.title(task)} score by source, root mean square over datasets."
+    )
     return Figure(f"figure-variance-{task}", drawn, f"{caption} See the table below.", caption)
 
 
@@ -219,7 +277,11 @@ def _axes(height: float) -> Iterator[Axes]:
 
 
 def _points(
-    axes: Axes, values: Sequence[tuple[float | None, float | None]], rows: np.ndarray, index: int, name: str
+    axes: Axes,
+    values: Sequence[tuple[float | None, float | None]],
+    rows: np.ndarray,
+    index: int,
+    name: str,
 ) -> None:
     means = np.array([np.nan if mean is None else mean for mean, _ in values])
     sds = np.array([sd or 0.0 for _, sd in values])
@@ -244,7 +306,9 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _legend(axes: Axes, entries: int) -> None:
-    axes.figure.legend(loc="outside lower center", ncols=min(entries, 3), handletextpad=0.4, columnspacing=1.2)
+    axes.figure.legend(
+        loc="outside lower center", ncols=min(entries, 3), handletextpad=0.4, columnspacing=1.2
+    )
 
 
 def _curve(analysis: Analysis, group: str) -> tuple[list[int], list[float]]:
@@ -257,7 +321,7 @@ def _curve(analysis: Analysis, group: str) -> tuple[list[int], list[float]]:
     return steps, [float(np.mean(by_step[step])) for step in steps]
 
 
-def _scaled(summary, factor: float) -> tuple[float | None, float | None]:  # noqa: ANN001
+def _scaled(summary: Summary, factor: float) -> tuple[float | None, float | None]:
     if summary.mean is None:
         return None, None
     return summary.mean * factor, None if summary.sd is None else summary.sd * factor

@@ -11,16 +11,19 @@ from kbench.results.agreement import Claim, TableAgreement
 from kbench.results.verdicts import NOT_COMPARABLE, Verdict
 
 COMPARABLE_NOTE = (
-    "Difference: ours - theirs, with the 95 % prediction interval of a single training of theirs: it covers the spread "
-    "of our trainings, theirs (their sd where it is given, else ours) and, where the source does not say that the test "
-    "images are the same, the choice of these. Reproduced: two one-sided tests at 5 % place the true difference within "
-    "the experiment's margin. Higher, lower: it is not 0, at 5 % after Holm's correction over the table's cells. "
-    "Inconclusive: neither can be said; with one seed nothing can."
+    "Difference: ours - theirs, with the 95 % prediction interval of a single training of theirs:"
+    " it covers the spread of our trainings, theirs (their sd where it is given, else ours) and,"
+    " where the source does not say that the test images are the same, the choice of these."
+    " Reproduced: two one-sided tests at 5 % place the true difference within the experiment's"
+    " margin. Higher, lower: it is not 0, at 5 % after Holm's correction over the table's cells."
+    " Inconclusive: neither can be said; with one seed nothing can."
 )
 
 
 def tables(verdicts: list[Verdict], claims: list[Claim]) -> list[Table]:
-    """Return the comparable cells with what follows from them, if there are any, and the others by reason."""
+    """Return the comparable cells with what follows from them, if there are any, and the others by
+    reason.
+    """
     comparable = [verdict for verdict in verdicts if verdict.status != NOT_COMPARABLE]
     others = [verdict for verdict in verdicts if verdict.status == NOT_COMPARABLE]
     found = [_comparable(comparable)] if comparable else []
@@ -46,7 +49,17 @@ def every_cell(verdicts: list[Verdict]) -> Table:
         ]
         for verdict in verdicts
     ]
-    header = ["Source", "Setting", "Variant", "Dataset", "Task", "Metric", "Published, %", "Ours, %", "Verdict"]
+    header = [
+        "Source",
+        "Setting",
+        "Variant",
+        "Dataset",
+        "Task",
+        "Metric",
+        "Published, %",
+        "Ours, %",
+        "Verdict",
+    ]
     caption = f"Every published cell ({len(verdicts)})"
     return Table("published-cells", caption, header, rows, text_columns=6, searchable=True)
 
@@ -67,10 +80,25 @@ def _comparable(verdicts: list[Verdict]) -> Table:
         ]
         for verdict in verdicts
     ]
-    header = ["Variant", "Dataset", "Task and metric", "Source", "Published, %", "Ours, %", "Difference"]
+    header = [
+        "Variant",
+        "Dataset",
+        "Task and metric",
+        "Source",
+        "Published, %",
+        "Ours, %",
+        "Difference",
+    ]
     header += ["p (Holm)", "Verdict"]
     caption = f"Comparable with this experiment: {len(verdicts)} published cells"
-    return Table("published-comparable", caption, [*header, "Not covered"], rows, [COMPARABLE_NOTE], text_columns=4)
+    return Table(
+        "published-comparable",
+        caption,
+        [*header, "Not covered"],
+        rows,
+        [COMPARABLE_NOTE],
+        text_columns=4,
+    )
 
 
 def _overall(tables: list[TableAgreement]) -> Table:
@@ -102,15 +130,26 @@ def _claims(claims: list[Claim]) -> Table:
     ]
     header = ["Source", "Published on average", "Over", "Here", "Theirs, points"]
     header += ["Ours, points", "95 % interval", "p (Holm)", "Seeds"]
-    note = "Open: our difference does not stand out from chance at the 5 % level after Holm's correction."
-    return Table("published-claims", "Published orders of two variants", header, rows, [note], text_columns=4)
+    note = (
+        "Open: our difference does not stand out from chance at the 5 % level after Holm's"
+        " correction."
+    )
+    return Table(
+        "published-claims", "Published orders of two variants", header, rows, [note], text_columns=4
+    )
 
 
 def _not_comparable(verdicts: list[Verdict]) -> Table:
     groups = groupby(sorted(verdicts, key=_kind), key=_kind)
     rows = [_group_row(list(members)) for _, members in groups]
     caption = f"Not comparable with this experiment: {len(verdicts)} published cells"
-    header = ["Source", "Setting", "Variants; tasks; datasets", "Published, %", "Why not comparable"]
+    header = [
+        "Source",
+        "Setting",
+        "Variants; tasks; datasets",
+        "Published, %",
+        "Why not comparable",
+    ]
     return Table("published-not-comparable", caption, header, rows, text_columns=5)
 
 

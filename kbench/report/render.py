@@ -34,7 +34,9 @@ _TEX = {
 
 
 def write(report: Report, folder: Path) -> list[Path]:
-    """Write index.html, report.md and report.tex into a folder and return their paths, the page first."""
+    """Write index.html, report.md and report.tex into a folder and return their paths, the page
+    first.
+    """
     texts = {"index.html": html(report), "report.md": markdown(report), "report.tex": latex(report)}
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -45,7 +47,9 @@ def html(report: Report) -> str:
     """Return the page: self-contained, with its style sheet, script and plots inline."""
     environment = _environment(autoescape=True)
     environment.filters |= {"bind": bind, "anchor": anchor}
-    static = {name: (TEMPLATES / file).read_text(encoding="utf-8") for name, file in _STATIC.items()}
+    static = {
+        name: (TEMPLATES / file).read_text(encoding="utf-8") for name, file in _STATIC.items()
+    }
     inline = {name: jinja2.utils.markupsafe.Markup(text) for name, text in static.items()}
     return environment.get_template("index.html.j2").render(report=report, **inline)
 
@@ -73,7 +77,9 @@ def latex(report: Report) -> str:
 
 
 def bind(text: str) -> str:
-    """Return text with blanks that must not end a line made non-breaking: '95.4 ± 0.5 %', 'p = 0.01'."""
+    """Return text with blanks that must not end a line made non-breaking: '95.4 ± 0.5 %', 'p =
+    0.01'.
+    """
     for loose in (" ± ", " %", " = ", " < ", " nats", " points"):
         text = text.replace(loose, loose.replace(" ", "\N{NO-BREAK SPACE}"))
     return text
@@ -114,7 +120,9 @@ def _tex_columns(table: Table) -> str:
 
 
 def _is_prose(table: Table) -> bool:
-    """Return whether a table holds nothing but text, so that its cells break lines and it breaks over pages."""
+    """Return whether a table holds nothing but text, so that its cells break lines and it breaks
+    over pages.
+    """
     return table.text_columns == len(table.header)
 
 

@@ -1,4 +1,6 @@
-"""Tables of scores: mean ± sd over seeds by variant and dataset, the PMI gap, and every single result."""
+"""Tables of scores: mean ± sd over seeds by variant and dataset, the PMI gap, and every single
+result.
+"""
 
 from dataclasses import replace
 
@@ -14,18 +16,28 @@ from kbench.tasks.base import Measure
 
 def score_tables(analysis: Analysis, task: str) -> list[Table]:
     """Return the tables of a task; other readings of its main metrics have tables of their own."""
-    columns, every, declared = analysis.columns(task), analysis.scores.columns(task, main=False), tasks.find(task)
+    columns, every, declared = (
+        analysis.columns(task),
+        analysis.scores.columns(task, main=False),
+        tasks.find(task),
+    )
     if declared and declared.every_metric:
         shown = _table(analysis, f"scores-{task}", heading(tasks.title(task)), every, False)
         return [_with_interval(analysis, shown, columns[0]) if declared.interval else shown]
     tables = [_table(analysis, f"scores-{task}", _caption(task, columns), columns, True)]
-    for which, others in _other_readings(task, {column.metric for column in columns}, every).items():
-        tables.append(_table(analysis, f"scores-{task}-{which}", _caption(task, others), others, True))
+    for which, others in _other_readings(
+        task, {column.metric for column in columns}, every
+    ).items():
+        tables.append(
+            _table(analysis, f"scores-{task}-{which}", _caption(task, others), others, True)
+        )
     return tables
 
 
 def _other_readings(task: str, main: set[str], every: list[Column]) -> dict[str, list[Column]]:
-    """Return the columns of metrics that are other readings of the main ones, by the word that tells which."""
+    """Return the columns of metrics that are other readings of the main ones, by the word that
+    tells which.
+    """
     found: dict[str, list[Column]] = {}
     for column in every:
         measure = tasks.measure(task, column.metric)
@@ -47,19 +59,40 @@ def all_results(analysis: Analysis) -> Table:
             Cell(number(row["draw_sd"], row["unit"]), row["draw_sd"]),
             Cell(str(row["n_test"] or "–"), row["n_test"]),
         ]
-        for row in analysis.table.astype(object).where(analysis.table.notna(), None).to_dict("records")
+        for row in (
+            analysis.table.astype(object).where(analysis.table.notna(), None).to_dict("records")
+        )
     ]
-    header = ["Variant", "Seed", "Dataset", "Task", "Metric", "Value", "sd over draws", "Test images"]
-    caption = "Every result. Fractions in percent, losses in nats; a variant's name leads to its run."
+    header = [
+        "Variant",
+        "Seed",
+        "Dataset",
+        "Task",
+        "Metric",
+        "Value",
+        "sd over draws",
+        "Test images",
+    ]
+    caption = (
+        "Every result. Fractions in percent, losses in nats; a variant's name leads to its run."
+    )
     return Table("results", caption, header, rows, [], text_columns=1, searchable=True)
 
 
-def _table(analysis: Analysis, name: str, caption: str, columns: list[Column], average: bool) -> Table:
-    summaries = {group: [analysis.scores.summary(group, c) for c in columns] for group in analysis.scores.groups}
+def _table(
+    analysis: Analysis, name: str, caption: str, columns: list[Column], average: bool
+) -> Table:
+    summaries = {
+        group: [analysis.scores.summary(group, c) for c in columns]
+        for group in analysis.scores.groups
+    }
     if average and len(columns) > 1:
         for group, row in summaries.items():
             row.append(analysis.scores.average(group, columns))
-        columns = [*columns, Column(columns[0].task, "Average", "", columns[0].unit, columns[0].higher_is_better)]
+        columns = [
+            *columns,
+            Column(columns[0].task, "Average", "", columns[0].unit, columns[0].higher_is_better),
+        ]
     rows = [
         [variant(group), *(_cell(group, c, s) for c, s in zip(columns, row, strict=True))]
         for group, row in summaries.items()
@@ -70,10 +103,15 @@ def _table(analysis: Analysis, name: str, caption: str, columns: list[Column], a
 
 
 def _with_interval(analysis: Analysis, table: Table, column: Column) -> Table:
-    """Return a table with one more column: the 95 % interval over training seeds of each variant's mean."""
+    """Return a table with one more column: the 95 % interval over training seeds of each variant's
+    mean.
+    """
     name = f"{_metric_header([column], column)}, 95 % interval"
     ends = [analysis.scores.summary(row[0].text, column).interval for row in table.rows]
-    cells = [Cell("–" if end is None else " to ".join(number(value, column.unit) for value in end)) for end in ends]
+    cells = [
+        Cell("–" if end is None else " to ".join(number(value, column.unit) for value in end))
+        for end in ends
+    ]
     rows = [[*row, cell] for row, cell in zip(table.rows, cells, strict=True)]
     return replace(table, header=[*table.header, name], rows=rows)
 
@@ -81,7 +119,9 @@ def _with_interval(analysis: Analysis, table: Table, column: Column) -> Table:
 def _cell(group: str, column: Column, summary: Summary) -> Cell:
     if summary.mean is None:
         return Cell("missing")
-    values = ", ".join(f"seed {seed}: {number(value, column.unit)}" for seed, value in summary.values.items())
+    values = ", ".join(
+        f"seed {seed}: {number(value, column.unit)}" for seed, value in summary.values.items()
+    )
     shown = results_filter(group, column) if column.metric else ""
     return Cell(mean_sd(summary, column.unit), summary.mean, filter=shown, title=values)
 
@@ -93,7 +133,9 @@ def results_filter(group: str, column: Column) -> str:
 
 
 def _mark(rows: list[list[Cell]], columns: list[Column]) -> None:
-    """Mark the best and the second of each column, in place; ties share a mark, but not if all are equal."""
+    """Mark the best and the second of each column, in place; ties share a mark, but not if all are
+    equal.
+    """
     for index, column in enumerate(columns, start=1):
         order = sorted({row[index].sort for row in rows} - {None}, reverse=column.higher_is_better)
         for row in rows if len(order) > 1 else ():
@@ -115,15 +157,24 @@ def _metric_header(columns: list[Column], column: Column) -> str:
 
 def _seeds_note(analysis: Analysis) -> str:
     seeds = len(analysis.store.experiment.seeds)
-    spread = f"Mean ± sd over {seeds} training seeds" if seeds > 1 else "One training seed: no sd over seeds is known"
-    return f"{spread}; bold: best mean, underlined: second. Neither mark is a statement of significance."
+    spread = (
+        f"Mean ± sd over {seeds} training seeds"
+        if seeds > 1
+        else "One training seed: no sd over seeds is known"
+    )
+    return (
+        f"{spread}; bold: best mean, underlined: second. Neither mark is a statement of"
+        " significance."
+    )
 
 
 def _chance_note(columns: list[Column]) -> list[str]:
     """Return what guessing would score in each dataset's main metric, where that is known."""
     several = len({column.metric for column in columns if column.metric}) > 1
     main = {c.dataset: _main_measure(c) for c in columns if c.dataset in known_datasets.names()}
-    chances = {name: measure.chance(known_datasets.get(name)) for name, measure in main.items() if measure}
+    chances = {
+        name: measure.chance(known_datasets.get(name)) for name, measure in main.items() if measure
+    }
     levels = [
         f"{name} {number(chance, 'fraction')}{f' ({main[name].title})' if several else ''}"
         for name, chance in chances.items()
@@ -142,4 +193,8 @@ def _main_measure(column: Column) -> Measure | None:
 def _value(row: dict) -> Cell:
     if row["status"] == "missing":
         return Cell("missing", title=row["job"])
-    return Cell("undefined") if row["value"] is None else Cell(number(row["value"], row["unit"]), row["value"])
+    return (
+        Cell("undefined")
+        if row["value"] is None
+        else Cell(number(row["value"], row["unit"]), row["value"])
+    )

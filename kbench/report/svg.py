@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 TEXT, GRID = "#abc0f0", "#abc0f1"
 SERIES = [f"#abc{index:03x}" for index in range(1, 8)]
 MARKERS = "osD^vPX"
-DASHES = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 2))]
+DASHES = [
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.5)),
+    (0, (5, 1.5, 1, 1.5)),
+    (0, (8, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (2, 2)),
+]
 _COLOURS = {TEXT: "currentColor", GRID: "var(--grid)"} | {
     colour: f"var(--series-{index})" for index, colour in enumerate(SERIES, start=1)
 }
@@ -48,7 +56,9 @@ STYLE = {
 
 
 def style(index: int) -> dict:
-    """Return colour, marker and dash of the series at a position; marker and dash tell it without colour."""
+    """Return colour, marker and dash of the series at a position; marker and dash tell it without
+    colour.
+    """
     return {
         "color": SERIES[index % len(SERIES)],
         "marker": MARKERS[index % len(MARKERS)],
@@ -57,7 +67,9 @@ def style(index: int) -> dict:
 
 
 def inline(figure: Figure, name: str) -> str:
-    """Return a figure as an SVG element whose ids begin with `name` and whose width is that of its container."""
+    """Return a figure as an SVG element whose ids begin with `name` and whose width is that of its
+    container.
+    """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
@@ -74,10 +86,17 @@ def inline(figure: Figure, name: str) -> str:
 
 
 def standalone(inlined: str) -> str:
-    """Return an SVG document of an inline element: with the colours of the printed page and a white ground."""
-    text = inlined.replace('aria-hidden="true" focusable="false" ', "", 1).replace("currentColor", _PRINTED["ink"])
+    """Return an SVG document of an inline element: with the colours of the printed page and a white
+    ground.
+    """
+    text = inlined.replace('aria-hidden="true" focusable="false" ', "", 1).replace(
+        "currentColor", _PRINTED["ink"]
+    )
     text = re.sub(r"var\(--([\w-]+)\)", lambda match: _PRINTED[match[1]], text)
-    return re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="#fff"/>', text, count=1) + "\n"
+    return (
+        re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="#fff"/>', text, count=1)
+        + "\n"
+    )
 
 
 def _printed() -> dict[str, str]:

@@ -21,21 +21,43 @@ def comparison_table(task: str, pairs: list[Comparison]) -> Table:
     unit = difference_unit(column)
     caption = f"Pairs in {tasks.title(task)} {column.title} {over(pairs[0].columns)}"
     rows = [[variant(pair.first), variant(pair.second), *difference_cells(pair)] for pair in pairs]
-    header = ["Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
+    header = [
+        "Variant",
+        "Compared with",
+        f"Difference, {unit}",
+        "95 % interval",
+        "p (Holm)",
+        "Seeds",
+    ]
     return Table(f"pairs-{task}", caption, header, rows, [HOLM, *_coverage(pairs)], text_columns=2)
 
 
 def comparison_details(task: str, pairs: list[Comparison]) -> Table:
     """Return the pairs of variants on every dataset by itself."""
     rows = [
-        [Cell(pair.columns[0].dataset), variant(pair.first), variant(pair.second), *difference_cells(pair)]
+        [
+            Cell(pair.columns[0].dataset),
+            variant(pair.first),
+            variant(pair.second),
+            *difference_cells(pair),
+        ]
         for pair in pairs
     ]
     unit = difference_unit(pairs[0].columns[0])
     caption = f"Pairs in {tasks.title(task)}, dataset by dataset"
-    header = ["Dataset", "Variant", "Compared with", f"Difference, {unit}", "95 % interval", "p (Holm)", "Seeds"]
+    header = [
+        "Dataset",
+        "Variant",
+        "Compared with",
+        f"Difference, {unit}",
+        "95 % interval",
+        "p (Holm)",
+        "Seeds",
+    ]
     notes = [HOLM, *_coverage(pairs)]
-    return Table(f"pairs-each-{task}", caption, header, rows, notes, text_columns=3, searchable=True)
+    return Table(
+        f"pairs-each-{task}", caption, header, rows, notes, text_columns=3, searchable=True
+    )
 
 
 def variance_table(analysis: Analysis, task: str) -> Table:
@@ -53,11 +75,15 @@ def variance_table(analysis: Analysis, task: str) -> Table:
 def spread(analysis: Analysis, task: str, group: str) -> list[float | None]:
     """Return the sd by training seed, random-feature draw and test images; None where unknown."""
     split = [analysis.variance.split(group, column) for column in analysis.columns(task)]
-    return [_rms(getattr(source, name) for source in split) for name in ("training", "draw", "sampling")]
+    return [
+        _rms(getattr(source, name) for source in split) for name in ("training", "draw", "sampling")
+    ]
 
 
 def cost_table(analysis: Analysis) -> Table:
-    """Return what each variant cost to train, mean over its runs, beside its score in the first task."""
+    """Return what each variant cost to train, mean over its runs, beside its score in the first
+    task.
+    """
     groups = [group for group in analysis.scores.groups if analysis.cards_of(group)]
     rows = []
     for group in groups:
@@ -86,10 +112,14 @@ def cost_table(analysis: Analysis) -> Table:
         "Waiting for data, %",
         "Peak memory, GiB",
     ]
-    header += [f"{tasks.title(task)}, {unit_name(analysis.columns(task)[0].unit)}" for task in analysis.tasks[:1]]
+    header += [
+        f"{tasks.title(task)}, {unit_name(analysis.columns(task)[0].unit)}"
+        for task in analysis.tasks[:1]
+    ]
     machines = sorted({f"{card.device} ({card.machine})" for card in analysis.store.cards.values()})
     notes = [
-        f"Mean over runs; wall time of training steps alone, times processes in the hours, on {', '.join(machines)}."
+        "Mean over runs; wall time of training steps alone, times processes in the hours, on"
+        f" {', '.join(machines)}."
     ]
     return Table("cost-table", "Cost of one pretraining run", header, rows, notes)
 
@@ -99,9 +129,19 @@ def missing_table(analysis: Analysis) -> Table | None:
     missing = analysis.store.missing
     if not missing:
         return None
-    rows = [[Cell(item.run), Cell(item.dataset), Cell(tasks.title(item.task)), Cell(item.job)] for item in missing]
+    rows = [
+        [Cell(item.run), Cell(item.dataset), Cell(tasks.title(item.task)), Cell(item.job)]
+        for item in missing
+    ]
     caption = f"{len(missing)} of {analysis.store.expected} results are missing"
-    return Table("missing-table", caption, ["Run", "Dataset", "Task", "Job"], rows, text_columns=4, searchable=True)
+    return Table(
+        "missing-table",
+        caption,
+        ["Run", "Dataset", "Task", "Job"],
+        rows,
+        text_columns=4,
+        searchable=True,
+    )
 
 
 def difference_cells(pair: Comparison) -> list[Cell]:
@@ -124,11 +164,17 @@ def _coverage(pairs: Iterable[Comparison]) -> list[str]:
     found = [pair.estimate for pair in pairs if pair.estimate]
     notes = []
     if any(not estimate.covers_training for estimate in found):
-        notes.append("One seed: intervals cover the choice of test images only; the variance of training is unknown.")
+        notes.append(
+            "One seed: intervals cover the choice of test images only; the variance of training is"
+            " unknown."
+        )
     if any(not estimate.covers_sampling for estimate in found):
         notes.append("Without scores of single images, intervals cover training seeds only.")
     if any(estimate.covers_training and estimate.covers_sampling for estimate in found):
-        notes.append("Intervals cover training seeds and the choice of test images; both variants saw the same ones.")
+        notes.append(
+            "Intervals cover training seeds and the choice of test images; both variants saw the"
+            " same ones."
+        )
     return notes
 
 
@@ -146,7 +192,9 @@ def _rms(values: Iterable[float | None]) -> float | None:
 
 
 def _precise(value: float | None, unit: str) -> Cell:
-    return Cell(number(value, unit) if value is None or unit != "fraction" else f"{100 * value:.2f}", value)
+    return Cell(
+        number(value, unit) if value is None or unit != "fraction" else f"{100 * value:.2f}", value
+    )
 
 
 def _hours(value: float) -> Cell:

@@ -33,26 +33,38 @@ def budget(analysis: Analysis) -> str:
     trials = sorted(analysis.store.tuning.trials)
     if len(trials) == 1:
         return f"The budget was the same, {trials[0]} settings a variant."
-    return f"The budgets differ, {trials[0]} to {trials[-1]} settings a variant: the search is not fair."
+    return (
+        f"The budgets differ, {trials[0]} to {trials[-1]} settings a variant: the search is not"
+        " fair."
+    )
 
 
 def _edges(analysis: Analysis, grid: dict[str, list]) -> list[str]:
-    """Return a sentence on the variants that chose the smallest or the largest value of a number searched for."""
+    """Return a sentence on the variants that chose the smallest or the largest value of a number
+    searched for.
+    """
     sentences = []
     for name, values in grid.items():
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
             for edge, word in ((min(values), "smallest"), (max(values), "largest")):
-                at = [v for v, search in analysis.store.tuning.variants.items() if search.chosen.get(name) == edge]
+                at = [
+                    v
+                    for v, search in analysis.store.tuning.variants.items()
+                    if search.chosen.get(name) == edge
+                ]
                 if at and len(values) > 1:
                     sentences.append(
-                        f"{listed(at)} chose the {word} {name}, {_shown(edge)}: the best may lie beyond the grid."
+                        f"{listed(at)} chose the {word} {name}, {_shown(edge)}: the best may lie"
+                        " beyond the grid."
                     )
     return sentences
 
 
 def _chosen(analysis: Analysis) -> Table:
     tuning = analysis.store.tuning
-    names = list(dict.fromkeys(name for search in tuning.variants.values() for name in search.chosen))
+    names = list(
+        dict.fromkeys(name for search in tuning.variants.values() for name in search.chosen)
+    )
     rows = [
         [
             Cell(label),
@@ -67,21 +79,38 @@ def _chosen(analysis: Analysis) -> Table:
 def _search(analysis: Analysis) -> Table:
     tuning = analysis.store.tuning
     names = list(
-        dict.fromkeys(n for search in tuning.variants.values() for trial in search.tried for n in trial.values)
+        dict.fromkeys(
+            n for search in tuning.variants.values() for trial in search.tried for n in trial.values
+        )
     )
     rows = [
-        [Cell(label), Cell(trial.run), *(_value(trial.values.get(name)) for name in names), _loss(trial, search.chosen)]
+        [
+            Cell(label),
+            Cell(trial.run),
+            *(_value(trial.values.get(name)) for name in names),
+            _loss(trial, search.chosen),
+        ]
         for label, search in tuning.variants.items()
         for trial in search.tried
     ]
     caption = f"The whole search: {len(rows)} runs. Held-out loss in nats; bold: the chosen setting"
-    return Table("tuning-search", caption, ["Variant", "Run", *names, "Held-out loss"], rows, [], 2, searchable=True)
+    return Table(
+        "tuning-search",
+        caption,
+        ["Variant", "Run", *names, "Held-out loss"],
+        rows,
+        [],
+        2,
+        searchable=True,
+    )
 
 
 def _loss(trial: TrialRecord, chosen: dict) -> Cell:
     if trial.held_out_loss is None:
         return Cell("failed")
-    return Cell(number(trial.held_out_loss, "nats"), trial.held_out_loss, best=trial.values == chosen)
+    return Cell(
+        number(trial.held_out_loss, "nats"), trial.held_out_loss, best=trial.values == chosen
+    )
 
 
 def _value(value: object) -> Cell:

@@ -1,4 +1,6 @@
-"""Pictures of weighted point sets: what each patch and token weighs, and what it adds to a logit."""
+"""Pictures of weighted point sets: what each patch and token weighs, and what it adds to a
+logit.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +38,14 @@ PIXELS = 128
 
 
 def section(analysis: Analysis, figures: bool) -> ReportSection | None:
-    """Return pictures of a few test images for each variant with stored weights; None without any."""
+    """Return pictures of a few test images for each variant with stored weights; None without
+    any.
+    """
     if not figures:
         return None
-    stored = {group: arrays for group in analysis.scores.groups if (arrays := _arrays(analysis, group))}
+    stored = {
+        group: arrays for group in analysis.scores.groups if (arrays := _arrays(analysis, group))
+    }
     drawn = [
         _figure(group, number, arrays)
         for group, arrays in stored.items()
@@ -51,9 +57,10 @@ def section(analysis: Analysis, figures: bool) -> ReportSection | None:
         "weights",
         "Weights",
         [
-            "A variant with weights turns an image into one weighted point a patch and a caption into one a token, the "
-            "class token and padding included. The weight of a point does not depend on the pair; what it adds to the "
-            "logit does, and is shown with the image's own caption and with another image's."
+            "A variant with weights turns an image into one weighted point a patch and a caption"
+            " into one a token, the class token and padding included. The weight of a point does"
+            " not depend on the pair; what it adds to the logit does, and is shown with the image's"
+            " own caption and with another image's."
         ],
         drawn,
     )
@@ -87,10 +94,11 @@ def _figure(group: str, number: int, arrays: dict[str, np.ndarray]) -> Figure:
         drawn = svg.inline(figure, f"plot-weights-{group}-{number}")
     captions, logits = arrays["captions"], arrays["logits"][number]
     caption = (
-        f"{group}: a test image of {arrays['dataset']}, the weight of each patch, and what each patch adds to the "
-        f"logit: {_shown(logits[0])} with its own caption '{captions[number]}', {_shown(logits[1])} with "
-        f"'{captions[other]}'. The class token weighs {_shown(weights[0])} and adds {_shown(own[0])} and "
-        f"{_shown(mismatched[0])}. Below, the same for the tokens of both captions. Blue is positive, orange negative."
+        f"{group}: a test image of {arrays['dataset']}, the weight of each patch, and what each"
+        f" patch adds to the logit: {_shown(logits[0])} with its own caption '{captions[number]}',"
+        f" {_shown(logits[1])} with '{captions[other]}'. The class token weighs"
+        f" {_shown(weights[0])} and adds {_shown(own[0])} and {_shown(mismatched[0])}. Below, the"
+        " same for the tokens of both captions. Blue is positive, orange negative."
     )
     return Figure(f"figure-weights-{group}-{number}", drawn, caption, caption)
 
@@ -102,14 +110,18 @@ def _image(axes: Axes, image: np.ndarray) -> None:
 
 
 def _patches(axes: Axes, values: np.ndarray, reach: float, title: str) -> None:
-    """Draw values (1 + patches,) on the patches' grid; the class token, which comes first, has no place."""
+    """Draw values (1 + patches,) on the patches' grid; the class token, which comes first, has no
+    place.
+    """
     side = isqrt(len(values) - 1)
     grid = values[1:].reshape(side, -1) if side * side == len(values) - 1 else values[None, 1:]
     axes.imshow(grid, cmap=_signed(), vmin=-reach, vmax=reach, interpolation="nearest")
     _bare(axes, title)
 
 
-def _tokens(figure: SubFigure, arrays: dict[str, np.ndarray], index: int, parts: np.ndarray, title: str) -> None:
+def _tokens(
+    figure: SubFigure, arrays: dict[str, np.ndarray], index: int, parts: np.ndarray, title: str
+) -> None:
     """Draw the weights and the parts of a caption's tokens as bars, padding summed up in one."""
     written = int(np.count_nonzero(arrays["tokens"][index]))
     names = [str(name) for name in arrays["tokens"][index][:written]]
@@ -117,7 +129,10 @@ def _tokens(figure: SubFigure, arrays: dict[str, np.ndarray], index: int, parts:
     names += [f"padding ({padded})"] if padded else []
     columns = figure.subplots(1, 2, sharey=True)
     for axes, values, label in zip(
-        columns, (arrays["token_weights"][index], parts), ("weight", f"{title} caption"), strict=True
+        columns,
+        (arrays["token_weights"][index], parts),
+        ("weight", f"{title} caption"),
+        strict=True,
     ):
         heights = [*values[:written], *([values[written:].sum()] if padded else [])]
         colours = [svg.SERIES[0] if value >= 0 else svg.SERIES[1] for value in heights]
@@ -132,7 +147,9 @@ def _tokens(figure: SubFigure, arrays: dict[str, np.ndarray], index: int, parts:
 
 
 def _signed() -> Colormap:
-    """Return orange for negative, white for 0, blue for positive values: told apart by the colour-blind too."""
+    """Return orange for negative, white for 0, blue for positive values: told apart by the
+    colour-blind too.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("signed", ["#c2500a", "#ffffff", "#0067a8"])

@@ -1,4 +1,6 @@
-"""Whole published tables against ours: mean difference, order of the variants, and 'A better than B on average'."""
+"""Whole published tables against ours: mean difference, order of the variants, and 'A better than B
+on average'.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from kbench.results.verdicts import Verdict
 
 @dataclass(frozen=True)
 class TableAgreement:
-    """A published table beside ours, over the comparable cells of one objective and unit; differences in that unit."""
+    """A published table beside ours, over the comparable cells of one objective and unit;
+    differences in that unit.
+    """
 
     source: str
     table: str
@@ -25,7 +29,8 @@ class TableAgreement:
     unit: str
     cells: int
     mean_difference: float  # ours - theirs
-    rank_correlation: float | None  # Spearman's, of the variants' averages; None with fewer than three
+    # Spearman's, of the variants' averages; None with fewer than three.
+    rank_correlation: float | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,9 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """Return reproduced, contradicted, or open if our difference does not stand out from chance."""
+        """Return reproduced, contradicted, or open if our difference does not stand out from
+        chance.
+        """
         if not self.comparison.significant:
             return "open"
         return "reproduced" if self.comparison.estimate.value > 0 else "contradicted"
@@ -51,7 +58,8 @@ def tables(verdicts: Iterable[Verdict]) -> list[TableAgreement]:
 
 
 def claims(verdicts: Iterable[Verdict], scores: Scores, pairs: Pairs) -> list[Claim]:
-    """Return every published order of two variants on the data sets that both have, Holm-corrected over all.
+    """Return every published order of two variants on the data sets that both have, Holm-corrected
+    over all.
 
     Only of percentages, of which more is better.
     """
@@ -63,7 +71,9 @@ def claims(verdicts: Iterable[Verdict], scores: Scores, pairs: Pairs) -> list[Cl
         for one, other in combinations(_variants(cells), 2):
             shared = _shared(cells, [one, other])
             columns = _columns(scores, task, shared)
-            difference = _average(cells, one, shared) - _average(cells, other, shared) if shared else 0.0
+            difference = (
+                _average(cells, one, shared) - _average(cells, other, shared) if shared else 0.0
+            )
             if difference and len(columns) == len(shared):
                 named = [_group(scores, variant, objective) for variant in (one, other)]
                 better, worse = named if difference > 0 else reversed(named)
@@ -88,7 +98,9 @@ class _Key(NamedTuple):
 
 
 def _by_table(verdicts: Iterable[Verdict]) -> dict[_Key, list[Verdict]]:
-    """Return the comparable verdicts by table; corpora, backbones, objectives and units of one table are apart."""
+    """Return the comparable verdicts by table; corpora, backbones, objectives and units of one
+    table are apart.
+    """
     found: dict[_Key, list[Verdict]] = {}
     for verdict in verdicts:
         if verdict.difference is not None:
@@ -98,18 +110,25 @@ def _by_table(verdicts: Iterable[Verdict]) -> dict[_Key, list[Verdict]]:
 
 
 def _group(scores: Scores, variant: str, objective: str) -> str:
-    """Return the name that the scores have for a variant's runs; with its objective where there are several."""
+    """Return the name that the scores have for a variant's runs; with its objective where there are
+    several.
+    """
     return variant if variant in scores.groups else f"{variant}, {objective}"
 
 
 def _agreement(key: _Key, cells: list[Verdict]) -> TableAgreement:
     shared = _shared(cells, _variants(cells))
-    averages = [(_average(cells, v, shared), _average(cells, v, shared, ours=True)) for v in _variants(cells)]
+    averages = [
+        (_average(cells, v, shared), _average(cells, v, shared, ours=True))
+        for v in _variants(cells)
+    ]
     ranks = None
     if shared and len(averages) > 2:
         ranks = float(stats.spearmanr(*zip(*averages, strict=True)).statistic)
     mean = float(np.mean([cell.difference for cell in cells]))
-    return TableAgreement(key.source, key.table, key.task, key.objective, key.unit, len(cells), mean, ranks)
+    return TableAgreement(
+        key.source, key.table, key.task, key.objective, key.unit, len(cells), mean, ranks
+    )
 
 
 def _variants(cells: list[Verdict]) -> list[str]:
@@ -122,7 +141,9 @@ def _shared(cells: list[Verdict], variants: list[str]) -> list[tuple[str, str]]:
     return sorted(set.intersection(*of.values()))
 
 
-def _average(cells: list[Verdict], variant: str, shared: list[tuple[str, str]], ours: bool = False) -> float:
+def _average(
+    cells: list[Verdict], variant: str, shared: list[tuple[str, str]], ours: bool = False
+) -> float:
     values = [
         cell.ours if ours else cell.row.value
         for cell in cells

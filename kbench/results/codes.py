@@ -1,7 +1,9 @@
-"""Whether the results of an experiment were made by code that agrees, stage by stage, and what mends it if not.
+"""Whether the results of an experiment were made by code that agrees, stage by stage, and what
+mends it if not.
 
-Code agrees where the modules that two results share are the same; what one of them alone used, such as the file of its
-variant, may differ. Results of kbench 0.1.0 name their code by a version of the whole only, which must then be one.
+Code agrees where the modules that two results share are the same; what one of them alone used, such
+as the file of its variant, may differ. Results of kbench 0.1.0 name their code by a version of the
+whole only, which must then be one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +22,9 @@ NAMED = 6
 
 @dataclass(frozen=True)
 class Made:
-    """What a document says of the code of one stage: the run it belongs to, the hash if any, and the version."""
+    """What a document says of the code of one stage: the run it belongs to, the hash if any, and
+    the version.
+    """
 
     run: str
     hash: str | None
@@ -29,23 +33,35 @@ class Made:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A stage whose results were made by code that does not agree, in one sentence, and the command that mends it."""
+    """A stage whose results were made by code that does not agree, in one sentence, and the command
+    that mends it.
+    """
 
     stage: str
     sentence: str
     remedy: str
 
 
-def disagreements(folder: Path, results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> list[Disagreement]:
-    """Return the stages that disagree, the earliest first. UserError if a record of code is missing or damaged."""
+def disagreements(
+    folder: Path, results: Sequence[TaskResult], cards: Mapping[str, ModelCard]
+) -> list[Disagreement]:
+    """Return the stages that disagree, the earliest first. UserError if a record of code is missing
+    or damaged.
+    """
     trained = [Made(card.run, card.training_code, card.code_version) for card in cards.values()]
     stages = {"training": trained}
     for stage in ("features", "task"):
         stages[stage] = [
-            Made(result.run, getattr(result.provenance, f"{stage}_code"), result.provenance.code_version)
+            Made(
+                result.run,
+                getattr(result.provenance, f"{stage}_code"),
+                result.provenance.code_version,
+            )
             for result in results
         ]
-    found = (_disagreement(folder, stage, list(dict.fromkeys(made))) for stage, made in stages.items())
+    found = (
+        _disagreement(folder, stage, list(dict.fromkeys(made))) for stage, made in stages.items()
+    )
     return [disagreement for disagreement in found if disagreement]
 
 
@@ -55,11 +71,15 @@ def _disagreement(folder: Path, stage: str, made: list[Made]) -> Disagreement | 
     versions = sorted({one.version for one in unnamed})
     # One code over all results is the usual case, in which no record has to be read.
     several = len(named) + len(versions) > 1
-    codes = {digest: code.read(folder / "runs" / run, digest) for digest, run in named.items() if several}
+    codes = {
+        digest: code.read(folder / "runs" / run, digest) for digest, run in named.items() if several
+    }
     changed = code.conflicts(codes.values())
     if not changed and len(versions) < 2 and not (unnamed and named):
         return None
-    return Disagreement(stage, _sentence(stage, changed, made, codes), _remedy(folder, stage, made, codes))
+    return Disagreement(
+        stage, _sentence(stage, changed, made, codes), _remedy(folder, stage, made, codes)
+    )
 
 
 def _sentence(stage: str, changed: list[str], made: list[Made], codes: Mapping[str, Code]) -> str:
@@ -70,7 +90,10 @@ def _sentence(stage: str, changed: list[str], made: list[Made], codes: Mapping[s
         told = [one.run for one in made if one.hash]
         against = f"that of {_runs(told)} by code that can" if told else "of several versions"
         runs = _runs(one.run for one in unnamed)
-        return f"the {stage} of {runs} was made by code that cannot be told module by module ({versions}), {against}"
+        return (
+            f"the {stage} of {runs} was made by code that cannot be told module by module"
+            f" ({versions}), {against}"
+        )
     more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
     sides: dict[tuple, list[str]] = {}
     for one in made:

@@ -1,4 +1,6 @@
-"""Which published cells an experiment can be compared with, from its configuration alone: before anything has run."""
+"""Which published cells an experiment can be compared with, from its configuration alone: before
+anything has run.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,14 +32,19 @@ def plan(experiment: Experiment, runs: Iterable[RunConfig], rows: list[Published
 
 
 def lines(experiment: Experiment, runs: Iterable[RunConfig]) -> list[str]:
-    """Return the plan for people: how many cells, of which sources, then what prevents the others, most cells first."""
+    """Return the plan for people: how many cells, of which sources, then what prevents the others,
+    most cells first.
+    """
     rows = published.rows()
     found = plan(experiment, runs, rows)
     told = [f"{len(found.comparable)} of {len(rows)} known cells can be compared with"]
     for source in dict.fromkeys(row.source for row in found.comparable):
         cells = [row for row in found.comparable if row.source == source]
         pending = sum(row.value is None for row in cells)
-        told.append(f"  {len(cells):>4} of {source}" + (f", {pending} {published.NOT_IMPORTED}" if pending else ""))
+        told.append(
+            f"  {len(cells):>4} of {source}"
+            + (f", {pending} {published.NOT_IMPORTED}" if pending else "")
+        )
     groups: dict[tuple[str, tuple[str, ...]], int] = {}
     for row, reasons in found.others:
         groups[row.source, reasons] = groups.get((row.source, reasons), 0) + 1
@@ -71,5 +78,7 @@ def _setting(run: RunConfig, dataset: known_datasets.Dataset, task: str) -> Sett
         n_test=dataset.n_test,
         image_size=run.towers.image_size,
         prompts=None,
-        units=tuple((measure.name, matching.UNITS[measure.unit]) for measure in tasks.get(task).metrics),
+        units=tuple(
+            (measure.name, matching.UNITS[measure.unit]) for measure in tasks.get(task).metrics
+        ),
     )

@@ -1,4 +1,6 @@
-"""The training logs of an experiment's runs as one tidy table, for a summary that outlives the runs' own files."""
+"""The training logs of an experiment's runs as one tidy table, for a summary that outlives the
+runs' own files.
+"""
 
 import csv
 from pathlib import Path
@@ -21,14 +23,20 @@ COLUMNS = (
 
 
 def write(store: Store, path: Path) -> int:
-    """Write one row a logged step of every run that has a log, losses in nats, as CSV; return the number of rows."""
+    """Write one row a logged step of every run that has a log, losses in nats, as CSV; return the
+    number of rows.
+    """
     rows = [
-        {"run": run, "variant": store.cards[run].variant, "seed": store.cards[run].seed} | _shown(entry)
+        {"run": run, "variant": store.cards[run].variant, "seed": store.cards[run].seed}
+        | _shown(entry)
         for run in store.experiment.runs
         if run in store.cards
         for entry in store.log(run)
     ]
-    with files.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        files.replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as stream,
+    ):
         table = csv.DictWriter(stream, ["run", "variant", "seed", *COLUMNS], lineterminator="\n")
         table.writeheader()
         table.writerows(rows)

@@ -1,4 +1,6 @@
-"""Variants that were trained at several embedding dimensions: which belong to one line of a plot."""
+"""Variants that were trained at several embedding dimensions: which belong to one line of a
+plot.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +16,18 @@ class Line:
 
 
 def lines(configurations: Mapping[str, dict]) -> list[Line]:
-    """Return the groups of runs by similarity and embedding dimension; empty if there is only one dimension.
+    """Return the groups of runs by similarity and embedding dimension; empty if there is only one
+    dimension.
 
-    configurations: group -> frozen configuration of one of its runs. Groups that share similarity and dimension and
-    differ in something else are told apart by their labels, without an ending '-dDIMENSION'.
+    configurations: group -> frozen configuration of one of its runs. Groups that share similarity
+    and dimension and differ in something else are told apart by their labels, without an ending
+    '-dDIMENSION'.
     """
-    places = {group: _place(configuration) for group, configuration in configurations.items() if configuration}
+    places = {
+        group: _place(configuration)
+        for group, configuration in configurations.items()
+        if configuration
+    }
     if len({dimension for _, dimension in places.values()}) < 2:
         return []
     distinct = len(set(places.values())) == len(places)
@@ -36,7 +44,9 @@ def dimensions(found: list[Line]) -> list[int]:
 
 
 def comparable(found: list[Line], groups: list[str]) -> list[tuple[str, str]]:
-    """Return the pairs of groups of the same embedding dimension, by dimension, then in the order of `groups`."""
+    """Return the pairs of groups of the same embedding dimension, by dimension, then in the order
+    of `groups`.
+    """
     of = {group: dimension for line in found for dimension, group in line.groups.items()}
     return [
         pair

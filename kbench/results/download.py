@@ -44,19 +44,23 @@ def fetch(address: str, folder: Path, name: str) -> Path:
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise UserError(
-            f"cannot fetch {address}: {reason}. Where there is no network, save the page elsewhere and give its path"
+            f"cannot fetch {address}: {reason}. Where there is no network, save the page elsewhere"
+            " and give its path"
         ) from error
 
 
 def _copy(address: str, response: http.client.HTTPResponse, stream: BinaryIO, length: int) -> None:
-    """Copy piece by piece; UserError once the document is too large, whatever length was said, or takes too long."""
+    """Copy piece by piece; UserError once the document is too large, whatever length was said, or
+    takes too long.
+    """
     end, size = time.monotonic() + LONGEST, length
     while True:
         if size > LARGEST:
             raise UserError(f"{address} has over {LARGEST >> 20} MB; larger documents are not read")
         if time.monotonic() > end:
             raise TimeoutError(f"not whole after {LONGEST} seconds")
-        # read1 returns what has come, so that a server that sends byte by byte cannot outlast the limit.
+        # read1 returns what has come, so that a server that sends byte by byte cannot outlast the
+        # limit.
         piece = response.read1(1 << 16)
         if not piece:
             return

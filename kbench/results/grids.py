@@ -14,7 +14,9 @@ from kbench.errors import UserError
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: its caption, and its cells in full rows (a spanning cell is repeated in each place it covers)."""
+    """A table: its caption, and its cells in full rows (a spanning cell is repeated in each place
+    it covers).
+    """
 
     caption: str
     rows: list[list[str]]
@@ -31,7 +33,9 @@ def read(path: Path) -> list[Grid]:
     else:
         grids = _latexml(text)
     if not any(grid.rows for grid in grids):
-        raise UserError(f"{path} holds no table (expected a CSV file, or HTML with tables of class ltx_tabular)")
+        raise UserError(
+            f"{path} holds no table (expected a CSV file, or HTML with tables of class ltx_tabular)"
+        )
     return grids
 
 
@@ -47,16 +51,19 @@ def _comma_separated(path: Path, text: str) -> list[list[str]]:
 
 
 def _latexml(text: str) -> list[Grid]:
-    """Return LaTeXML's tables: <figure class=ltx_table> with a caption around tables of class ltx_tabular.
+    """Return LaTeXML's tables: <figure class=ltx_table> with a caption around tables of class
+    ltx_tabular.
 
-    LaTeXML also writes tables, rows and cells as <span class="ltx_tabular">, "ltx_tr" and "ltx_td". Formulas are read
-    from the alttext of <math>. Notes, citations and raised marks are no part of a cell or caption. A table inside a
-    table's cell belongs to the cell.
+    LaTeXML also writes tables, rows and cells as <span class="ltx_tabular">, "ltx_tr" and "ltx_td".
+    Formulas are read from the alttext of <math>. Notes, citations and raised marks are no part of a
+    cell or caption. A table inside a table's cell belongs to the cell.
     """
     if not text.strip():
         return []
     # As bytes: lxml refuses text that declares an encoding.
-    page = html.document_fromstring(text.encode(), parser=html.HTMLParser(encoding="utf-8", huge_tree=True))
+    page = html.document_fromstring(
+        text.encode(), parser=html.HTMLParser(encoding="utf-8", huge_tree=True)
+    )
     for element in list(page.iter(etree.Comment, etree.ProcessingInstruction)):
         element.drop_tree()
     for formula in list(page.iter("math")):
@@ -65,12 +72,20 @@ def _latexml(text: str) -> list[Grid]:
         aside.drop_tree()
     for line_break in list(page.iter("br")):
         _replace(line_break, " ")
-    return [Grid(_caption(table), _rows(table)) for table in page.xpath(_with("ltx_tabular")) if not _within(table)]
+    return [
+        Grid(_caption(table), _rows(table))
+        for table in page.xpath(_with("ltx_tabular"))
+        if not _within(table)
+    ]
 
 
 def _with(*classes: str) -> str:
     """Return an XPath of the elements that have one of these classes."""
-    return "//*[" + " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in classes) + "]"
+    return (
+        "//*["
+        + " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in classes)
+        + "]"
+    )
 
 
 def _replace(element: html.HtmlElement, text: str) -> None:
@@ -83,7 +98,9 @@ def _classes(element: html.HtmlElement) -> set[str]:
 
 
 def _inner(element: html.HtmlElement, *classes: str) -> Iterator[html.HtmlElement]:
-    """Return what has one of these classes below an element, but not below a table or cell in between."""
+    """Return what has one of these classes below an element, but not below a table or cell in
+    between.
+    """
     for child in element:
         if _classes(child) & set(classes):
             yield child
@@ -130,7 +147,9 @@ _CELLS = 100_000
 
 
 def _span(cell: html.HtmlElement, side: str) -> int:
-    """Return a span from colspan=2, or from the class ltx_colspan_2 of a <span>; `side` is col or row."""
+    """Return a span from colspan=2, or from the class ltx_colspan_2 of a <span>; `side` is col or
+    row.
+    """
     named = re.search(rf"\bltx_{side}span_(\d+)\b", cell.get("class", ""), re.ASCII)
     text = named[1] if named else cell.get(f"{side}span", "")
     return min(max(int(text[:6]), 1), _WIDEST) if text.isascii() and text.isdecimal() else 1
@@ -140,6 +159,10 @@ def _plain(formula: str) -> str:
     """Return a formula's numbers and signs as text: '58.3\\pm 0.2' as '58.3 ± 0.2'."""
     text = re.sub(r"[_^]\s*\{(\s*(?:\\scriptstyle|\\scriptsize)?\s*\\pm[^}]*)\}", r"\1", formula)
     text = re.sub(r"(?<=[\d}])\s*\^\s*(?:\{[^{}]*\}|\\[a-z]+|.)", "", text)
-    text = re.sub(r"\\(?:scriptstyle|scriptsize|mathbf|mathrm|text|bm|boldsymbol|textbf|underline|mathit)\b", "", text)
+    text = re.sub(
+        r"\\(?:scriptstyle|scriptsize|mathbf|mathrm|text|bm|boldsymbol|textbf|underline|mathit)\b",
+        "",
+        text,
+    )
     text = re.sub(r"\\pm\b", " ± ", text).replace("\\%", "%")
     return re.sub(r"[{}$]|\\[,;!]", "", text)

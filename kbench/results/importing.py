@@ -1,8 +1,11 @@
-"""Published tables from a document into rows, by a mapping that names every row and column it expects."""
+"""Published tables from a document into rows, by a mapping that names every row and column it
+expects.
+"""
 
 import csv
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +20,44 @@ from kbench.results.grids import Grid, read
 from kbench.results.published import parse_row, refuse_fractions
 
 PREPARED = Path(__file__).parent / "mappings"
-_NUMBER = re.compile(r"^\W*(?P<value>\d+(?:\.\d+)?)\s*%?\s*(?:(?:±|\+/-|\()\s*(?P<std>\d+(?:\.\d+)?)\s*\)?)?\W*$")
+_NUMBER = re.compile(
+    r"^\W*(?P<value>\d+(?:\.\d+)?)\s*%?\s*(?:(?:±|\+/-|\()\s*(?P<std>\d+(?:\.\d+)?)\s*\)?)?\W*$"
+)
 
 
 class TableMapping(Section):
     """Which table, and what its rows and columns stand for in kbench's names."""
 
-    caption: re.Pattern = Field(description="a regular expression that the caption of one table matches")
-    header_rows: int = Field(default=1, ge=1, description="rows that hold column labels; joined by ' / '")
-    label_columns: int = Field(default=1, ge=1, description="columns that hold row labels; joined by ' / '")
-    fields: dict[str, Any] = Field(default={}, description="fields of every row: corpus, backbone, task ...")
-    columns: dict[str, dict[str, Any]] = Field(min_length=1, description="column label -> dataset, metric ...")
+    caption: re.Pattern = Field(
+        description="a regular expression that the caption of one table matches"
+    )
+    header_rows: int = Field(
+        default=1, ge=1, description="rows that hold column labels; joined by ' / '"
+    )
+    label_columns: int = Field(
+        default=1, ge=1, description="columns that hold row labels; joined by ' / '"
+    )
+    fields: dict[str, Any] = Field(
+        default={}, description="fields of every row: corpus, backbone, task ..."
+    )
+    columns: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="column label -> dataset, metric ..."
+    )
     rows: dict[str, dict[str, Any]] = Field(min_length=1, description="row label -> variant ...")
-    ignore_columns: list[str] = Field(default=[], description="labels of columns that are known and left out")
-    ignore_rows: list[str] = Field(default=[], description="labels of rows that are known and left out")
+    ignore_columns: list[str] = Field(
+        default=[], description="labels of columns that are known and left out"
+    )
+    ignore_rows: list[str] = Field(
+        default=[], description="labels of rows that are known and left out"
+    )
 
 
 class Mapping(Section):
     """What a document's tables hold."""
 
-    source: str = Field(pattern=r"^[a-z0-9-]+$", description="short name; the rows are written to a file of it")
+    source: str = Field(
+        pattern=r"^[a-z0-9-]+$", description="short name; the rows are written to a file of it"
+    )
     url: str = Field(pattern=r"^https?://", description="where the document is")
     tables: list[TableMapping] = Field(min_length=1)
 
@@ -52,19 +73,23 @@ def read_mapping(name: str) -> Mapping:
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except OSError as error:
         known = ", ".join(sorted(prepared))
-        raise UserError(f"cannot read the mapping {name}: {error}. Prepared mappings: {known}") from error
+        raise UserError(
+            f"cannot read the mapping {name}: {error}. Prepared mappings: {known}"
+        ) from error
 
 
 def import_rows(document: Path, mapping: Mapping, origin: str | None = None) -> list[PublishedRow]:
     """Return the rows of a document's mapped tables; each row's note holds its origin and SHA-256.
 
-    origin: the address that the document was fetched from; default: the name of the file.
-    Raises UserError if a table, row or column is not where the mapping says, or a cell is no percentage.
+    origin: the address that the document was fetched from; default: the name of the file. Raises
+    UserError if a table, row or column is not where the mapping says, or a cell is no percentage.
     """
     grids = read(document)
     note = f"imported from {origin or document.name}, SHA-256 {sha256(document)}"
     rows = [
-        row for table in mapping.tables for row in _rows(document, _find(document, grids, table), table, mapping, note)
+        row
+        for table in mapping.tables
+        for row in _rows(document, _find(document, grids, table), table, mapping, note)
     ]
     refuse_fractions(document, rows)
     return rows
@@ -84,24 +109,42 @@ def _find(document: Path, grids: list[Grid], table: TableMapping) -> Grid:
     if len(found) != 1:
         captions = "; ".join(f"'{grid.caption[:60]}'" for grid in grids)
         raise UserError(
-            f"{document}: {len(found)} tables match '{table.caption.pattern}', expected one. Captions: {captions}"
+            f"{document}: {len(found)} tables match '{table.caption.pattern}', expected one."
+            f" Captions: {captions}"
         )
     return found[0]
 
 
-def _rows(document: Path, grid: Grid, table: TableMapping, mapping: Mapping, note: str) -> list[PublishedRow]:
+def _rows(
+    document: Path, grid: Grid, table: TableMapping, mapping: Mapping, note: str
+) -> list[PublishedRow]:
     if len(grid.rows) <= table.header_rows:
         raise UserError(
-            f"{document}: '{grid.caption[:60]}' has {len(grid.rows)} rows, {table.header_rows} are its header"
+            f"{document}: '{grid.caption[:60]}' has {len(grid.rows)} rows, {table.header_rows} are"
+            " its header"
         )
     header, body = grid.rows[: table.header_rows], grid.rows[table.header_rows :]
-    columns = [_joined(row[index] for row in header) for index in range(table.label_columns, len(header[0]))]
+    columns = [
+        _joined(row[index] for row in header)
+        for index in range(table.label_columns, len(header[0]))
+    ]
     labels = [_joined(row[: table.label_columns]) for row in body]
     _check_labels(document, grid, "column", columns, [*table.columns, *table.ignore_columns])
     _check_labels(document, grid, "row", labels, [*table.rows, *table.ignore_rows])
-    about = {"source": mapping.source, "url": mapping.url, "table": grid.caption, "note": note, "epochs": None}
+    about = {
+        "source": mapping.source,
+        "url": mapping.url,
+        "table": grid.caption,
+        "note": note,
+        "epochs": None,
+    }
     return [
-        _row(document, f"{label}, {column}", cell, about | table.fields | table.rows[label] | table.columns[column])
+        _row(
+            document,
+            f"{label}, {column}",
+            cell,
+            about | table.fields | table.rows[label] | table.columns[column],
+        )
         for label, row in zip(labels, body, strict=True)
         if label in table.rows
         for column, cell in zip(columns, row[table.label_columns :], strict=True)
@@ -112,20 +155,26 @@ def _rows(document: Path, grid: Grid, table: TableMapping, mapping: Mapping, not
 def _row(document: Path, place: str, cell: str, fields: dict) -> PublishedRow:
     number = _NUMBER.match(cell)
     if not number:
-        raise UserError(f"{document}: the cell at {place} is '{cell}', not a percentage such as 58.3 or 58.3 ± 0.2")
+        raise UserError(
+            f"{document}: the cell at {place} is '{cell}', not a percentage such as 58.3 or 58.3"
+            " ± 0.2"
+        )
     row = fields | {"value": number["value"], "std": number["std"]}
     return parse_row(f"{document}, the cell at {place}", row)
 
 
-def _check_labels(document: Path, grid: Grid, what: str, seen: list[str], expected: list[str]) -> None:
+def _check_labels(
+    document: Path, grid: Grid, what: str, seen: list[str], expected: list[str]
+) -> None:
     """Raise UserError, naming both sides, unless the labels are the expected ones, each once."""
     absent = [label for label in expected if label not in seen]
     new = [label for label in seen if label not in expected]
     twice = sorted({label for label in seen if seen.count(label) > 1})
     if absent or new or twice:
         raise UserError(
-            f"{document}: the {what}s of '{grid.caption[:60]}' are not those of the mapping. "
-            f"In the mapping only: {_quoted(absent)}; in the document only: {_quoted(new)}; twice: {_quoted(twice)}"
+            f"{document}: the {what}s of '{grid.caption[:60]}' are not those of the mapping. In the"
+            f" mapping only: {_quoted(absent)}; in the document only: {_quoted(new)}; twice:"
+            f" {_quoted(twice)}"
         )
 
 
@@ -133,6 +182,6 @@ def _quoted(labels: list[str]) -> str:
     return ", ".join(f"'{label}'" for label in labels) or "none"
 
 
-def _joined(labels) -> str:  # noqa: ANN001
+def _joined(labels: Iterable[str]) -> str:
     """Return labels from outer to inner without empty and repeated ones, joined by ' / '."""
     return " / ".join(dict.fromkeys(label for label in labels if label))

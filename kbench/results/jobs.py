@@ -18,19 +18,24 @@ def pretrain(folder: Path, run: str) -> str:
 
 
 def evaluate(folder: Path, run: str) -> str:
-    """Return the command that scores one run on all its evaluation sets, training it first if need be."""
+    """Return the command that scores one run on all its evaluation sets, training it first if need
+    be.
+    """
     return _job(folder, f"runs/{run}/evaluated.json")
 
 
 def again(folder: Path, rule: str) -> str:
-    """Return the command that runs a rule ('pretrain', 'evaluate') again for every run of the experiment."""
+    """Return the command that runs a rule ('pretrain', 'evaluate') again for every run of the
+    experiment.
+    """
     return f"{whole(folder)} --forcerun {rule}"
 
 
 def stage_again(folder: Path, stage: str, runs: Sequence[str]) -> str:
     """Return the command that makes a stage ('training', 'features', 'task') again for some runs.
 
-    What these are already up to date in is kept; the checkpoints of a training are not, or it would go on from them.
+    What these are already up to date in is kept; the checkpoints of a training are not, or it would
+    go on from them.
     """
     targets = [str(folder / "runs" / run / STAGE_FILES[stage]) for run in runs]
     command = f"{whole(folder)} --forcerun {' '.join(targets)}"

@@ -1,4 +1,6 @@
-"""What has to be the same before a number of ours may be set beside a published one, and what differs."""
+"""What has to be the same before a number of ours may be set beside a published one, and what
+differs.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,19 @@ class Setting:
 
 
 def of_result(result: TaskResult, config: dict) -> Setting:
-    """Return the setting of a result; `config` is its run's frozen configuration, empty if there is none."""
+    """Return the setting of a result; `config` is its run's frozen configuration, empty if there is
+    none.
+    """
     size = config.get("towers", {}).get("vision_cfg", {}).get("image_size")
     return Setting(
-        **{name: getattr(result, name) for name in ("variant", "objective", "corpus", "backbone", "epochs")},
-        **{name: getattr(result, name) for name in ("selection", "dataset", "task", "split", "n_test")},
+        **{
+            name: getattr(result, name)
+            for name in ("variant", "objective", "corpus", "backbone", "epochs")
+        },
+        **{
+            name: getattr(result, name)
+            for name in ("selection", "dataset", "task", "split", "n_test")
+        },
         image_size=size[0] if isinstance(size, list) else size,
         prompts=result.settings.get("prompts_per_class"),
         units=tuple((metric.name, UNITS[metric.unit]) for metric in result.metrics),
@@ -54,7 +64,9 @@ def same_cell(setting: Setting, row: PublishedRow) -> bool:
 
 
 def differences(setting: Setting, row: PublishedRow) -> list[tuple[str, str, str]]:
-    """Return (what, theirs, ours) for each part of the setting that contradicts what the source states."""
+    """Return (what, theirs, ours) for each part of the setting that contradicts what the source
+    states.
+    """
     stated = [
         ("corpus", row.corpus, setting.corpus),
         ("backbone", row.backbone, setting.backbone),
@@ -92,7 +104,9 @@ def reasons(settings: Sequence[Setting], row: PublishedRow) -> tuple[str, ...]:
 
 
 def nearest(settings: Sequence[Setting], row: PublishedRow) -> list[Setting]:
-    """Return the setting that differs in the fewest parts, alone in a list; empty without settings."""
+    """Return the setting that differs in the fewest parts, alone in a list; empty without
+    settings.
+    """
     return [min(settings, key=lambda setting: len(differences(setting, row)))] if settings else []
 
 
@@ -108,12 +122,16 @@ def caveats(setting: Setting, row: PublishedRow) -> list[str]:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Return whether two names differ in nothing but what differs between projects: 'ViT-B/16' and 'vit-b-16'."""
+    """Return whether two names differ in nothing but what differs between projects: 'ViT-B/16' and
+    'vit-b-16'.
+    """
     return _name(one) == _name(other)
 
 
 def _selection(row: PublishedRow, setting: Setting) -> str | None:
-    """Return the source's rule; silence is no agreement with a choice that was made on the test set."""
+    """Return the source's rule; silence is no agreement with a choice that was made on the test
+    set.
+    """
     about = published.sources().get(row.source)
     stated = about.selection if about else None
     return "not stated" if stated is None and setting.selection == "test-column" else stated

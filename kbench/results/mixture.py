@@ -21,14 +21,15 @@ def refuse(
     mixed_images: bool = False,
     mixed_code: bool = False,
 ) -> None:
-    """Raise UserError if results clash or their provenance must not be averaged; the message says what to run.
+    """Raise UserError if results clash or their provenance must not be averaged; the message says
+    what to run.
 
-    mixed_images, mixed_code: let results of different container images, or of code that does not agree, pass; who
-    shows them has to say so.
+    mixed_images, mixed_code: let results of different container images, or of code that does not
+    agree, pass; who shows them has to say so.
 
-    One over all results is the container image, and the code of each stage as far as results share it; over each
-    dataset its data, split and evaluation settings; over each run its configuration and checkpoint; and each (variant,
-    objective, seed, dataset, task) has one run.
+    One over all results is the container image, and the code of each stage as far as results share
+    it; over each dataset its data, split and evaluation settings; over each run its configuration
+    and checkpoint; and each (variant, objective, seed, dataset, task) has one run.
     """
 
     def path(result: TaskResult) -> Path:
@@ -37,9 +38,11 @@ def refuse(
     def card_path(card: ModelCard) -> Path:
         return folder / "runs" / card.run / "model.json"
 
-    for result in results:
-        if result.experiment != name:
-            raise UserError(f"{path(result)} belongs to experiment {result.experiment}, {folder} to {name}")
+    foreign = next((result for result in results if result.experiment != name), None)
+    if foreign is not None:
+        raise UserError(
+            f"{path(foreign)} belongs to experiment {foreign.experiment}, {folder} to {name}"
+        )
     if not mixed_images:
         rule = ("the container image", _all, lambda result: result.provenance.image_digest)
         _one_value(results, rule, path, jobs.again(folder, "features"), _OR_MIXED)
@@ -50,34 +53,52 @@ def refuse(
     if not mixed_code:
         for found in codes.disagreements(folder, results, cards):
             raise UserError(
-                f"results must not be mixed: {found.sentence}. Make again what today's code would not have made: "
-                f"{found.remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
+                f"results must not be mixed: {found.sentence}. Make again what today's code would"
+                f" not have made: {found.remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
             )
     for result in results:
-        card = cards.get(result.run)
-        if card and card.checkpoint_sha256 != result.provenance.checkpoint_sha256:
-            raise UserError(
-                f"results must not be mixed: {path(result)} was measured on checkpoint "
-                f"{result.provenance.checkpoint_sha256}, but {card_path(card)} is of {card.checkpoint_sha256}. "
-                f"Evaluate it again: {jobs.evaluate(folder, result.run)} --forcerun features"
-            )
+        _refuse_other_weights(folder, result, cards.get(result.run))
+
+
+def _refuse_other_weights(folder: Path, result: TaskResult, card: ModelCard | None) -> None:
+    measured = result.provenance.checkpoint_sha256
+    if card is None or card.checkpoint_sha256 == measured:
+        return
+    path = document_path(folder, result.run, result.dataset, result.task)
+    raise UserError(
+        f"results must not be mixed: {path} was measured on checkpoint {measured}, but"
+        f" {folder / 'runs' / card.run / 'model.json'} is of {card.checkpoint_sha256}. Evaluate it"
+        f" again: {jobs.evaluate(folder, result.run)} --forcerun features"
+    )
 
 
 def images(results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> dict[str, int]:
-    """Return each container image that took part and the number of runs that it trained or evaluated."""
+    """Return each container image that took part and the number of runs that it trained or
+    evaluated.
+    """
     seen = {(result.provenance.image_digest, result.run) for result in results}
     seen |= {(card.image_digest, run) for run, card in cards.items()}
     digests = [_shown(digest) for digest, _ in seen]
     return {digest: digests.count(digest) for digest in sorted(set(digests))}
 
 
-def code_note(folder: Path, results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> str | None:
-    """Return what has to be said of results of code that does not agree, naming what differs; None if all does."""
+def code_note(
+    folder: Path, results: Sequence[TaskResult], cards: Mapping[str, ModelCard]
+) -> str | None:
+    """Return what has to be said of results of code that does not agree, naming what differs; None
+    if all does.
+    """
     found = codes.disagreements(folder, results, cards)
-    return f"Results of different code are mixed: {'; '.join(one.sentence for one in found)}." if found else None
+    return (
+        f"Results of different code are mixed: {'; '.join(one.sentence for one in found)}."
+        if found
+        else None
+    )
 
 
-def _one_value(documents: Iterable, rule: "Rule", path: Callable, remedy: str, otherwise: str = "") -> None:
+def _one_value(
+    documents: Iterable, rule: "Rule", path: Callable, remedy: str, otherwise: str = ""
+) -> None:
     what, group, value = rule
     first = {}
     for document in documents:
@@ -85,9 +106,9 @@ def _one_value(documents: Iterable, rule: "Rule", path: Callable, remedy: str, o
         other = first.setdefault(key, document)
         if value(other) != value(document):
             raise UserError(
-                f"results must not be mixed: {what.format(key)} is {_shown(value(other))} in {path(other)} "
-                f"but {_shown(value(document))} in {path(document)}. Make them again as one ({remedy}), "
-                f"or keep them as two experiments{otherwise}."
+                f"results must not be mixed: {what.format(key)} is {_shown(value(other))} in"
+                f" {path(other)} but {_shown(value(document))} in {path(document)}. Make them again"
+                f" as one ({remedy}), or keep them as two experiments{otherwise}."
             )
 
 
@@ -100,10 +121,15 @@ def _all(_: object) -> str:
 
 
 def _cell(result: TaskResult) -> str:
-    return f"{result.variant}, {result.objective}, seed {result.seed}, {result.task} on {result.dataset}"
+    return (
+        f"{result.variant}, {result.objective}, seed {result.seed}, {result.task} on"
+        f" {result.dataset}"
+    )
 
 
-_OR_MIXED = "; --allow-mixed-images compares them all the same and names both images under the tables"
+_OR_MIXED = (
+    "; --allow-mixed-images compares them all the same and names both images under the tables"
+)
 
 _OR_MIXED_CODE = "; --allow-mixed-code compares them all the same and says so under the tables"
 
@@ -112,7 +138,11 @@ Rule = tuple[str, Callable, Callable]
 
 _RESULT_RULES: tuple[Rule, ...] = (
     ("the run for {}", _cell, lambda result: result.run),
-    ("the data of {}", lambda result: result.dataset, lambda result: result.provenance.dataset_sha256),
+    (
+        "the data of {}",
+        lambda result: result.dataset,
+        lambda result: result.provenance.dataset_sha256,
+    ),
     (
         "the evaluation settings of {0[0]} ({0[1]})",
         lambda result: (result.dataset, result.task),
@@ -123,6 +153,14 @@ _RESULT_RULES: tuple[Rule, ...] = (
         lambda result: (result.dataset, result.task),
         lambda result: f"{result.split} ({result.n_test} images)",
     ),
-    ("the checkpoint of {}", lambda result: result.run, lambda result: result.provenance.checkpoint_sha256),
-    ("the configuration of {}", lambda result: result.run, lambda result: result.provenance.config_hash),
+    (
+        "the checkpoint of {}",
+        lambda result: result.run,
+        lambda result: result.provenance.checkpoint_sha256,
+    ),
+    (
+        "the configuration of {}",
+        lambda result: result.run,
+        lambda result: result.provenance.config_hash,
+    ),
 )

@@ -2,19 +2,21 @@
 
 Model for the difference between two variants at seed s on image i of a dataset:
     d[s, i] = difference + seed[s] + image[i] + rest[s, i]
-Its mean over all has variance  var(seed)/S + var(image)/N + var(rest)/(S N), each estimated from the crossed
-analysis of variance (e.g. Searle, Casella and McCulloch, Variance Components, 1992). The test uses S - 1
-degrees of freedom: Satterthwaite's approximation, which the model suggests, rejected up to 9 % instead of 5 %
-of true null hypotheses in simulations with two and three seeds; with S - 1 the test is never more liberal
-than the paired t-test over seeds, and covers the choice of test images besides. The price is that two seeds
-can show next to nothing. With one seed there is only the choice of test images (McNemar's test where each is a
-success or a failure), and a report must say so. In retrieval the captions of one image are one sample; in the PMI
-gap, where variants are scored on the same pairs, samples are pairs or batches of them.
+Its mean over all has variance  var(seed)/S + var(image)/N + var(rest)/(S N), each estimated from
+the crossed analysis of variance (e.g. Searle, Casella and McCulloch, Variance Components, 1992).
+The test uses S - 1 degrees of freedom: Satterthwaite's approximation, which the model suggests,
+rejected up to 9 % instead of 5 % of true null hypotheses in simulations with two and three seeds;
+with S - 1 the test is never more liberal than the paired t-test over seeds, and covers the choice
+of test images besides. The price is that two seeds can show next to nothing. With one seed there is
+only the choice of test images (McNemar's test where each is a success or a failure), and a report
+must say so. In retrieval the captions of one image are one sample; in the PMI gap, where variants
+are scored on the same pairs, samples are pairs or batches of them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -23,6 +25,9 @@ from kbench.results import samples
 from kbench.results.store import Store
 from kbench.results.summary import Column, Scores
 from kbench.results.table import label
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,12 @@ class Comparison:
 
 
 def estimate(differences: Sequence[np.ndarray]) -> Estimate | None:
-    """Return the difference averaged over datasets, from one (S, N) array of differences for each dataset.
+    """Return the difference averaged over datasets, from one (S, N) array of differences for each
+    dataset.
 
-    The arrays share their seeds; the images of different datasets are taken to be independent. N = 1 stands
-    for a dataset without scores of single images: then its sampling of test images is not covered. None if
-    the differences cannot show any spread (one seed, no single images).
+    The arrays share their seeds; the images of different datasets are taken to be independent. N =
+    1 stands for a dataset without scores of single images: then its sampling of test images is not
+    covered. None if the differences cannot show any spread (one seed, no single images).
     """
     seeds = differences[0].shape[0]
     value = float(np.mean([difference.mean() for difference in differences]))
@@ -68,7 +74,9 @@ def estimate(differences: Sequence[np.ndarray]) -> Estimate | None:
     of_images, rest = of_images / len(differences) ** 2, rest / len(differences) ** 2
     if seeds == 1:
         return _within_seed(value, of_images, differences) if sampled else None
-    of_seeds = np.mean([difference.mean(axis=1) for difference in differences], axis=0).var(ddof=1) / seeds
+    of_seeds = (
+        np.mean([difference.mean(axis=1) for difference in differences], axis=0).var(ddof=1) / seeds
+    )
     # Seeds that tie by chance must not make the error smaller than the images alone do.
     error = np.sqrt(max(of_seeds + of_images - rest, of_seeds, of_images))
     if error == 0 and value != 0:
@@ -78,7 +86,9 @@ def estimate(differences: Sequence[np.ndarray]) -> Estimate | None:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values adjusted for their number (Holm, Scand. J. Statist. 6, 1979); None stays None."""
+    """Return p-values adjusted for their number (Holm, Scand. J. Statist. 6, 1979); None stays
+    None.
+    """
     known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     running = 0.0
@@ -96,7 +106,8 @@ class Pairs:
         self._store = store
         self._scores = scores
         self._results = {
-            (groups[result.run], result.seed, result.task, result.dataset): result for result in store.results
+            (groups[result.run], result.seed, result.task, result.dataset): result
+            for result in store.results
         }
         self._cache: dict[tuple, np.ndarray | None] = {}
 
@@ -106,17 +117,23 @@ class Pairs:
         return _corrected([self._compare(first, second, tuple(columns)) for first, second in pairs])
 
     def on_each(self, columns: Sequence[Column]) -> list[Comparison]:
-        """Compare all pairs on every column by itself; Holm's correction over all pairs and columns."""
+        """Compare all pairs on every column by itself; Holm's correction over all pairs and
+        columns.
+        """
         return _corrected(
             [
                 self._compare(first, second, (column,))
                 for column in columns
-                for first, second in combinations([group for group, _ in self._scores.ranked([column])], 2)
+                for first, second in combinations(
+                    [group for group, _ in self._scores.ranked([column])], 2
+                )
             ]
         )
 
     def chosen(self, questions: Sequence[tuple[str, str, tuple[Column, ...]]]) -> list[Comparison]:
-        """Compare the given pairs, each on the average over its columns; Holm's correction over all of them."""
+        """Compare the given pairs, each on the average over its columns; Holm's correction over all
+        of them.
+        """
         return _corrected([self._compare(*question) for question in questions])
 
     def sample(self, group: str, seed: int, column: Column) -> np.ndarray | None:
@@ -138,7 +155,9 @@ class Pairs:
         return Comparison(first, second, columns, estimate(differences))
 
     def _differences(self, first: str, second: str, seeds: list[int], column: Column) -> np.ndarray:
-        """Return (S, N) differences of images, or (S, 1) of values where single images are not known."""
+        """Return (S, N) differences of images, or (S, 1) of values where single images are not
+        known.
+        """
         ours = [self.sample(first, seed, column) for seed in seeds]
         theirs = [self.sample(second, seed, column) for seed in seeds]
         if any(scores is None for scores in ours + theirs):
@@ -147,18 +166,24 @@ class Pairs:
         return np.stack(ours) - np.stack(theirs)
 
 
-def groups_of_runs(table) -> dict[str, str]:  # noqa: ANN001
+def groups_of_runs(table: "pandas.DataFrame") -> dict[str, str]:
     """Return the name of each run's group, from the tidy table."""
     return dict(zip(table["run"], label(table), strict=True))
 
 
 def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
-    adjusted = holm([comparison.estimate.p if comparison.estimate else None for comparison in comparisons])
-    return [replace(comparison, p_holm=p) for comparison, p in zip(comparisons, adjusted, strict=True)]
+    adjusted = holm(
+        [comparison.estimate.p if comparison.estimate else None for comparison in comparisons]
+    )
+    return [
+        replace(comparison, p_holm=p) for comparison, p in zip(comparisons, adjusted, strict=True)
+    ]
 
 
 def _image_variances(difference: np.ndarray) -> tuple[float, float]:
-    """Return the variance of the mean over images, from the N images' means, and the rest's part of it."""
+    """Return the variance of the mean over images, from the N images' means, and the rest's part of
+    it.
+    """
     seeds, images = difference.shape
     if images < 2:
         return 0.0, 0.0
@@ -171,7 +196,9 @@ def _image_variances(difference: np.ndarray) -> tuple[float, float]:
 
 
 def _within_seed(value: float, variance: float, differences: Sequence[np.ndarray]) -> Estimate:
-    """Return the estimate at one seed: McNemar's exact test on one dataset of successes, a t-test otherwise."""
+    """Return the estimate at one seed: McNemar's exact test on one dataset of successes, a t-test
+    otherwise.
+    """
     freedom = sum(difference.shape[1] - 1 for difference in differences)
     error = np.sqrt(variance)
     successes = len(differences) == 1 and np.isin(differences[0], (-1, 0, 1)).all()

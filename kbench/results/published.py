@@ -21,7 +21,8 @@ NOT_IMPORTED = "published value not imported"
 class Pending(Section):
     """Cells of a document that are known to exist but whose values nobody has imported yet.
 
-    A table that is known by its name and methods alone says no more than these, and then has no cells.
+    A table that is known by its name and methods alone says no more than these, and then has no
+    cells.
     """
 
     table: str
@@ -29,7 +30,9 @@ class Pending(Section):
     backbone: str | None = None
     epochs: dict[str, float] = Field(default={}, description="corpus -> passes over it")
     tasks: list[str] = Field(default=[])
-    datasets: dict[str, str] = Field(default={}, description="dataset -> the metric it is reported by")
+    datasets: dict[str, str] = Field(
+        default={}, description="dataset -> the metric it is reported by"
+    )
 
     def rows(self, source: str, url: str) -> list[PublishedRow]:
         """Return one row without a value for every cell."""
@@ -59,8 +62,12 @@ class PublishedSource(Section):
 
     title: str
     url: str
-    evaluation: str = Field(default="", description="how its evaluation differs; empty if comparable")
-    selection: str | None = Field(default=None, description="rule by which its checkpoints were chosen, if stated")
+    evaluation: str = Field(
+        default="", description="how its evaluation differs; empty if comparable"
+    )
+    selection: str | None = Field(
+        default=None, description="rule by which its checkpoints were chosen, if stated"
+    )
     pending: Pending | None = None
 
 
@@ -85,7 +92,9 @@ def read_rows(path: Path) -> list[PublishedRow]:
 
 
 def parse_row(place: str, cells: dict) -> PublishedRow:
-    """Return a row from text, where an empty cell says nothing; UserError, naming the place, if it is not valid."""
+    """Return a row from text, where an empty cell says nothing; UserError, naming the place, if it
+    is not valid.
+    """
     if None in cells:
         raise UserError(f"{place}: more cells than columns")
     given = {name: cell for name, cell in cells.items() if cell not in ("", None)}
@@ -101,7 +110,8 @@ def parse_row(place: str, cells: dict) -> PublishedRow:
 def refuse_fractions(place: Path, rows: list[PublishedRow]) -> None:
     """Raise UserError where percentages look like fractions: 0.171 for 17.1 %.
 
-    They do if no value of a table is above 1, or if an accuracy is at most 1 % where chance alone gives more.
+    They do if no value of a table is above 1, or if an accuracy is at most 1 % where chance alone
+    gives more.
     """
     tables: dict[tuple, list[PublishedRow]] = {}
     for row in rows:
@@ -112,14 +122,18 @@ def refuse_fractions(place: Path, rows: list[PublishedRow]) -> None:
         if all(row.value <= 1 for row in members) or low:
             seen = (low or members)[0]
             raise UserError(
-                f"{place}: {seen.value:g} for {seen.variant} on {seen.dataset} ({source}, {table}) looks like a "
-                "fraction; values are percent, for example 17.1"
+                f"{place}: {seen.value:g} for {seen.variant} on {seen.dataset} ({source}, {table})"
+                " looks like a fraction; values are percent, for example 17.1"
             )
 
 
 def _chance(row: PublishedRow) -> float:
     """Return the accuracy of guessing, percent; 0 where it is not known."""
-    known = row.dataset in known_datasets.names() and row.metric in ("acc1", "acc5", "mean_per_class_recall")
+    known = row.dataset in known_datasets.names() and row.metric in (
+        "acc1",
+        "acc5",
+        "mean_per_class_recall",
+    )
     classes = known_datasets.get(row.dataset).n_classes if known else None
     return 100 / classes if classes else 0.0
 
@@ -127,7 +141,8 @@ def _chance(row: PublishedRow) -> float:
 def rows() -> list[PublishedRow]:
     """Return all published rows: the package's, imported ones, and pending cells without a value.
 
-    A cell that any file gives a value is no longer pending. Raises UserError if two rows give the same cell.
+    A cell that any file gives a value is no longer pending. Raises UserError if two rows give the
+    same cell.
     """
     given = _given(_files())
     known = {_cell(row) for row in given}
@@ -142,7 +157,9 @@ def rows() -> list[PublishedRow]:
 
 
 def check(new: list[PublishedRow], replacing: Path) -> None:
-    """Raise UserError if rows that are to be written to a file contradict each other or those of other files."""
+    """Raise UserError if rows that are to be written to a file contradict each other or those of
+    other files.
+    """
     _refuse_duplicates(_given([path for path in _files() if path != replacing]) + new)
 
 
@@ -165,13 +182,21 @@ def of_source(name: str) -> list[PublishedRow]:
 
 
 def announced() -> dict[str, Pending]:
-    """Return the tables of which no cell is known here, by source: that they exist is all there is to say."""
+    """Return the tables of which no cell is known here, by source: that they exist is all there is
+    to say.
+    """
     with_rows = {row.source for row in rows()}
-    return {name: source.pending for name, source in sources().items() if source.pending and name not in with_rows}
+    return {
+        name: source.pending
+        for name, source in sources().items()
+        if source.pending and name not in with_rows
+    }
 
 
 def value_text(row: PublishedRow) -> str:
-    """Return a row's value for people: '17.1', '17.1 ± 0.2', '1.8 nats' or that it is not imported."""
+    """Return a row's value for people: '17.1', '17.1 ± 0.2', '1.8 nats' or that it is not
+    imported.
+    """
     if row.value is None:
         return NOT_IMPORTED
     value = f"{row.value:.1f}" if round(row.value, 1) == row.value else f"{row.value:.3g}"
@@ -193,8 +218,8 @@ def _refuse_duplicates(given: list[PublishedRow]) -> None:
         other = seen.setdefault((*_cell(row), *how), row)
         if other is not row:
             raise UserError(
-                f"two published values for {row.variant} on {row.dataset}, {row.task} {row.metric}, "
-                f"in {row.source} ({row.table}): {other.value} and {row.value}"
+                f"two published values for {row.variant} on {row.dataset}, {row.task} {row.metric},"
+                f" in {row.source} ({row.table}): {other.value} and {row.value}"
             )
 
 
@@ -202,4 +227,6 @@ def _check_columns(path: Path, seen: list[str] | None) -> None:
     expected = list(PublishedRow.model_fields)
     needed = {name for name, field in PublishedRow.model_fields.items() if field.is_required()}
     if seen is None or len(set(seen)) < len(seen) or not needed <= set(seen) <= set(expected):
-        raise UserError(f"{path}: its columns are {', '.join(seen or [])}; expected {', '.join(expected)}")
+        raise UserError(
+            f"{path}: its columns are {', '.join(seen or [])}; expected {', '.join(expected)}"
+        )

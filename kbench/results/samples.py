@@ -18,8 +18,8 @@ Arrays = dict[str, np.ndarray]
 def per_sample(store: Store, result: TaskResult, metric: str) -> np.ndarray | None:
     """Return the (N,) scores of the test samples, averaged over draws, as the task declares them.
 
-    Their mean is the metric. None if the metric is no mean over samples or nothing was stored. UserError if the arrays
-    do not give the metric.
+    Their mean is the metric. None if the metric is no mean over samples or nothing was stored.
+    UserError if the arrays do not give the metric.
     """
     path, measure = store.arrays(result), tasks.measure(result.task, metric)
     if path is None or measure is None or measure.samples is None:
@@ -45,7 +45,8 @@ def read(path: Path, names: Iterable[str]) -> Arrays:
 
 
 def kept(store: Store, task: str, groups: dict[str, str]) -> dict[str, Arrays]:
-    """Return what a task keeps for its part of a report, of each group at the first seed that has all of it.
+    """Return what a task keeps for its part of a report, of each group at the first seed that has
+    all of it.
 
     groups: run -> name of its group.
     """
@@ -60,11 +61,13 @@ def kept(store: Store, task: str, groups: dict[str, str]) -> dict[str, Arrays]:
     return found
 
 
-def _check(path: Path, result: TaskResult, metric: str, scores: np.ndarray, in_batches: bool) -> None:
+def _check(
+    path: Path, result: TaskResult, metric: str, scores: np.ndarray, in_batches: bool
+) -> None:
     reported = next((entry.value for entry in result.metrics if entry.name == metric), None)
     complete = in_batches or len(scores) == result.n_test
     if reported is None or not complete or abs(scores.mean() - reported) > 1e-4:
         raise UserError(
-            f"{path} does not belong to the result beside it: it gives {metric} {scores.mean():.4f} on "
-            f"{len(scores)} samples, the result says {reported} on {result.n_test}"
+            f"{path} does not belong to the result beside it: it gives {metric} {scores.mean():.4f}"
+            f" on {len(scores)} samples, the result says {reported} on {result.n_test}"
         )

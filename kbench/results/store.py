@@ -40,7 +40,8 @@ class Store:
     results: tuple[TaskResult, ...]
     cards: dict[str, ModelCard]
     missing: tuple[Missing, ...]
-    stale: tuple[str, ...]  # trained runs that lie in the folder but are no longer part of the experiment
+    # Trained runs that lie in the folder but are no longer part of the experiment.
+    stale: tuple[str, ...]
     tuning: TuningRecord | None  # the search for settings, if there was one
 
     @property
@@ -50,22 +51,30 @@ class Store:
 
     @property
     def images_note(self) -> str | None:
-        """What has to be said of results that were made in several container images, naming all; None if in one."""
+        """What has to be said of results that were made in several container images, naming all;
+        None if in one.
+        """
         seen = mixture.images(self.results, self.cards)
         if len(seen) < 2:
             return None
-        named = ", ".join(f"{image} ({runs} run{'s' if runs > 1 else ''})" for image, runs in seen.items())
+        named = ", ".join(
+            f"{image} ({runs} run{'s' if runs > 1 else ''})" for image, runs in seen.items()
+        )
         return f"Results of different container images are mixed: {named}."
 
     @functools.cached_property
     def mixture_notes(self) -> list[str]:
-        """What has to be said under every table of results that were allowed to mix; empty if nothing is mixed."""
+        """What has to be said under every table of results that were allowed to mix; empty if
+        nothing is mixed.
+        """
         notes = (self.images_note, mixture.code_note(self.folder, self.results, self.cards))
         return [note for note in notes if note]
 
     def arrays(self, result: TaskResult) -> Path | None:
         """Return the path of a result's arrays (TASK.npz), or None if it has none."""
-        path = document_path(self.folder, result.run, result.dataset, result.task).with_suffix(".npz")
+        path = document_path(self.folder, result.run, result.dataset, result.task).with_suffix(
+            ".npz"
+        )
         return path if path.is_file() else None
 
     def config(self, run: str) -> dict:
@@ -86,15 +95,19 @@ class Store:
 def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> Store:
     """Read and check all results in results/EXPERIMENT.
 
-    mixed_images, mixed_code: they may be of several container images, or of code that does not agree.
+    mixed_images, mixed_code: they may be of several container images, or of code that does not
+    agree.
 
-    Raises UserError if the folder is not an experiment's, a file is unreadable or two results must not mix.
+    Raises UserError if the folder is not an experiment's, a file is unreadable or two results must
+    not mix.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"no such results folder: {folder}")
     if not (folder / "experiment.json").is_file():
-        raise UserError(f"{folder} is not an experiment's results folder: it has no experiment.json")
+        raise UserError(
+            f"{folder} is not an experiment's results folder: it has no experiment.json"
+        )
     experiment = read_record(folder / "experiment.json", ExperimentRecord)
     results = tuple(_results(folder, experiment))
     cards = _cards(folder, experiment.runs)
@@ -122,7 +135,9 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
 
 
 def _tuning(path: Path, experiment: ExperimentRecord) -> TuningRecord | None:
-    """Return the search for settings that precedes the runs; UserError if it is not of this experiment's variants."""
+    """Return the search for settings that precedes the runs; UserError if it is not of this
+    experiment's variants.
+    """
     if not path.is_file():
         return None
     tuning = read_record(path, TuningRecord)
@@ -140,17 +155,26 @@ def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]
     """Yield the results in the experiment's order of runs and datasets."""
     for run in experiment.runs:
         evaluated = folder / "runs" / run / "evaluation"
-        for path in sorted(evaluated.glob("*/*.json"), key=lambda path: _position(experiment, path)):
+        for path in sorted(
+            evaluated.glob("*/*.json"), key=lambda path: _position(experiment, path)
+        ):
             result = read_record(path, TaskResult)
             if document_path(folder, result.run, result.dataset, result.task) != path:
-                raise UserError(f"clashing result: {path} holds {result.task} on {result.dataset} of run {result.run}")
+                raise UserError(
+                    f"clashing result: {path} holds {result.task} on {result.dataset} of run"
+                    f" {result.run}"
+                )
             yield result
 
 
 def _position(experiment: ExperimentRecord, path: Path) -> tuple:
     dataset = path.parent.name
     known = dataset in experiment.datasets
-    return (experiment.datasets.index(dataset) if known else len(experiment.datasets), dataset, path.name)
+    return (
+        experiment.datasets.index(dataset) if known else len(experiment.datasets),
+        dataset,
+        path.name,
+    )
 
 
 def _cards(folder: Path, runs: Iterable[str]) -> dict[str, ModelCard]:
@@ -159,7 +183,10 @@ def _cards(folder: Path, runs: Iterable[str]) -> dict[str, ModelCard]:
 
 
 def _missing(
-    folder: Path, experiment: ExperimentRecord, results: Iterable[TaskResult], cards: dict[str, ModelCard]
+    folder: Path,
+    experiment: ExperimentRecord,
+    results: Iterable[TaskResult],
+    cards: dict[str, ModelCard],
 ) -> Iterable[Missing]:
     done = {(result.run, result.dataset, result.task) for result in results}
     for run in experiment.runs:

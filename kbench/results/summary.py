@@ -1,4 +1,6 @@
-"""Means and standard deviations over training seeds, of one cell and of the average over datasets."""
+"""Means and standard deviations over training seeds, of one cell and of the average over
+datasets.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ class Scores:
         names = label(table)[measured.index]
         for group, row in zip(names, measured.to_dict("records"), strict=True):
             column = Column(**{name: row[name] for name in Column.__dataclass_fields__})
-            self._values.setdefault(column, {}).setdefault(group, {})[int(row["seed"])] = row["value"]
+            self._values.setdefault(column, {}).setdefault(group, {})[int(row["seed"])] = row[
+                "value"
+            ]
             if row["main"]:
                 self._main.add(column)
 
@@ -84,20 +88,30 @@ class Scores:
         return list(tasks.ordered(column.task for column in self._values if column in self._main))
 
     def columns(self, task: str, main: bool = True) -> list[Column]:
-        """Return the columns of a task, the main metric of each dataset or all, in order of appearance."""
-        return [column for column in self._values if column.task == task and (not main or column in self._main)]
+        """Return the columns of a task, the main metric of each dataset or all, in order of
+        appearance.
+        """
+        return [
+            column
+            for column in self._values
+            if column.task == task and (not main or column in self._main)
+        ]
 
     def summary(self, group: str, column: Column) -> Summary:
         """Return a group's values in one column; empty if there are none."""
         return Summary(self._values.get(column, {}).get(group, {}))
 
     def average(self, group: str, columns: list[Column]) -> Summary:
-        """Return a group's average over columns, at those seeds that have a value in each of them."""
+        """Return a group's average over columns, at those seeds that have a value in each of
+        them.
+        """
         per_column = [self.summary(group, column).values for column in columns]
         if not per_column:
             return Summary({})
         seeds = sorted(set.intersection(*(set(values) for values in per_column)))
-        return Summary({seed: float(np.mean([values[seed] for values in per_column])) for seed in seeds})
+        return Summary(
+            {seed: float(np.mean([values[seed] for values in per_column])) for seed in seeds}
+        )
 
     def ranked(self, columns: list[Column]) -> list[tuple[str, Summary]]:
         """Return the groups that have an average over the columns, the best first."""

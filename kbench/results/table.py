@@ -1,4 +1,6 @@
-"""The tidy table: one row a (run, dataset, task, metric), measured or missing, with where it comes from."""
+"""The tidy table: one row a (run, dataset, task, metric), measured or missing, with where it comes
+from.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,18 @@ COLUMNS = [
 def frame(store: Store) -> pandas.DataFrame:
     """Return the table of an experiment.
 
-    `status` is measured, undefined (the metric has no value) or missing (then `job` says what makes it);
-    only measured rows have a value. `main` is true of at least one metric of every (dataset, task).
+    `status` is measured, undefined (the metric has no value) or missing (then `job` says what makes
+    it); only measured rows have a value. `main` is true of at least one metric of every (dataset,
+    task).
     """
     import pandas
 
-    rows = [_row(result, metric) for result in store.results for metric in _with_main(result.metrics)]
-    table = pandas.DataFrame(rows + [_missing_row(store, missing) for missing in store.missing], columns=COLUMNS)
+    rows = [
+        _row(result, metric) for result in store.results for metric in _with_main(result.metrics)
+    ]
+    table = pandas.DataFrame(
+        rows + [_missing_row(store, missing) for missing in store.missing], columns=COLUMNS
+    )
     whole = {
         "seed": "Int64",
         "n_test": "Int64",
@@ -47,7 +54,9 @@ def frame(store: Store) -> pandas.DataFrame:
 
 
 def label(table: pandas.DataFrame) -> pandas.Series:
-    """Return what to call each row's group: the variant, with the objective where there are several."""
+    """Return what to call each row's group: the variant, with the objective where there are
+    several.
+    """
     if table["objective"].nunique() < 2:
         return table["variant"]
     return table["variant"] + ", " + table["objective"].fillna("?")
@@ -58,7 +67,10 @@ def write(store: Store, table: pandas.DataFrame) -> list:
     paths = [store.folder / "table.csv", store.folder / "table.json"]
     write_text(paths[0], table.to_csv(index=False))
     records = table.astype(object).where(table.notna(), None).to_dict("records")
-    write_json(paths[1], {"schema_version": SCHEMA_VERSION, "experiment": store.experiment.name, "rows": records})
+    write_json(
+        paths[1],
+        {"schema_version": SCHEMA_VERSION, "experiment": store.experiment.name, "rows": records},
+    )
     return paths
 
 
@@ -70,7 +82,10 @@ def _with_main(metrics: list[Metric]) -> list[Metric]:
 
 
 def _row(result: TaskResult, metric: Metric) -> dict:
-    measured = {"metric": metric.name, **{name: getattr(metric, name) for name in METRIC_FIELDS[1:]}}
+    measured = {
+        "metric": metric.name,
+        **{name: getattr(metric, name) for name in METRIC_FIELDS[1:]},
+    }
     return {
         **{name: getattr(result, name) for name in RESULT_FIELDS},
         **measured,
@@ -81,11 +96,17 @@ def _row(result: TaskResult, metric: Metric) -> dict:
 
 
 def _missing_row(store: Store, missing: Missing) -> dict:
-    """Return a row that names what is missing; the run's setting is known if it has other results."""
+    """Return a row that names what is missing; the run's setting is known if it has other
+    results.
+    """
     twin = next((result for result in store.results if result.run == missing.run), None)
     return {
         "experiment": store.experiment.name,
-        **({name: getattr(twin, name) for name in RUN_FIELDS} if twin else _from_card(store, missing.run)),
+        **(
+            {name: getattr(twin, name) for name in RUN_FIELDS}
+            if twin
+            else _from_card(store, missing.run)
+        ),
         "run": missing.run,
         "dataset": missing.dataset,
         "task": missing.task,
@@ -95,7 +116,9 @@ def _missing_row(store: Store, missing: Missing) -> dict:
 
 
 def _from_card(store: Store, run: str) -> dict:
-    """Return variant, objective and seed of a run without results, from its model card if it was trained."""
+    """Return variant, objective and seed of a run without results, from its model card if it was
+    trained.
+    """
     card = store.cards.get(run)
     if card:
         return {"variant": card.variant, "objective": card.objective, "seed": card.seed}

@@ -21,7 +21,9 @@ def mean_sd(summary: Summary, unit: str) -> str:
 
 
 def summary(store: Store, table: pandas.DataFrame) -> str:
-    """Return a short account of an experiment: completeness, then each variant's averages by task."""
+    """Return a short account of an experiment: completeness, then each variant's averages by
+    task.
+    """
     scores = Scores(table)
     measured = [(task, scores.columns(task)) for task in scores.tasks]
     lines = [
@@ -51,4 +53,7 @@ def _line(scores: Scores, group: str, measured: list[tuple[str, list[Column]]]) 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,4 +1,6 @@
-"""Our numbers beside published ones: reproduced, higher, lower, inconclusive, or why they must not be compared."""
+"""Our numbers beside published ones: reproduced, higher, lower, inconclusive, or why they must not
+be compared.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +21,14 @@ MARGIN = 1.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """A published row, what is ours for the same cell, and what is to be said of the two, in the row's unit."""
+    """A published row, what is ours for the same cell, and what is to be said of the two, in the
+    row's unit.
+    """
 
     row: PublishedRow
-    status: str  # reproduced, higher, lower, inconclusive, not comparable, published value not imported
+    status: (
+        str  # reproduced, higher, lower, inconclusive, not comparable, published value not imported
+    )
     reasons: tuple[str, ...] = ()  # why not comparable
     caveats: tuple[str, ...] = ()  # what the interval does not cover
     ours: float | None = None
@@ -30,7 +36,9 @@ class Verdict:
     difference: float | None = None  # ours - theirs
     low: float | None = None  # 95 % interval; None with one seed
     high: float | None = None
-    p_holm: float | None = None  # of no difference, Holm-corrected over the comparable cells of the table
+    p_holm: float | None = (
+        None  # of no difference, Holm-corrected over the comparable cells of the table
+    )
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,12 @@ class _Measured:
 
     def values(self, metric: str) -> np.ndarray:
         """Return the (S,) values of a metric in its published unit."""
-        found = (entry for result in self.results for entry in result.metrics if entry.name == metric)
-        return np.array([(100 if m.unit == "fraction" else 1) * m.value for m in found if m.value is not None])
+        found = (
+            entry for result in self.results for entry in result.metrics if entry.name == metric
+        )
+        return np.array(
+            [(100 if m.unit == "fraction" else 1) * m.value for m in found if m.value is not None]
+        )
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,9 @@ class _Spread:
 
 
 def verdicts(store: Store, rows: list[PublishedRow]) -> list[Verdict]:
-    """Return one verdict for each published row; Holm's correction is over the comparable cells of each table."""
+    """Return one verdict for each published row; Holm's correction is over the comparable cells of
+    each table.
+    """
     measured = _measured(store)
     margin = store.experiment.experiment.get("margin", MARGIN)
     joined = [_joined(measured, row, len(store.experiment.seeds)) for row in rows]
@@ -77,7 +91,9 @@ def _measured(store: Store) -> list[_Measured]:
     return [_Measured(setting, tuple(results)) for setting, results in groups.items()]
 
 
-def _joined(measured: Sequence[_Measured], row: PublishedRow, asked: int) -> tuple[_Measured | None, Verdict]:
+def _joined(
+    measured: Sequence[_Measured], row: PublishedRow, asked: int
+) -> tuple[_Measured | None, Verdict]:
     """Return what is nearest to a row, and the verdict as far as no test is needed for it."""
     reasons = matching.reasons([entry.setting for entry in measured], row)
     cell = [entry for entry in measured if matching.same_cell(entry.setting, row)]
@@ -85,8 +101,12 @@ def _joined(measured: Sequence[_Measured], row: PublishedRow, asked: int) -> tup
     values = found.values(row.metric) if found else np.array([])
     ours = float(values.mean()) if values.size else None
     if reasons or ours is None:
-        return found, Verdict(row, NOT_COMPARABLE, reasons or ("not measured yet",), (), ours, values.size)
-    verdict = Verdict(row, published.NOT_IMPORTED, (), _caveats(found, row, values.size, asked), ours, values.size)
+        return found, Verdict(
+            row, NOT_COMPARABLE, reasons or ("not measured yet",), (), ours, values.size
+        )
+    verdict = Verdict(
+        row, published.NOT_IMPORTED, (), _caveats(found, row, values.size, asked), ours, values.size
+    )
     if row.value is None:
         return found, verdict
     return found, replace(verdict, status=INCONCLUSIVE, difference=ours - row.value)
@@ -106,7 +126,9 @@ def _spread(found: _Measured | None, verdict: Verdict, margin: float) -> _Spread
     return _Spread(len(values), one_run / len(values) + theirs, images, margin if percent else 0.0)
 
 
-def _corrected(verdicts: Sequence[Verdict], spreads: Sequence[_Spread | None]) -> list[float | None]:
+def _corrected(
+    verdicts: Sequence[Verdict], spreads: Sequence[_Spread | None]
+) -> list[float | None]:
     """Return Holm-corrected p-values, table by table; None where nothing is judged."""
     tables: dict[tuple, list[int]] = {}
     for index, (verdict, spread) in enumerate(zip(verdicts, spreads, strict=True)):
@@ -129,7 +151,13 @@ def _judged(verdict: Verdict, spread: _Spread, p: float) -> Verdict:
     half = float(reproduction.half_width(reproduction.LEVEL, *variances))
     equivalent = reproduction.reproduced(verdict.difference, spread.margin, *variances)
     status = str(reproduction.outcome(verdict.difference, p, equivalent))
-    return replace(verdict, status=status, low=verdict.difference - half, high=verdict.difference + half, p_holm=p)
+    return replace(
+        verdict,
+        status=status,
+        low=verdict.difference - half,
+        high=verdict.difference + half,
+        p_holm=p,
+    )
 
 
 def _caveats(found: _Measured, row: PublishedRow, seeds: int, asked: int) -> tuple[str, ...]:
@@ -141,5 +169,7 @@ def _caveats(found: _Measured, row: PublishedRow, seeds: int, asked: int) -> tup
     if row.std is None:
         caveats.append("no published sd: theirs is taken to be ours")
     if row.unit != "percent":
-        caveats.append("no margin is declared for this unit; the choice of test samples is not covered")
+        caveats.append(
+            "no margin is declared for this unit; the choice of test samples is not covered"
+        )
     return tuple(caveats)

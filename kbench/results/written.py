@@ -18,7 +18,9 @@ class FrozenEvaluation(Record):
     """What every trained model is scored on, frozen when a run starts."""
 
     experiment: str = Field(description="name of the experiment")
-    evaluation: Evaluation = Field(description="the experiment file's section, every default written out")
+    evaluation: Evaluation = Field(
+        description="the experiment file's section, every default written out"
+    )
 
 
 class Table(documents.Versioned):
@@ -26,8 +28,11 @@ class Table(documents.Versioned):
 
     experiment: str = Field(description="name of the experiment")
     rows: list[dict] = Field(
-        description="one a run, dataset, task and metric: keys of a result, of one metric and of its provenance, and "
-        "status (measured, undefined, missing), job (what makes a missing one), n_draws"
+        description=(
+            "one a run, dataset, task and metric: keys of a result, of one metric and of its"
+            " provenance, and status (measured, undefined, missing), job (what makes a missing"
+            " one), n_draws"
+        )
     )
 
 
@@ -44,7 +49,9 @@ class Document:
         return re.fullmatch(pattern, path) is not None
 
     def listing(self) -> Iterator[tuple[str, str]]:
-        """Yield every key and what it means; those of parts that have a schema of their own follow their part's."""
+        """Yield every key and what it means; those of parts that have a schema of their own follow
+        their part's.
+        """
         yield from _keys(self.schema)
 
 
@@ -77,7 +84,7 @@ def markdown() -> str:
 
 
 def _sentence(schema: type[BaseModel]) -> str:
-    return (schema.__doc__ or "").partition("\n")[0]
+    return " ".join((schema.__doc__ or "").partition("\n\n")[0].split())
 
 
 def _keys(schema: type[BaseModel], before: str = "") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,6 @@
-"""What a similarity is, for training, zero-shot, retrieval, the linear probe and `kbench score` alike."""
+"""What a similarity is, for training, zero-shot, retrieval, the linear probe and `kbench score`
+alike.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,12 @@ PAIRWISE_NUMBERS = 1 << 25
 
 
 class Similarity(Module, ABC):
-    """Scores g(x, y) of images and texts from weighted point sets; the learned multiplier is kept apart.
+    """Scores g(x, y) of images and texts from weighted point sets; the learned multiplier is kept
+    apart.
 
-    A variant says which set it `takes` from a tower, and gives explicit `features` or `pairwise` scores or
-    both. All scores are computed in float32 under autocast, and in float64 where the input is float64.
+    A variant says which set it `takes` from a tower, and gives explicit `features` or `pairwise`
+    scores or both. All scores are computed in float32 under autocast, and in float64 where the
+    input is float64.
     """
 
     name: ClassVar[str]
@@ -43,8 +47,12 @@ class Similarity(Module, ABC):
 
     # What a variant provides.
 
-    def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor | None:
-        """Return explicit features (B, F) whose inner product is the score, or None where there are none."""
+    def features(
+        self, sets: PointSet, side: Side, draw: RandomFeatures | None
+    ) -> torch.Tensor | None:
+        """Return explicit features (B, F) whose inner product is the score, or None where there are
+        none.
+        """
         return None
 
     def prepare(self, sets: PointSet, side: Side) -> PointSet:
@@ -59,23 +67,34 @@ class Similarity(Module, ABC):
         """Return a class's features (n, F) from the means of its prompts' features."""
         return means
 
-    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
-        """Return the score, a scalar, of one image set (1, M, d) with one text set: the formula as a plain loop.
+    def reference(
+        self, image: PointSet, text: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
+        """Return the score, a scalar, of one image set (1, M, d) with one text set: the formula as
+        a plain loop.
 
-        What `kbench conform` and the tests compare the scores with; training and evaluation never call it.
+        What `kbench conform` and the tests compare the scores with; training and evaluation never
+        call it.
         """
         raise NotImplementedError(f"{self.name} has no reference formula")
 
-    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
-        """Return the scores (B, C) the obvious way, as one would write them down: what `kbench bench` compares with.
+    def straightforward(
+        self, images: PointSet, texts: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
+        """Return the scores (B, C) the obvious way, as one would write them down: what `kbench
+        bench` compares with.
 
         Without another form it is the reference, pair by pair.
         """
-        return torch.stack([torch.stack([self.reference(x, y, draw) for y in _each(texts)]) for x in _each(images)])
+        return torch.stack(
+            [torch.stack([self.reference(x, y, draw) for y in _each(texts)]) for x in _each(images)]
+        )
 
     @classmethod
     def has_features(cls) -> bool:
-        """Return whether there are explicit features, given a draw if the variant uses random ones."""
+        """Return whether there are explicit features, given a draw if the variant uses random
+        ones.
+        """
         return cls.features is not Similarity.features
 
     @property
@@ -118,11 +137,12 @@ class Similarity(Module, ABC):
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
     ) -> RandomFeatures | None:
-        """Return random features for points of `dim` dimensions, or None where the similarity uses none.
+        """Return random features for points of `dim` dimensions, or None where the similarity uses
+        none.
 
-        number, estimator: None takes the training settings'; dtype: None is float32. The generator is a CPU one,
-        so that a seed means the same features on every device. UserError for an unknown estimator or a number that
-        it cannot make.
+        number, estimator: None takes the training settings'; dtype: None is float32. The generator
+        is a CPU one, so that a seed means the same features on every device. UserError for an
+        unknown estimator or a number that it cannot make.
         """
         if not self.uses_random_features:
             return None
@@ -132,11 +152,13 @@ class Similarity(Module, ABC):
     def represent(
         self, sets: PointSet, side: Side, draw: RandomFeatures | None = None, check: bool = True
     ) -> Representation:
-        """Return what scores are computed from: {"features": (B, F)}, or else {"points", "weights"}.
+        """Return what scores are computed from: {"features": (B, F)}, or else {"points",
+        "weights"}.
 
-        The exact kernel is meant when a similarity that uses random features gets no draw. UserError if the
-        points and the draw differ in dimension, or if a tensor holds NaN or infinity; without `check`, which makes
-        the host wait for the device, NaN and infinity go on into the scores.
+        The exact kernel is meant when a similarity that uses random features gets no draw.
+        UserError if the points and the draw differ in dimension, or if a tensor holds NaN or
+        infinity; without `check`, which makes the host wait for the device, NaN and infinity go on
+        into the scores.
         """
         if draw is not None and draw.frequencies.shape[1] != sets.points.shape[2]:
             raise UserError(
@@ -146,7 +168,9 @@ class Similarity(Module, ABC):
         with _autocast_off(sets.points):
             single = sets.at_least_single()
             features = self.features(single, side, draw)
-            representation = vars(self.prepare(single, side)) if features is None else {"features": features}
+            representation = (
+                vars(self.prepare(single, side)) if features is None else {"features": features}
+            )
         if check:
             _check_finite(representation, sets, side)
         return dict(representation)
@@ -159,11 +183,14 @@ class Similarity(Module, ABC):
                 return images["features"] @ texts["features"].T
             return self._in_chunks(images, texts)
 
-    def class_scores(self, images: Representation, prompts: Representation, classes: torch.Tensor) -> torch.Tensor:
-        """Return the scores (B, n) of images with classes, from P prompts and the class (P,) of each.
+    def class_scores(
+        self, images: Representation, prompts: Representation, classes: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the scores (B, n) of images with classes, from P prompts and the class (P,) of
+        each.
 
-        A class is the plain mean of its prompts' features, or the mean of their scores where there are no
-        features.
+        A class is the plain mean of its prompts' features, or the mean of their scores where there
+        are no features.
         """
         members = torch.nn.functional.one_hot(classes).to(next(iter(images.values())))
         counts = members.sum(0)
@@ -176,9 +203,15 @@ class Similarity(Module, ABC):
             return self.compare(images, {"features": means})
         return self.compare(images, prompts) @ share
 
-    def scores(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None = None) -> torch.Tensor:
-        """Return the scores (B, C) of point sets: by the given random features, or exact without any."""
-        return self.compare(self.represent(images, "image", draw), self.represent(texts, "text", draw))
+    def scores(
+        self, images: PointSet, texts: PointSet, draw: RandomFeatures | None = None
+    ) -> torch.Tensor:
+        """Return the scores (B, C) of point sets: by the given random features, or exact without
+        any.
+        """
+        return self.compare(
+            self.represent(images, "image", draw), self.represent(texts, "text", draw)
+        )
 
     def logit_scale(self) -> torch.Tensor:
         """Return the learned multiplier of the scores, a scalar."""
@@ -189,14 +222,18 @@ class Similarity(Module, ABC):
         self.scale.clamp_()
 
     def _in_chunks(self, images: Representation, texts: Representation) -> torch.Tensor:
-        """Score a few sets at a time; gradients recompute a chunk rather than keep its pairwise arrays."""
+        """Score a few sets at a time; gradients recompute a chunk rather than keep its pairwise
+        arrays.
+        """
         pair = images["points"].shape[1] * texts["points"].shape[1]
         columns = _chunks(texts, PAIRWISE_NUMBERS // pair)
         rows = _chunks(images, PAIRWISE_NUMBERS // (pair * len(columns[0]["points"])))
         score = self.pairwise
         if torch.is_grad_enabled() and len(rows) * len(columns) > 1:
             score = partial(torch.utils.checkpoint.checkpoint, self.pairwise, use_reentrant=False)
-        return torch.cat([torch.cat([score(row, column) for column in columns], dim=1) for row in rows])
+        return torch.cat(
+            [torch.cat([score(row, column) for column in columns], dim=1) for row in rows]
+        )
 
 
 def _chunks(representation: Representation, size: int) -> list[Representation]:
@@ -216,7 +253,10 @@ def _check_finite(representation: Representation, sets: PointSet, side: Side) ->
         bad = (~tensor.isfinite()).nonzero()
         if len(bad):
             where = tuple(bad[0].tolist())
-            raise UserError(f"{side}_{name} hold {len(bad)} non-finite values, the first {tensor[where]} at {where}")
+            raise UserError(
+                f"{side}_{name} hold {len(bad)} non-finite values, the first {tensor[where]} at"
+                f" {where}"
+            )
 
 
 def _check_dimensions(images: Representation, texts: Representation) -> None:
@@ -229,4 +269,7 @@ def _check_dimensions(images: Representation, texts: Representation) -> None:
 
 
 def _each(batch: PointSet) -> list[PointSet]:
-    return [PointSet(batch.points[i : i + 1], batch.weights[i : i + 1]) for i in range(len(batch.points))]
+    return [
+        PointSet(batch.points[i : i + 1], batch.weights[i : i + 1])
+        for i in range(len(batch.points))
+    ]

@@ -15,7 +15,8 @@ LARGEST_LOG = 4.6052
 class LogScale(Module):
     """exp of a learned number: CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.5).
 
-    The number is kept within [0, 4.6052], a multiplier of 1 to 100.003: released code of arXiv 2404.19228.
+    The number is kept within [0, 4.6052], a multiplier of 1 to 100.003: released code of arXiv
+    2404.19228.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,9 @@ class LogScale(Module):
 
 
 class PlainScale(Module):
-    """The multiplier itself is learned and kept within [1, 100]: released code of arXiv 2404.19228."""
+    """The multiplier itself is learned and kept within [1, 100]: released code of arXiv
+    2404.19228.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -24,7 +24,9 @@ class Widths(TypedDict):
 
 @dataclass(frozen=True)
 class PointSet:
-    """A batch of weighted point sets: points (B, M, d), weights (B, M); UserError if these do not fit."""
+    """A batch of weighted point sets: points (B, M, d), weights (B, M); UserError if these do not
+    fit.
+    """
 
     points: torch.Tensor
     weights: torch.Tensor
@@ -32,13 +34,19 @@ class PointSet:
     def __post_init__(self) -> None:
         points, weights = tuple(self.points.shape), tuple(self.weights.shape)
         if len(points) != 3 or 0 in points[1:]:
-            raise UserError(f"points have shape {points}; legal: (sets, points, d), points and d at least 1")
+            raise UserError(
+                f"points have shape {points}; legal: (sets, points, d), points and d at least 1"
+            )
         if weights != points[:2]:
-            raise UserError(f"weights have shape {weights}, but points {points} ask for {points[:2]}")
+            raise UserError(
+                f"weights have shape {weights}, but points {points} ask for {points[:2]}"
+            )
 
     def at_least_single(self) -> PointSet:
         """Return the set in float32, or as it is if that is float64."""
-        return PointSet(*(x if x.dtype == torch.float64 else x.float() for x in (self.points, self.weights)))
+        return PointSet(
+            *(x if x.dtype == torch.float64 else x.float() for x in (self.points, self.weights))
+        )
 
     def unit(self) -> PointSet:
         """Return the set with every point divided by max(|point|, 1e-6)."""
@@ -84,10 +92,13 @@ class Tokens(MeanToken):
 
     def forward(self, output: TowerOutput, side: Side) -> PointSet:
         """Return the set of all tokens."""
-        return PointSet(output.project(output.tokens), output.tokens.new_ones(output.tokens.shape[:2]))
+        return PointSet(
+            output.project(output.tokens), output.tokens.new_ones(output.tokens.shape[:2])
+        )
 
 
-# The signed form: released code of arXiv 2404.19228. The positive one is kbench's own, for the ablation.
+# The signed form: released code of arXiv 2404.19228. The positive one is kbench's own, for the
+# ablation.
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "signed": lambda x: 100 * torch.tanh(x / 100),
     "positive": lambda x: 100 * torch.tanh(functional.softplus(x) / 100),
@@ -95,13 +106,17 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 class WeightedTokens(Module):
-    """Every token as a point, its weight a bounded function of a learned linear one of the token."""
+    """Every token as a point, its weight a bounded function of a learned linear one of the
+    token.
+    """
 
     def __init__(self, settings: Settings, widths: Widths | None) -> None:
         super().__init__()
         self.activation = settings.activation
         learned = widths is not None and self.activation != "uniform"
-        self.heads = nn.ModuleDict({side: _head(width) for side, width in widths.items()} if learned else {})
+        self.heads = nn.ModuleDict(
+            {side: _head(width) for side, width in widths.items()} if learned else {}
+        )
 
     def forward(self, output: TowerOutput, side: Side) -> PointSet:
         """Return the set of all tokens with their weights."""
@@ -116,7 +131,9 @@ class WeightedTokens(Module):
         if self.activation == "uniform":
             return tokens.new_ones(tokens.shape[:2])
         logits = self.heads[side](tokens).squeeze(-1)
-        return ACTIVATIONS[self.activation](logits if logits.dtype == torch.float64 else logits.float())
+        return ACTIVATIONS[self.activation](
+            logits if logits.dtype == torch.float64 else logits.float()
+        )
 
 
 def _head(width: int) -> nn.Linear:

@@ -12,7 +12,9 @@ ASSUMED = "an assumption: not published"
 
 
 class Settings(BaseModel):
-    """Base of every variant's parameters: immutable, unknown keys and non-finite numbers refused."""
+    """Base of every variant's parameters: immutable, unknown keys and non-finite numbers
+    refused.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -25,7 +27,9 @@ class Settings(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise UserError("; ".join(_message(variant, problem) for problem in error.errors())) from error
+            raise UserError(
+                "; ".join(_message(variant, problem) for problem in error.errors())
+            ) from error
 
 
 def _no_parameter(variant: str, key: str, legal: list[str]) -> UserError:
@@ -54,11 +58,17 @@ class KernelSettings(Settings):
 
     a1: float = Field(0.667, ge=0, description=f"share of the linear kernel; {RELEASED}")
     a2: float = Field(0.333, ge=0, description=f"share of the kernel k; {RELEASED}")
-    features: int = Field(1024, ge=1, description=f"number of random features in training; {RELEASED}")
-    estimator: Literal[*estimators.names()] = Field("rff", description=f"random features in training; {RELEASED}")
+    features: int = Field(
+        1024, ge=1, description=f"number of random features in training; {RELEASED}"
+    )
+    estimator: Literal[*estimators.names()] = Field(
+        "rff", description=f"random features in training; {RELEASED}"
+    )
 
     @model_validator(mode="after")
     def _something_left(self) -> Self:
         if self.a1 == self.a2 == 0:
-            raise ValueError("a1 and a2 are both 0, which leaves no similarity; at least one has to be > 0")
+            raise ValueError(
+                "a1 and a2 are both 0, which leaves no similarity; at least one has to be > 0"
+            )
         return self

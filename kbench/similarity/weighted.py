@@ -20,8 +20,8 @@ PAPER = "Uesaka et al., arXiv 2404.19228v3"
 class KernelSimilarity(Similarity):
     """g(x, y) = mean_ij w_i u_j [a1 <v_i, t_j> + a2 k(v_i, t_j)]; arXiv 2404.19228v3.
 
-    Features: [sqrt(a1) mean_i w_i v_i, sqrt(a2) mean_i w_i phi(v_i)], phi random features of k. A variant is
-    one `kernel` and the default parameters.
+    Features: [sqrt(a1) mean_i w_i v_i, sqrt(a2) mean_i w_i phi(v_i)], phi random features of k. A
+    variant is one `kernel` and the default parameters.
     """
 
     Settings: ClassVar[type[KernelSettings]] = KernelSettings
@@ -49,27 +49,42 @@ class KernelSimilarity(Similarity):
         method = estimators.get(estimator or self.settings.estimator)
         return method.draw(self.kernel, number or self.settings.features, dim, generator, dtype)
 
-    def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor | None:
-        """Return (B, d + D) features; without a draw (B, d) if the kernel has no share, else None."""
+    def features(
+        self, sets: PointSet, side: Side, draw: RandomFeatures | None
+    ) -> torch.Tensor | None:
+        """Return (B, d + D) features; without a draw (B, d) if the kernel has no share, else
+        None.
+        """
         if not self.uses_random_features:
             return self.settings.a1**0.5 * sets.unit().weighted_mean()
         if draw is None:
             return None
-        from kbench.similarity.weighted_means import weighted_means  # declares a torch.autograd.Function
+        # Declares a torch.autograd.Function.
+        from kbench.similarity.weighted_means import (
+            weighted_means,
+        )
 
         linear, random = weighted_means(sets.points, sets.weights, draw)
         return torch.cat([self.settings.a1**0.5 * linear, self.settings.a2**0.5 * random], dim=1)
 
-    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
-        """Return mean_ij w_i u_j [a1 <v_i, t_j> + a2 k(v_i, t_j)], pair by pair; k by its random features if drawn."""
+    def reference(
+        self, image: PointSet, text: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
+        """Return mean_ij w_i u_j [a1 <v_i, t_j> + a2 k(v_i, t_j)], pair by pair; k by its random
+        features if drawn.
+        """
         total = image.points.new_zeros(())
         for w, v in zip(image.weights[0], image.points[0], strict=True):
             for u, t in zip(text.weights[0], text.points[0], strict=True):
                 v1, t1 = (x / max(float(x.norm()), EPSILON) for x in (v, t))
-                total = total + w * u * (self.settings.a1 * (v1 @ t1) + self._reference_kernel(v1, t1, draw))
+                total = total + w * u * (
+                    self.settings.a1 * (v1 @ t1) + self._reference_kernel(v1, t1, draw)
+                )
         return total / (image.points.shape[1] * text.points.shape[1])
 
-    def _reference_kernel(self, v: torch.Tensor, t: torch.Tensor, draw: RandomFeatures | None) -> torch.Tensor | float:
+    def _reference_kernel(
+        self, v: torch.Tensor, t: torch.Tensor, draw: RandomFeatures | None
+    ) -> torch.Tensor | float:
         if not self.uses_random_features:
             return 0.0
         if draw is None:
@@ -78,7 +93,9 @@ class KernelSimilarity(Similarity):
         products = sum(torch.cos(w @ v + b) * torch.cos(w @ t + b) for w, b in pairs)
         return self.settings.a2 * draw.factor**2 * products
 
-    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+    def straightforward(
+        self, images: PointSet, texts: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
         """Return the scores with every array written out, which automatic differentiation keeps."""
         if draw is None:
             inner = torch.einsum("bmd,cnd->bcmn", images.unit().points, texts.unit().points)
@@ -92,7 +109,9 @@ class KernelSimilarity(Similarity):
         points, weights = sets.unit().points, sets.weights[..., None]
         mapped = draw.factor * torch.cos(points @ draw.frequencies.T + draw.phases)
         means = (weights * points).mean(1), (weights * mapped).mean(1)
-        return torch.cat([self.settings.a1**0.5 * means[0], self.settings.a2**0.5 * means[1]], dim=1)
+        return torch.cat(
+            [self.settings.a1**0.5 * means[0], self.settings.a2**0.5 * means[1]], dim=1
+        )
 
     def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return the scores (B, C) with the exact kernel."""

@@ -1,4 +1,6 @@
-"""Weighted means over a point set of its points and of their random features, with a backward of their own."""
+"""Weighted means over a point set of its points and of their random features, with a backward of
+their own.
+"""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -9,8 +11,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import EPSILON
 
-# How many angles W v + b are made at a time: 8 MiB of them in float32, which a processor's cache holds and which
-# keep an accelerator busy. And how many may stay from forward to backward instead of being computed again.
+# How many angles W v + b are made at a time: 8 MiB of them in float32, which a processor's cache
+# holds and which keep an accelerator busy. And how many may stay from forward to backward instead
+# of being computed again.
 ANGLES_AT_A_TIME = 1 << 21
 ANGLES_KEPT = 1 << 24
 
@@ -18,10 +21,12 @@ ANGLES_KEPT = 1 << 24
 def weighted_means(
     points: torch.Tensor, weights: torch.Tensor, draw: RandomFeatures
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean_i w_i v_i (B, d) and mean_i w_i phi(v_i) (B, D), v the points (B, M, d) brought to norm 1.
+    """Return mean_i w_i v_i (B, d) and mean_i w_i phi(v_i) (B, D), v the points (B, M, d) brought
+    to norm 1.
 
-    weights: (B, M). Gradients reach points and weights, not the draw. The features phi of all tokens never exist at
-    the same time, neither forward nor backward, where most of them are computed again.
+    weights: (B, M). Gradients reach points and weights, not the draw. The features phi of all
+    tokens never exist at the same time, neither forward nor backward, where most of them are
+    computed again.
     """
     frequencies, phases = (x.to(points.dtype) for x in (draw.frequencies, draw.phases))
     linear, cosines = _WeightedSums.apply(points, weights, frequencies, phases)
@@ -30,11 +35,17 @@ def weighted_means(
 
 
 class _WeightedSums(torch.autograd.Function):
-    """sum_i w_i v_i (B, d) and sum_i w_i cos(W v_i + b) (B, D), with v_i = points_i / max(|points_i|, epsilon)."""
+    """sum_i w_i v_i (B, d) and sum_i w_i cos(W v_i + b) (B, D), with v_i = points_i /
+    max(|points_i|, epsilon).
+    """
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, points: torch.Tensor, weights: torch.Tensor, frequencies: torch.Tensor, phases: torch.Tensor
+        ctx: FunctionCtx,
+        points: torch.Tensor,
+        weights: torch.Tensor,
+        frequencies: torch.Tensor,
+        phases: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         linear = points.new_empty(len(points), points.shape[2])
         cosines = points.new_empty(len(points), len(phases))
@@ -58,14 +69,17 @@ class _WeightedSums(torch.autograd.Function):
         points, weights, frequencies, phases, *kept = ctx.saved_tensors
         of_points = torch.empty(points.shape, dtype=points.dtype, device=points.device)
         of_weights = torch.empty_like(weights) if ctx.needs_input_grad[1] else None
-        # backward() may be called where autocast is on; this is the gradient of a computation where it was off.
+        # backward() may be called where autocast is on; this is the gradient of a computation where
+        # it was off.
         with torch.autocast(points.device.type, enabled=False):
             for part, angle in zip_longest(_parts(points, phases), kept):
                 unit, norm = _normalise(points[part])
                 angle = _angles(unit, frequencies, phases) if angle is None else angle
                 linear, cosine = of_linear[part], of_cosines[part]
                 if of_weights is not None:
-                    inner = torch.bmm(unit, linear.unsqueeze(2)) + torch.bmm(angle.cos(), cosine.unsqueeze(2))
+                    inner = torch.bmm(unit, linear.unsqueeze(2)) + torch.bmm(
+                        angle.cos(), cosine.unsqueeze(2)
+                    )
                     of_weights[part] = inner.squeeze(2)
                 of_unit = linear.unsqueeze(1) - angle.sin().mul_(cosine.unsqueeze(1)) @ frequencies
                 of_unit *= weights[part].unsqueeze(2)
@@ -90,7 +104,11 @@ def _normalise(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (points / norm.clamp(min=EPSILON)).contiguous(), norm
 
 
-def _normalise_backward(of_unit: torch.Tensor, unit: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of points: that of points / |points| is orthogonal to them, unless epsilon took over."""
+def _normalise_backward(
+    of_unit: torch.Tensor, unit: torch.Tensor, norm: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of points: that of points / |points| is orthogonal to them, unless
+    epsilon took over.
+    """
     along = (unit * of_unit).sum(-1, keepdim=True).masked_fill_(norm < EPSILON, 0)
     return (of_unit - unit * along).div_(norm.clamp(min=EPSILON))

@@ -1,4 +1,6 @@
-"""Questions to Slurm, each with a time limit: a command that cannot reach its daemon may wait for ever."""
+"""Questions to Slurm, each with a time limit: a command that cannot reach its daemon may wait for
+ever.
+"""
 
 import re
 import subprocess
@@ -11,20 +13,29 @@ PATIENCE = 20
 
 
 def ask(*command: str, patience: float | None = None) -> subprocess.CompletedProcess:
-    """Run a command of Slurm and return it, finished; UserError if it is not installed or gives no answer."""
+    """Run a command of Slurm and return it, finished; UserError if it is not installed or gives no
+    answer.
+    """
     seconds = patience or PATIENCE
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except FileNotFoundError as error:
-        raise UserError(f"no {command[0]} here: the slurm profile is for a login node of a Slurm cluster") from error
+        raise UserError(
+            f"no {command[0]} here: the slurm profile is for a login node of a Slurm cluster"
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"Slurm gives no answer to `{' '.join(command)}` within {seconds:g} s") from error
+        raise UserError(
+            f"Slurm gives no answer to `{' '.join(command)}` within {seconds:g} s"
+        ) from error
 
 
 def words(process: subprocess.CompletedProcess) -> str:
     """Return what Slurm said, in one line and without the names of its programs."""
     lines = [re.sub(r"^\w+: (error: )?", "", line).strip() for line in process.stderr.splitlines()]
-    return "; ".join(dict.fromkeys(line for line in lines if line)) or f"exit status {process.returncode}"
+    return (
+        "; ".join(dict.fromkeys(line for line in lines if line))
+        or f"exit status {process.returncode}"
+    )
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,11 @@ def partitions() -> list[Partition]:
     for line in process.stdout.splitlines():
         name, nodes, state, cpus, memory, gres, limit = (part.strip() for part in line.split("|"))
         gpus = ", ".join(re.findall(r"gpu:[^,(]+", gres))
-        found.append(Partition(name.rstrip("*"), name.endswith("*"), int(nodes), state, cpus, memory, gpus, limit))
+        found.append(
+            Partition(
+                name.rstrip("*"), name.endswith("*"), int(nodes), state, cpus, memory, gpus, limit
+            )
+        )
     return found
 
 

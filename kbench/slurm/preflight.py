@@ -1,4 +1,6 @@
-"""What is looked at before the first job is submitted: would Slurm take each kind of job, and does one still run?"""
+"""What is looked at before the first job is submitted: would Slurm take each kind of job, and does
+one still run?
+"""
 
 import os
 import sys
@@ -26,23 +28,32 @@ SETTINGS = {
 
 
 def check(requests: Iterable[Request]) -> None:
-    """Ask Slurm whether it would run each kind of job. Raises UserError with its words and the setting to change."""
+    """Ask Slurm whether it would run each kind of job. Raises UserError with its words and the
+    setting to change.
+    """
     for request in requests:
         options = request.options()
         process = cluster.ask("sbatch", "--test-only", *options, "--wrap=true")
         if process.returncode:
             said = cluster.words(process)
             raise UserError(
-                f"Slurm refuses the jobs of rule '{request.rule}': {said}. Asked: {' '.join(options)}. "
-                f"{_advice(request, said)}"
+                f"Slurm refuses the jobs of rule '{request.rule}': {said}. Asked:"
+                f" {' '.join(options)}. {_advice(request, said)}"
             )
 
 
 def _advice(request: Request, said: str) -> str:
     keys = next((keys for word, keys in SETTINGS.items() if word in said.lower()), None)
     if keys is None:
-        keys = ("cpus", "memory_gb", *(("gpu_request", "gpu_type", "gpus_per_node") if request.gpus else ()))
-        return f"No node has all of it: {_change(keys, request)}; {_nodes(request.placement.partition)}"
+        keys = (
+            "cpus",
+            "memory_gb",
+            *(("gpu_request", "gpu_type", "gpus_per_node") if request.gpus else ()),
+        )
+        return (
+            f"No node has all of it: {_change(keys, request)};"
+            f" {_nodes(request.placement.partition)}"
+        )
     legal = f"; partitions: {', '.join(_names())}" if "partition" in keys else ""
     return f"{_change(keys, request)}{legal}"
 
@@ -69,22 +80,25 @@ def _nodes(name: str | None) -> str:
 def stop_leftovers(runs: Iterable[str]) -> None:
     """Stop jobs of these runs that an earlier snakemake in this folder left when it was lost.
 
-    Training jobs write a checkpoint on the way out, and the job that is submitted next goes on from there: two jobs
-    never write one run, and nothing is computed twice but the steps since the last checkpoint.
+    Training jobs write a checkpoint on the way out, and the job that is submitted next goes on from
+    there: two jobs never write one run, and nothing is computed twice but the steps since the last
+    checkpoint.
     """
     left = _leftovers(set(runs))
     if not left:
         return
     print(
-        f"kbench: {len(left)} jobs of an earlier snakemake in this folder still run or wait; they are stopped with a "
-        "checkpoint and go on as new jobs",
+        f"kbench: {len(left)} jobs of an earlier snakemake in this folder still run or wait; they"
+        " are stopped with a checkpoint and go on as new jobs",
         file=sys.stderr,
     )
     cluster.ask("scancel", *left)
     deadline = time.monotonic() + LEAVE_SECONDS
     while left := [job for job in left if job in _jobs()]:
         if time.monotonic() > deadline:
-            raise UserError(f"the jobs {', '.join(left)} do not end: `scancel --signal=KILL {' '.join(left)}`")
+            raise UserError(
+                f"the jobs {', '.join(left)} do not end: `scancel --signal=KILL {' '.join(left)}`"
+            )
         time.sleep(1)
 
 
@@ -100,9 +114,14 @@ def _jobs() -> dict[str, str]:
     jobs = {}
     for line in process.stdout.splitlines():
         job, comment, folder = line.split("\t")
-        # The executor writes rule_RULE_wildcards_VALUES, the values joined by underscores, which a run has none of.
+        # The executor writes rule_RULE_wildcards_VALUES, the values joined by underscores, which a
+        # run has none of.
         rule, _, values = comment.partition("_wildcards_")
         run = values.rpartition("_")[2]
-        if rule.startswith("rule_") and run and os.path.realpath(folder.strip()) == os.path.realpath(os.getcwd()):
+        if (
+            rule.startswith("rule_")
+            and run
+            and os.path.realpath(folder.strip()) == os.path.realpath(os.getcwd())
+        ):
             jobs[job] = run
     return jobs

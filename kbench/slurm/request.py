@@ -1,4 +1,6 @@
-"""What a rule's jobs ask of a scheduler: the experiment says how much a job needs, the site where it may run."""
+"""What a rule's jobs ask of a scheduler: the experiment says how much a job needs, the site where
+it may run.
+"""
 
 import math
 import re
@@ -50,7 +52,10 @@ class Request:
             **{key: value for key, value in placed.items() if value},
             **self._gpu_resources(),
             **self._task_resources(),
-            **{counter(name): int(name == self.placement.partition) for name in site.jobs_per_partition},
+            **{
+                counter(name): int(name == self.placement.partition)
+                for name in site.jobs_per_partition
+            },
         }
 
     def options(self) -> list[str]:
@@ -66,7 +71,11 @@ class Request:
             "ntasks": self.tasks,
             "nodes": self.nodes,
             "gpus": self._gpus() if self.gpus and self.site.gpu_request == "gpus" else None,
-            "gres": f"gpu:{self._gpus_per_node()}" if self.gpus and self.site.gpu_request == "gres" else None,
+            "gres": (
+                f"gpu:{self._gpus_per_node()}"
+                if self.gpus and self.site.gpu_request == "gres"
+                else None
+            ),
         }
         return [f"--{name}={value}" for name, value in asked.items() if value]
 
@@ -80,7 +89,8 @@ class Request:
         return {"gpu": self.gpus, "tasks_per_gpu": 0, **model}
 
     def _task_resources(self) -> dict[str, Any]:
-        # `mpi` makes the executor leave the starting of tasks to the job's own srun, which is `kbench launch`.
+        # `mpi` makes the executor leave the starting of tasks to the job's own srun, which is
+        # `kbench launch`.
         return {"mpi": "srun", "tasks": self.tasks, "nodes": self.nodes} if self.tasks > 1 else {}
 
     def _signal(self) -> str | None:

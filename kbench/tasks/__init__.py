@@ -1,7 +1,8 @@
 """Evaluation tasks: one file each, found by itself here or in workflow/tasks.
 
-A task says which datasets it is for, what it measures, and how the report shows it; nothing else knows a task by name.
-Nothing here imports torch: a plan and a report read what a task declares, and only scoring needs more.
+A task says which datasets it is for, what it measures, and how the report shows it; nothing else
+knows a task by name. Nothing here imports torch: a plan and a report read what a task declares, and
+only scoring needs more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from kbench.datasets.dataset import Dataset
     from kbench.tasks.base import Measure, Task
 
-FAMILY = plugins.Family(sys.modules[__name__], "task", Path("workflow/tasks"), "kbench.tasks", separator="_")
+FAMILY = plugins.Family(
+    sys.modules[__name__], "task", Path("workflow/tasks"), "kbench.tasks", separator="_"
+)
 
 
 def names() -> list[str]:
@@ -33,7 +36,9 @@ def get(name: str) -> Task:
 
 
 def own() -> tuple[str, ...]:
-    """Return kbench's own tasks, in the order of a report: what an experiment is scored by that names none."""
+    """Return kbench's own tasks, in the order of a report: what an experiment is scored by that
+    names none.
+    """
     found = FAMILY.found().values()
     return ordered(component.name for component in found if component.origin == plugins.OWN)
 
@@ -59,7 +64,9 @@ def usable() -> list[str]:
 
 
 def find(name: str) -> Task | None:
-    """Return the task `name`, or None if there is none: results may be of a task that is not in this folder."""
+    """Return the task `name`, or None if there is none: results may be of a task that is not in
+    this folder.
+    """
     return get(name) if name in FAMILY.found() else None
 
 
@@ -76,13 +83,17 @@ def measure(task: str, metric: str) -> Measure | None:
 
 
 def metric_title(task: str, metric: str) -> str:
-    """Return what a metric of a task is called by people: as other tasks call it, or its name, if it is not there."""
+    """Return what a metric of a task is called by people: as other tasks call it, or its name, if
+    it is not there.
+    """
     declared = (measure(name, metric) for name in (task, *own()))
     return next((found.title for found in declared if found), metric)
 
 
 def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the tasks that an evaluation names, kbench's own if it names none; UserError for an unknown one."""
+    """Return the tasks that an evaluation names, kbench's own if it names none; UserError for an
+    unknown one.
+    """
     if names is None:
         return own()
     for name in names:
@@ -94,13 +105,15 @@ def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
 def of(dataset: Dataset, names: Sequence[str] | None) -> tuple[str, ...]:
     """Return those of the chosen tasks that a dataset is scored by; UserError if there is none.
 
-    Raises UserError also where none of kbench's tasks and none of these measures the dataset's main metric.
+    Raises UserError also where none of kbench's tasks and none of these measures the dataset's main
+    metric.
     """
     tasks = chosen(names)
     applying = tuple(name for name in tasks if get(name).applies(dataset))
     if not applying:
         raise UserError(
-            f"dataset '{dataset.name}' of kind '{dataset.kind}' is scored by none of the tasks {', '.join(tasks)}"
+            f"dataset '{dataset.name}' of kind '{dataset.kind}' is scored by none of the tasks"
+            f" {', '.join(tasks)}"
         )
     candidates = {*applying, *(name for name in own() if get(name).applies(dataset))}
     legal = sorted({metric for name in candidates for metric in get(name).measures})
@@ -115,7 +128,9 @@ def number(datasets: Iterable[Dataset], names: Sequence[str] | None) -> int:
 
 
 def chance(dataset: Dataset, names: Sequence[str] | None = None) -> float | None:
-    """Return what guessing scores in a dataset's main metric, as its first task knows it; None if it does not."""
+    """Return what guessing scores in a dataset's main metric, as its first task knows it; None if
+    it does not.
+    """
     declared = (get(name).measures.get(dataset.main_metric) for name in of(dataset, names))
     found = next((measure for measure in declared if measure), None)
     return found.chance(dataset) if found else None

@@ -1,4 +1,6 @@
-"""What a task is: what it declares, how it scores a run from stored features, and what it adds to a report."""
+"""What a task is: what it declares, how it scores a run from stored features, and what it adds to a
+report.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,12 @@ Arrays = Mapping[str, np.ndarray]
 class Measure:
     """A metric as a task declares it.
 
-    chance: what guessing scores on a dataset, None if that is not known. share_of_samples: it is the share of the test
-    samples for which something holds, so that its sampling error is binomial. of: the metric of which this is another
-    reading, shown in a table of its own where that one is the main metric; which: the word for it in the table's id.
-    samples: the scores (N,) of single test samples from what was kept, the arrays `needs`, whose mean is the metric;
-    in_batches: of batches in place of samples.
+    chance: what guessing scores on a dataset, None if that is not known. share_of_samples: it is
+    the share of the test samples for which something holds, so that its sampling error is binomial.
+    of: the metric of which this is another reading, shown in a table of its own where that one is
+    the main metric; which: the word for it in the table's id. samples: the scores (N,) of single
+    test samples from what was kept, the arrays `needs`, whose mean is the metric; in_batches: of
+    batches in place of samples.
     """
 
     name: str
@@ -57,9 +60,11 @@ class Average:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task found: for each metric its value, or its value at each random-feature draw; None if undefined.
+    """What a task found: for each metric its value, or its value at each random-feature draw; None
+    if undefined.
 
-    settings: what produced them, beside the values in a result. arrays: what is kept of single samples.
+    settings: what produced them, beside the values in a result. arrays: what is kept of single
+    samples.
     """
 
     n_test: int
@@ -68,13 +73,19 @@ class Outcome:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def average(self, metric: str) -> Average:
-        """Return a metric over random-feature draws: undefined where any draw's is, no draws where there is one."""
+        """Return a metric over random-feature draws: undefined where any draw's is, no draws where
+        there is one.
+        """
         found = self.values[metric]
         values = list(found) if isinstance(found, Sequence) else [found]
         if any(value is None for value in values):
             return Average(None, None, [])
         mean, draws = float(np.mean(values)), [float(value) for value in values]
-        return Average(mean, float(np.std(values, ddof=1)), draws) if len(draws) > 1 else Average(mean, None, [])
+        return (
+            Average(mean, float(np.std(values, ddof=1)), draws)
+            if len(draws) > 1
+            else Average(mean, None, [])
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,8 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Curves:
-    """A curve over 1, 2, 3 ... for each variant beside one reference, on logarithmic axes of which `depth` is shown.
+    """A curve over 1, 2, 3 ... for each variant beside one reference, on logarithmic axes of which
+    `depth` is shown.
 
     depth: lowest value that is shown, as a share of the reference's first.
     """
@@ -123,7 +135,9 @@ class Task(ABC):
     """Kinds of dataset that it is for: classification, retrieval, pairs."""
 
     metrics: ClassVar[tuple[Measure, ...]]
-    """What it measures. Of a dataset whose main metric is not among them the first is the main one."""
+    """What it measures. Of a dataset whose main metric is not among them the first is the main
+    one.
+    """
 
     fits: ClassVar[bool] = False
     """Whether it learns from the train split, so that it is for datasets that have one."""
@@ -132,7 +146,9 @@ class Task(ABC):
     """Whether its result depends on prompt templates, which a published number may not state."""
 
     obeys: ClassVar[tuple[str, ...]] = ()
-    """Evaluation settings that decide the result, by their places in the section: 'random_features.estimator' ..."""
+    """Evaluation settings that decide the result, by their places in the section:
+    'random_features.estimator' ...
+    """
 
     place: ClassVar[float] = 100
     """Where in a report; lower comes first."""
@@ -147,19 +163,25 @@ class Task(ABC):
     """Heading of the figure of its first dataset alone, where it has no figure of all datasets."""
 
     every_metric: ClassVar[bool] = False
-    """Whether its table has a column for each metric, in place of one for the main metric of each dataset."""
+    """Whether its table has a column for each metric, in place of one for the main metric of each
+    dataset.
+    """
 
     interval: ClassVar[bool] = False
     """Whether its table has the 95 % interval over training seeds of the first column."""
 
     pairs_shown: ClassVar[bool] = False
-    """Whether its paired comparisons are shown unfolded, as those of a report's first task always are."""
+    """Whether its paired comparisons are shown unfolded, as those of a report's first task always
+    are.
+    """
 
     keeps: ClassVar[tuple[str, ...]] = ()
     """Arrays that `part` reads."""
 
     @abstractmethod
-    def score(self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str) -> Outcome:
+    def score(
+        self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str
+    ) -> Outcome:
         """Score a run on a dataset from its stored features; called without gradients."""
 
     @property
@@ -180,11 +202,15 @@ class Task(ABC):
         return []
 
     def verdict(self, best: str, average: str) -> str | None:
-        """Return half a sentence for the head of a report: about the best variant, with its average as text."""
+        """Return half a sentence for the head of a report: about the best variant, with its average
+        as text.
+        """
         return None
 
     def part(self, kept: Mapping[str, Arrays]) -> Part:
-        """Return what the section also shows, from the arrays `keeps` of each variant at its first seed with them."""
+        """Return what the section also shows, from the arrays `keeps` of each variant at its first
+        seed with them.
+        """
         return Part()
 
 

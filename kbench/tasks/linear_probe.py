@@ -19,9 +19,11 @@ AFTER, BEFORE = "after_projection", "before_projection"
 
 
 class LinearProbe(Task):
-    """Probe both embeddings; metrics of the one before projection carry the suffix '_before_projection'.
+    """Probe both embeddings; metrics of the one before projection carry the suffix
+    '_before_projection'.
 
-    Kept: target and prediction (N,) after projection, and path, the inverse strengths C that were tried.
+    Kept: target and prediction (N,) after projection, and path, the inverse strengths C that were
+    tried.
     """
 
     name = "linear_probe"
@@ -63,11 +65,15 @@ class LinearProbe(Task):
     obeys = ("linear_probe", "random_features.estimator")
     place = 20
 
-    def score(self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str) -> Outcome:
+    def score(
+        self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str
+    ) -> Outcome:
         """Search, refit and test on both embeddings; the dataset's main metric is the criterion."""
         settings, dataset = evaluation.linear_probe, features.key["dataset"]
         criterion = self.main(dataset["main_metric"])
-        after, before = (_probe(features, evaluation, criterion, name, device) for name in (AFTER, BEFORE))
+        after, before = (
+            _probe(features, evaluation, criterion, name, device) for name in (AFTER, BEFORE)
+        )
         return Outcome(
             n_test=len(after.predictions),
             values={
@@ -81,7 +87,9 @@ class LinearProbe(Task):
                 "C_before_projection": before.C,
                 "converged": after.converged and before.converged,
                 "strides": [float(stride) for stride in settings.strides],
-                "random_features": settings.random_features if run.similarity.uses_random_features else None,
+                "random_features": (
+                    settings.random_features if run.similarity.uses_random_features else None
+                ),
                 "released_scaling": settings.released_scaling,
                 "held_out": dataset["val_split"] or dataset["held_out"],
                 "tolerance": settings.tolerance,
@@ -95,13 +103,25 @@ class LinearProbe(Task):
         )
 
 
-def _probe(features: Reader, evaluation: Evaluation, criterion: str, embedding: str, device: str) -> ProbeResult:
+def _probe(
+    features: Reader, evaluation: Evaluation, criterion: str, embedding: str, device: str
+) -> ProbeResult:
     from kbench.measures.labelled_features import Features
     from kbench.measures.logistic import probe
 
     def split(name: str) -> Features:
-        return Features(features.array(f"{name}/{embedding}"), np.asarray(features.array(f"{name}/targets")))
+        return Features(
+            features.array(f"{name}/{embedding}"), np.asarray(features.array(f"{name}/targets"))
+        )
 
     val = split("val") if f"val/{embedding}" in features.shapes else None
     held_out = features.key["dataset"]["held_out"]
-    return probe(split("train"), val, split("test"), evaluation.linear_probe, criterion, held_out, device=device)
+    return probe(
+        split("train"),
+        val,
+        split("test"),
+        evaluation.linear_probe,
+        criterion,
+        held_out,
+        device=device,
+    )

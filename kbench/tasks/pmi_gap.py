@@ -1,4 +1,6 @@
-"""The gap between a run's logits and the pointwise mutual information, on the embedded world's fresh pairs."""
+"""The gap between a run's logits and the pointwise mutual information, on the embedded world's
+fresh pairs.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,16 @@ import numpy as np
 
 from kbench.document.numbers import number
 from kbench.document.parts import Cell, Table, variant
-from kbench.tasks.base import Arrays, Curves, Measure, Outcome, Part, Scatter, Task, random_feature_settings
+from kbench.tasks.base import (
+    Arrays,
+    Curves,
+    Measure,
+    Outcome,
+    Part,
+    Scatter,
+    Task,
+    random_feature_settings,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +34,9 @@ BATCH_SIZE = 256
 """Pairs a loss is taken over; InfoNCE depends on it, so that it is part of the figure."""
 
 SPECTRUM_PAIRS = 1024
-"""Pairs whose images and captions make up the tables of scores that are compared by their singular values."""
+"""Pairs whose images and captions make up the tables of scores that are compared by their singular
+values.
+"""
 
 SCATTERED = 250
 """Points in a scatter plot; more would make the page heavy without telling more."""
@@ -36,9 +49,9 @@ LEADING = (1, 2, 4, 8, 16, 32, 64)
 class Gap:
     """How far what the logits say PMI is, is from PMI.
 
-    excess_losses: symmetric InfoNCE of each batch above that of PMI, nats. rmse, pearson, spearman: over joint pairs,
-    null where one side is constant; estimates (pairs,), in which a constant that the objective cannot see is chosen so
-    that the mean is that of PMI.
+    excess_losses: symmetric InfoNCE of each batch above that of PMI, nats. rmse, pearson, spearman:
+    over joint pairs, null where one side is constant; estimates (pairs,), in which a constant that
+    the objective cannot see is chosen so that the mean is that of PMI.
     """
 
     excess_losses: np.ndarray
@@ -51,10 +64,11 @@ class Gap:
 class PmiGap(Task):
     """Compare the run's logits with PMI, as far as its objective can see.
 
-    excess_loss: symmetric InfoNCE at batch 256 of what the logits say PMI is, minus that of PMI itself on the same
-    batches, nats; no score does better than PMI in expectation. rmse (nats), pearson and spearman: over joint pairs,
-    because InfoNCE hardly constrains the many unrelated pairs. Kept: excess_losses (draws, batches), and logits and
-    pmi (pairs,) at the first random-feature draw.
+    excess_loss: symmetric InfoNCE at batch 256 of what the logits say PMI is, minus that of PMI
+    itself on the same batches, nats; no score does better than PMI in expectation. rmse (nats),
+    pearson and spearman: over joint pairs, because InfoNCE hardly constrains the many unrelated
+    pairs. Kept: excess_losses (draws, batches), and logits and pmi (pairs,) at the first
+    random-feature draw.
     """
 
     name = "pmi_gap"
@@ -78,9 +92,12 @@ class PmiGap(Task):
     place = 40
     section = "Gap to the optimum"
     about = (
-        "On the embedded world the pointwise mutual information (PMI) of an image and a caption is known exactly: "
-        "no similarity has a lower contrastive loss. Excess loss is a variant's symmetric InfoNCE minus PMI's "
-        "on fresh pairs; the correlations are between logits and PMI over joint pairs.",
+        (
+            "On the embedded world the pointwise mutual information (PMI) of an image and a caption"
+            " is known exactly: no similarity has a lower contrastive loss. Excess loss is a"
+            " variant's symmetric InfoNCE minus PMI's on fresh pairs; the correlations are between"
+            " logits and PMI over joint pairs."
+        ),
     )
     figure = "Loss above that of the exact PMI"
     every_metric = True
@@ -88,7 +105,9 @@ class PmiGap(Task):
     pairs_shown = True
     keeps = ("logits", "pmi", "singular_values", "pmi_singular_values")
 
-    def score(self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str) -> Outcome:
+    def score(
+        self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str
+    ) -> Outcome:
         """Compare once a draw."""
         import torch
 
@@ -97,7 +116,10 @@ class PmiGap(Task):
         scenes = np.asarray(features.array("test/scenes"))
         captions = np.asarray(features.array("test/caption_indices"))
         pmi = torch.from_numpy(World().pmi)
-        batches = [slice(start, start + BATCH_SIZE) for start in range(0, len(scenes) - BATCH_SIZE + 1, BATCH_SIZE)]
+        batches = [
+            slice(start, start + BATCH_SIZE)
+            for start in range(0, len(scenes) - BATCH_SIZE + 1, BATCH_SIZE)
+        ]
         batches = batches or [slice(0, len(scenes))]
         optimal = [pmi[scenes[batch]][:, captions[batch]] for batch in batches]
         gaps = [
@@ -131,8 +153,8 @@ class PmiGap(Task):
     def verdict(self, best: str, average: str) -> str:
         """Return who is nearest to the optimum."""
         return (
-            f"nearest to the optimal similarity is {best}, whose loss exceeds that of the pointwise mutual "
-            f"information by {average}"
+            f"nearest to the optimal similarity is {best}, whose loss exceeds that of the pointwise"
+            f" mutual information by {average}"
         )
 
     def part(self, kept: Mapping[str, Arrays]) -> Part:
@@ -142,9 +164,11 @@ class PmiGap(Task):
 
 
 def gap(learned: list[torch.Tensor], optimal: list[torch.Tensor], blind_to_shift: bool) -> Gap:
-    """Compare estimates of PMI with PMI itself, both in blocks (B, B) whose diagonals are the joint pairs.
+    """Compare estimates of PMI with PMI itself, both in blocks (B, B) whose diagonals are the joint
+    pairs.
 
-    blind_to_shift: the objective cannot see an additive constant, so that none counts; all else does.
+    blind_to_shift: the objective cannot see an additive constant, so that none counts; all else
+    does.
     """
     from scipy import stats
 
@@ -163,16 +187,23 @@ def gap(learned: list[torch.Tensor], optimal: list[torch.Tensor], blind_to_shift
 def _spectra(
     run: TrainedRun, features: Reader, pmi: torch.Tensor, scenes: np.ndarray, captions: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the singular values of what the logits say PMI is and of PMI itself, on the first pairs, first draw."""
+    """Return the singular values of what the logits say PMI is and of PMI itself, on the first
+    pairs, first draw.
+    """
     from kbench.measures.spectrum import spectrum
 
     first = slice(0, SPECTRUM_PAIRS)
     [learned] = learned_pmi(run, features, [first], 0)
     exact = pmi[scenes[first]][:, captions[first]]
-    return {"singular_values": spectrum(learned).numpy(), "pmi_singular_values": spectrum(exact).numpy()}
+    return {
+        "singular_values": spectrum(learned).numpy(),
+        "pmi_singular_values": spectrum(exact).numpy(),
+    }
 
 
-def learned_pmi(run: TrainedRun, features: Reader, batches: list[slice], draw: int) -> list[torch.Tensor]:
+def learned_pmi(
+    run: TrainedRun, features: Reader, batches: list[slice], draw: int
+) -> list[torch.Tensor]:
     """Return what the logits (B, B) of each batch say PMI is, nats, at one random-feature draw."""
     images, captions = (
         features.representation("test/images", draw),
@@ -220,19 +251,26 @@ def _scatter(kept: Mapping[str, Arrays]) -> Scatter | None:
         x="PMI, nats",
         y="logit, shifted, nats",
         alternative="Logits against PMI by variant; the table has the correlations.",
-        caption=f"Logits against PMI on the first {SCATTERED} joint pairs at each variant's first seed; the line is "
-        "equality. Logits are shifted to the same mean: a constant is what the loss cannot see.",
+        caption=(
+            f"Logits against PMI on the first {SCATTERED} joint pairs at each variant's first seed;"
+            " the line is equality. Logits are shifted to the same mean: a constant is what the"
+            " loss cannot see."
+        ),
     )
 
 
 def _first_pairs(logits: np.ndarray, pmi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (PMI, logits) of some joint pairs, the logits shifted to PMI's mean over all of them."""
+    """Return (PMI, logits) of some joint pairs, the logits shifted to PMI's mean over all of
+    them.
+    """
     return pmi[:SCATTERED], (logits - logits.mean() + pmi.mean())[:SCATTERED]
 
 
 def _spectra_kept(kept: Mapping[str, Arrays]) -> dict[str, Arrays]:
     return {
-        group: arrays for group, arrays in kept.items() if {"singular_values", "pmi_singular_values"} <= arrays.keys()
+        group: arrays
+        for group, arrays in kept.items()
+        if {"singular_values", "pmi_singular_values"} <= arrays.keys()
     }
 
 
@@ -248,13 +286,18 @@ def _curves(kept: Mapping[str, Arrays]) -> Curves | None:
         x="number of the singular value",
         y="singular value, nats",
         alternative="Singular values of logits and PMI; see the table of spectra.",
-        caption="Singular values of the table of logits of the first pairs' images and captions, and of the table of "
-        "PMI: root mean square of the scores along each direction, the mean taken out, at each variant's first seed.",
+        caption=(
+            "Singular values of the table of logits of the first pairs' images and captions, and of"
+            " the table of PMI: root mean square of the scores along each direction, the mean taken"
+            " out, at each variant's first seed."
+        ),
     )
 
 
 def _table(kept: Mapping[str, Arrays]) -> Table | None:
-    """Return effective ranks and some singular values of every variant and of PMI; None without stored ones."""
+    """Return effective ranks and some singular values of every variant and of PMI; None without
+    stored ones.
+    """
     found = _spectra_kept(kept)
     if not found:
         return None
@@ -271,8 +314,9 @@ def _table(kept: Mapping[str, Arrays]) -> Table | None:
     ]
     header = ["Variant", "Effective rank", *(f"No. {index}, nats" for index in shown)]
     note = (
-        "Singular values of the table of logits, or of PMI, its mean taken out, over the number of pairs. Effective "
-        "rank: exponential of the entropy of the singular values as shares (Roy and Vetterli, 2007)."
+        "Singular values of the table of logits, or of PMI, its mean taken out, over the number of"
+        " pairs. Effective rank: exponential of the entropy of the singular values as shares (Roy"
+        " and Vetterli, 2007)."
     )
     return Table("spectrum", "Spectrum of the logits beside that of PMI", header, rows, [note])
 

@@ -38,7 +38,9 @@ def _captions_found(kept: Arrays, k: int) -> np.ndarray:
 
 
 def _found_by_captions(kept: Arrays, k: int) -> np.ndarray:
-    """Return how many of each image's captions find it, times N / captions: an image's captions are one sample."""
+    """Return how many of each image's captions find it, times N / captions: an image's captions are
+    one sample.
+    """
     images = np.atleast_2d(kept["image_to_text_ranks"]).shape[1]
     found, owners = _within(kept["text_to_image_ranks"], k), kept["caption_images"]
     if owners.shape != found.shape or (len(owners) and owners.max() >= images):
@@ -75,11 +77,11 @@ def _text_recall(k: int) -> Measure:
 class Retrieval(Task):
     """Recall@k in both directions; an image counts as found by any of its captions, and conversely.
 
-    Directions are named by what is retrieved, as CLIP_benchmark does: image_retrieval_recall@k asks with a caption.
-    A tie counts against the query; the settings say which share of the queries is tied, and how high each recall would
-    be if ties counted in their favour. Kept for each query: image_to_text_ranks (draws, images), text_to_image_ranks
-    (draws, captions), the same with ties in favour, *_ranks_highest, and the image of each caption, caption_images
-    (captions,).
+    Directions are named by what is retrieved, as CLIP_benchmark does: image_retrieval_recall@k asks
+    with a caption. A tie counts against the query; the settings say which share of the queries is
+    tied, and how high each recall would be if ties counted in their favour. Kept for each query:
+    image_to_text_ranks (draws, images), text_to_image_ranks (draws, captions), the same with ties
+    in favour, *_ranks_highest, and the image of each caption, caption_images (captions,).
     """
 
     name = "retrieval"
@@ -90,13 +92,18 @@ class Retrieval(Task):
     place = 30
     every_metric = True
 
-    def score(self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str) -> Outcome:
+    def score(
+        self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str
+    ) -> Outcome:
         """Rank once a draw."""
         owners = np.asarray(features.array("test/caption_images"))
         draws = range(features.draws("test/captions"))
         by_draw = [retrieval_ranks(run, features, draw, device) for draw in draws]
         # (2, draws, queries): ties against the query, and in its favour.
-        found = {side: np.stack([draw[index] for draw in by_draw], 1) for index, side in enumerate(("text", "image"))}
+        found = {
+            side: np.stack([draw[index] for draw in by_draw], 1)
+            for index, side in enumerate(("text", "image"))
+        }
         return Outcome(
             n_test=found["text"].shape[2],
             values={
@@ -104,7 +111,11 @@ class Retrieval(Task):
                 for side in ("image", "text")
                 for k in RANKS
             },
-            settings={"captions": len(owners), **_ties(found), **random_feature_settings(run, evaluation)},
+            settings={
+                "captions": len(owners),
+                **_ties(found),
+                **random_feature_settings(run, evaluation),
+            },
             arrays={
                 "image_to_text_ranks": found["text"][0],
                 "text_to_image_ranks": found["image"][0],
@@ -126,13 +137,15 @@ class Retrieval(Task):
             return []
         share, where = max(tied)
         return [
-            f"Ties count against the query; up to {100 * share:.1f} % of the queries are tied ({where}), and "
-            "each result names its recalls with ties in favour of the query."
+            f"Ties count against the query; up to {100 * share:.1f} % of the queries are tied"
+            f" ({where}), and each result names its recalls with ties in favour of the query."
         ]
 
 
 def _ties(found: dict[str, np.ndarray]) -> dict[str, float]:
-    """Return the share of tied queries, and the recalls with ties in their favour, means over draws."""
+    """Return the share of tied queries, and the recalls with ties in their favour, means over
+    draws.
+    """
     said: dict[str, float] = {}
     for retrieved, (lowest, highest) in found.items():
         said[f"{retrieved}_retrieval_tied"] = float(np.mean(lowest != highest))
@@ -145,12 +158,16 @@ def recall(found: np.ndarray, k: int) -> float:
     return float(np.mean(found < k))
 
 
-def retrieval_ranks(run: TrainedRun, features: Reader, draw: int, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Return (image to text, text to image) ranks, (2, queries) int32, at one random-feature draw; see ranks.
+def retrieval_ranks(
+    run: TrainedRun, features: Reader, draw: int, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (image to text, text to image) ranks, (2, queries) int32, at one random-feature draw;
+    see ranks.
 
-    Inner products of features are computed in float64 and rounded to float32, so that captions or images with the
-    same features tie exactly, wherever they stand and whatever the size of the blocks. Scores of point sets, which
-    cost a thousand times as much, are computed in float32: there the last bit may tell equal sets apart.
+    Inner products of features are computed in float64 and rounded to float32, so that captions or
+    images with the same features tie exactly, wherever they stand and whatever the size of the
+    blocks. Scores of point sets, which cost a thousand times as much, are computed in float32:
+    there the last bit may tell equal sets apart.
     """
     import torch
 
@@ -162,7 +179,10 @@ def retrieval_ranks(run: TrainedRun, features: Reader, draw: int, device: str = 
     _, columns = _size(features, "captions", COLUMNS)
 
     def block(i: slice, c: slice) -> torch.Tensor:
-        sides = (_block(features, name, part, draw, device) for name, part in (("images", i), ("captions", c)))
+        sides = (
+            _block(features, name, part, draw, device)
+            for name, part in (("images", i), ("captions", c))
+        )
         return similarity.compare(*sides).float()
 
     found = ranks(block, owners, images, rows, columns)
@@ -177,18 +197,24 @@ def _arrays(features: Reader, side: str) -> list[str]:
 def _size(features: Reader, side: str, most: int) -> tuple[int, int]:
     """Return how many images or captions there are, and how many of them fit a block."""
     first = [features.array(name)[:, 0] for name in _arrays(features, side)]
-    return len(first[0]), max(1, min(most, BLOCK_BYTES * len(first[0]) // sum(array.nbytes for array in first)))
+    return len(first[0]), max(
+        1, min(most, BLOCK_BYTES * len(first[0]) // sum(array.nbytes for array in first))
+    )
 
 
-def _block(features: Reader, side: str, part: slice, draw: int, device: str) -> dict[str, torch.Tensor]:
+def _block(
+    features: Reader, side: str, part: slice, draw: int, device: str
+) -> dict[str, torch.Tensor]:
     """Return a few rows of what the similarity compares.
 
-    Each call maps the files anew and copies: pages of a mapping that stays count as this process's memory.
+    Each call maps the files anew and copies: pages of a mapping that stays count as this process's
+    memory.
     """
     import torch
 
     keys = {name.rpartition("/")[2]: name for name in _arrays(features, side)}
     dtype = np.float64 if "features" in keys else np.float32
     return {
-        key: torch.from_numpy(features.array(name)[part, draw].astype(dtype)).to(device) for key, name in keys.items()
+        key: torch.from_numpy(features.array(name)[part, draw].astype(dtype)).to(device)
+        for key, name in keys.items()
     }

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kbench.measures.accuracy import mean_per_class_recall, shares_right, shares_right_by_class, top1, top_k
+from kbench.measures.accuracy import (
+    mean_per_class_recall,
+    shares_right,
+    shares_right_by_class,
+    top1,
+    top_k,
+)
 from kbench.tasks.base import Measure, Outcome, Task, random_feature_settings
 
 if TYPE_CHECKING:
@@ -18,10 +24,11 @@ CHUNK = 4096
 
 
 class ZeroShot(Task):
-    """Classify every test image as the class whose prompts it is most similar to, once a random-feature draw.
+    """Classify every test image as the class whose prompts it is most similar to, once a
+    random-feature draw.
 
-    Scores are float32. Kept per sample: target (N,), prediction (N,) at the first draw, predictions (draws, N),
-    scores (N, C) at the first draw. Of equal scores the first class is predicted.
+    Scores are float32. Kept per sample: target (N,), prediction (N,) at the first draw, predictions
+    (draws, N), scores (N, C) at the first draw. Of equal scores the first class is predicted.
     """
 
     name = "zeroshot"
@@ -54,7 +61,9 @@ class ZeroShot(Task):
     uses_prompts = True
     place = 10
 
-    def score(self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str) -> Outcome:
+    def score(
+        self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str
+    ) -> Outcome:
         """Score once a draw."""
         targets = np.asarray(features.array("test/targets"))
         draws = [class_scores(run, features, draw) for draw in range(features.draws("prompts"))]
@@ -65,7 +74,9 @@ class ZeroShot(Task):
             values={
                 "acc1": [top1(prediction, targets) for prediction in predictions],
                 "acc5": [top_k(scores, targets, 5) for scores in draws],
-                "mean_per_class_recall": [mean_per_class_recall(prediction, targets) for prediction in predictions],
+                "mean_per_class_recall": [
+                    mean_per_class_recall(prediction, targets) for prediction in predictions
+                ],
             },
             settings={
                 "classes": int(prompts.max()) + 1,
@@ -82,7 +93,9 @@ class ZeroShot(Task):
 
 
 def class_scores(run: TrainedRun, features: Reader, draw: int) -> np.ndarray:
-    """Return the scores (N, C) of test images with classes at one random-feature draw, without the logit scale."""
+    """Return the scores (N, C) of test images with classes at one random-feature draw, without the
+    logit scale.
+    """
     import torch
 
     prompts = features.representation("prompts", draw)

@@ -1,12 +1,15 @@
-"""Importing this module makes `import torchvision` work beside the CPU build of torch, and `import open_clip` quick.
+"""Importing this module makes `import torchvision` work beside the CPU build of torch, and `import
+open_clip` quick.
 
-torchvision's packaged wheel links its compiled operators against CUDA libraries. Beside a CPU build of torch they do
-not load, and the import stops at registering shape rules for operators that nobody defined. Declaring the schemas of
-those operators is enough for transforms and datasets, which never call them. Nothing is declared where the plain
-import works: beside the ordinary build there is nothing to declare.
+torchvision's packaged wheel links its compiled operators against CUDA libraries. Beside a CPU build
+of torch they do not load, and the import stops at registering shape rules for operators that nobody
+defined. Declaring the schemas of those operators is enough for transforms and datasets, which never
+call them. Nothing is declared where the plain import works: beside the ordinary build there is
+nothing to declare.
 
-open_clip imports transformers, if it is installed, for text towers that kbench does not build; that would be a fifth of
-the start of every job that makes features. open_clip does without where the import fails.
+open_clip imports transformers, if it is installed, for text towers that kbench does not build; that
+would be a fifth of the start of every job that makes features. open_clip does without where the
+import fails.
 """
 
 import sys
@@ -20,13 +23,17 @@ SCHEMAS = {
 
 
 def _import_torchvision() -> list[torch.library.Library]:
-    """Import torchvision, declaring what is missing; returns the declarations, which live as long as their handles."""
+    """Import torchvision, declaring what is missing; returns the declarations, which live as long
+    as their handles.
+    """
     declared = []
     for attempt in range(len(SCHEMAS) + 1):
         try:
             import torchvision  # noqa: F401
         except RuntimeError as error:
-            missing = [name for name in SCHEMAS if f"torchvision::{name} does not exist" in str(error)]
+            missing = [
+                name for name in SCHEMAS if f"torchvision::{name} does not exist" in str(error)
+            ]
             if not missing or attempt == len(SCHEMAS):
                 raise
             library = torch.library.Library("torchvision", "FRAGMENT")
@@ -43,7 +50,9 @@ DECLARED = _import_torchvision()
 
 
 def _import_open_clip() -> None:
-    """Import open_clip as if transformers were not installed; whoever imports transformers later gets it."""
+    """Import open_clip as if transformers were not installed; whoever imports transformers later
+    gets it.
+    """
     hide = "transformers" not in sys.modules
     if hide:
         sys.modules["transformers"] = None

@@ -16,7 +16,9 @@ ADDED = Path("workflow/towers")
 """Where a user's own configurations are looked for, relative to the working folder."""
 
 OF_THE_SIMILARITY = ("init_logit_scale", "init_logit_bias", "nonscalar_logit_scale")
-"""Keys of open_clip's files that kbench passes over: scale and bias belong to the similarity and the objective."""
+"""Keys of open_clip's files that kbench passes over: scale and bias belong to the similarity and
+the objective.
+"""
 
 
 class TowerConfig(Section):
@@ -25,32 +27,49 @@ class TowerConfig(Section):
     name: str = Field(description="name of the configuration file, without its suffix")
     embed_dim: int = Field(gt=0, description="dimension d of the shared embedding")
     vision_cfg: dict[str, Any] = Field(description="open_clip's CLIPVisionCfg")
-    text_cfg: dict[str, Any] = Field(description="open_clip's CLIPTextCfg; vocab_size follows from words if given")
-    quick_gelu: bool = Field(default=False, description="use x * sigmoid(1.702 x) in open_clip's own blocks")
-    custom_text: bool = Field(default=True, description="open_clip's key; kbench always keeps the towers apart")
+    text_cfg: dict[str, Any] = Field(
+        description="open_clip's CLIPTextCfg; vocab_size follows from words if given"
+    )
+    quick_gelu: bool = Field(
+        default=False, description="use x * sigmoid(1.702 x) in open_clip's own blocks"
+    )
+    custom_text: bool = Field(
+        default=True, description="open_clip's key; kbench always keeps the towers apart"
+    )
     words: tuple[str, ...] | None = Field(
         default=None,
-        description="restrict the vocabulary to the byte pairs of these words and one row for the rest",
+        description=(
+            "restrict the vocabulary to the byte pairs of these words and one row for the rest"
+        ),
     )
     backbone: str | None = Field(
-        default=None, description="the image tower's name in published tables; null: the configuration's name"
+        default=None,
+        description="the image tower's name in published tables; null: the configuration's name",
     )
     layer_norm_eps: float | None = Field(
-        default=None, gt=0, description="eps of every LayerNorm of both towers; null: what the libraries build with"
+        default=None,
+        gt=0,
+        description="eps of every LayerNorm of both towers; null: what the libraries build with",
     )
     padding_embeddings: Literal["shared", "counted"] = Field(
         default="shared",
-        description="counted: the n-th id 0 of a text has row V + n - 1 of the embedding, V being the size of the "
-        "vocabulary, as in the released WPSE code; shared: all have row 0",
+        description=(
+            "counted: the n-th id 0 of a text has row V + n - 1 of the embedding, V being the size"
+            " of the vocabulary, as in the released WPSE code; shared: all have row 0"
+        ),
     )
     long_captions: Literal["keep-end", "cut"] = Field(
         default="keep-end",
-        description="a caption over the context ends with the end of text (open_clip), or is cut, as the released "
-        "WPSE code does, which then pools the start of text",
+        description=(
+            "a caption over the context ends with the end of text (open_clip), or is cut, as the"
+            " released WPSE code does, which then pools the start of text"
+        ),
     )
     released_projection: bool = Field(
         default=False,
-        description="draw a timm trunk's projection from N(0, 1/width), as the released WPSE code does",
+        description=(
+            "draw a timm trunk's projection from N(0, 1/width), as the released WPSE code does"
+        ),
     )
 
     @property
@@ -71,10 +90,11 @@ def names() -> list[str]:
 
 
 def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
-    """Read a tower configuration: a path to a JSON file, or the name of one of kbench's, open_clip's or the user's.
+    """Read a tower configuration: a path to a JSON file, or the name of one of kbench's,
+    open_clip's or the user's.
 
-    `changes` replaces some of its keys. Raises UserError for an unknown name or key, a name that two of them have, or a
-    file that is not an open_clip model configuration.
+    `changes` replaces some of its keys. Raises UserError for an unknown name or key, a name that
+    two of them have, or a file that is not an open_clip model configuration.
     """
     path = _find(name)
     try:
@@ -84,7 +104,9 @@ def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
-        raise UserError(f"{path} is not a tower configuration: {place}: {problem['msg']}") from error
+        raise UserError(
+            f"{path} is not a tower configuration: {place}: {problem['msg']}"
+        ) from error
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is not a tower configuration: {error}") from error
 
@@ -92,11 +114,21 @@ def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
 def _find(name: str) -> Path:
     if name.endswith(".json") and Path(name).exists():
         return Path(name)
-    found = [path for folder in (OWN, _open_clip_folder(), ADDED) if (path := folder / f"{name}.json").exists()]
+    found = [
+        path
+        for folder in (OWN, _open_clip_folder(), ADDED)
+        if (path := folder / f"{name}.json").exists()
+    ]
     if not found:
-        raise unknown("tower configuration", name, names() + [file.stem for file in _open_clip_folder().glob("*.json")])
+        raise unknown(
+            "tower configuration",
+            name,
+            names() + [file.stem for file in _open_clip_folder().glob("*.json")],
+        )
     if found[-1].parent == ADDED and len(found) > 1:
-        raise UserError(f"{found[-1]} names a tower configuration that there is already: give it another name")
+        raise UserError(
+            f"{found[-1]} names a tower configuration that there is already: give it another name"
+        )
     return found[0]
 
 

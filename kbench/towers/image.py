@@ -1,7 +1,8 @@
-"""How each family of open_clip's image towers yields its tokens, its pooled embedding and its projection.
+"""How each family of open_clip's image towers yields its tokens, its pooled embedding and its
+projection.
 
-A reader takes the tower and normalised images (B, 3, S, S). Its tokens come after the tower's final norm; `pooled` is
-what the tower itself projects to its embedding.
+A reader takes the tower and normalised images (B, 3, S, S). Its tokens come after the tower's final
+norm; `pooled` is what the tower itself projects to its embedding.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,8 @@ def reader(name: str, visual: nn.Module) -> Reader:
     """Return the reader of an open_clip image tower; UserError if its tokens cannot be had."""
     if isinstance(visual, TimmModel) and "pool" in visual.head._modules:
         raise UserError(
-            f"towers '{name}': pooling that projects the feature map leaves no tokens; set another timm_pool"
+            f"towers '{name}': pooling that projects the feature map leaves no tokens; set another"
+            " timm_pool"
         )
     readers = {TimmModel: _timm, VisionTransformer: _vision_transformer, ModifiedResNet: _resnet}
     return readers[type(visual)]
@@ -39,7 +41,8 @@ def width(visual: nn.Module) -> int:
 
 
 def draw_projection(visual: nn.Module) -> None:
-    """Draw the linear projection of a timm trunk from N(0, 1/width), as the released WPSE code does.
+    """Draw the linear projection of a timm trunk from N(0, 1/width), as the released WPSE code
+    does.
 
     open_clip's own transformers are drawn so already; its adapter of timm leaves torch's default.
     """
@@ -52,11 +55,15 @@ def _timm(visual: TimmModel, images: torch.Tensor) -> TowerOutput:
     features = trunk.forward_features(images)
     # Where the projection is the trunk's own classifier, open_clip's head is empty.
     project = visual.head if len(visual.head) else trunk.get_classifier()
-    return TowerOutput(_tokens(trunk, features), trunk.forward_head(features, pre_logits=True), project)
+    return TowerOutput(
+        _tokens(trunk, features), trunk.forward_head(features, pre_logits=True), project
+    )
 
 
 def _tokens(trunk: nn.Module, features: torch.Tensor) -> torch.Tensor:
-    """Return a trunk's features as (B, M, width), after the norm that some trunks keep in their head."""
+    """Return a trunk's features as (B, M, width), after the norm that some trunks keep in their
+    head.
+    """
     norm = getattr(trunk, "fc_norm", None) or getattr(getattr(trunk, "head", None), "norm", None)
     if norm is not None:
         features = norm(features)
@@ -83,7 +90,8 @@ def _resnet(visual: ModifiedResNet, images: torch.Tensor) -> TowerOutput:
     pool = visual.attnpool
     states = features.flatten(2).transpose(1, 2)
     states = torch.cat([states.mean(1, keepdim=True), states], dim=1) + pool.positional_embedding
-    # The tower asks for the mean's token alone; every token is asked for here, before the last projection.
+    # The tower asks for the mean's token alone; every token is asked for here, before the last
+    # projection.
     query, key, value = (
         linear(states).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
         for linear in (pool.q_proj, pool.k_proj, pool.v_proj)

@@ -18,16 +18,24 @@ __all__ = ["Towers"]
 
 
 class Towers(nn.Module):
-    """The two towers of an open_clip model, without its logit scale: that belongs to the similarity.
+    """The two towers of an open_clip model, without its logit scale: that belongs to the
+    similarity.
 
-    Raises UserError if the configuration is not one open_clip can build or whose tokens cannot be had.
+    Raises UserError if the configuration is not one open_clip can build or whose tokens cannot be
+    had.
     """
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         if "hf_model_name" in config.text_cfg:
-            raise UserError(f"towers '{config.name}': only open_clip's own text transformer is supported")
-        text_cfg = {**config.text_cfg, **tokenizer.embedding_settings(config), "output_tokens": True}
+            raise UserError(
+                f"towers '{config.name}': only open_clip's own text transformer is supported"
+            )
+        text_cfg = {
+            **config.text_cfg,
+            **tokenizer.embedding_settings(config),
+            "output_tokens": True,
+        }
         try:
             model = CustomTextCLIP(
                 embed_dim=config.embed_dim,
@@ -36,11 +44,16 @@ class Towers(nn.Module):
                 quick_gelu=config.quick_gelu,
             )
         except (TypeError, RuntimeError, AssertionError) as error:
-            raise UserError(f"open_clip cannot build the towers '{config.name}': {error}") from error
+            raise UserError(
+                f"open_clip cannot build the towers '{config.name}': {error}"
+            ) from error
         self.visual, self.text = model.visual, model.text
         self._read_image = image.reader(config.name, self.visual)
         if not isinstance(self.text, TextTransformer) or self.text.cls_emb is not None:
-            raise UserError(f"towers '{config.name}': a text tower with an appended class token is not supported")
+            raise UserError(
+                f"towers '{config.name}': a text tower with an appended class token is not"
+                " supported"
+            )
         if config.layer_norm_eps is not None:
             _set_layer_norm_eps(model, config.layer_norm_eps)
         if config.released_projection:
@@ -60,14 +73,18 @@ class Towers(nn.Module):
     def encode_text(self, tokens: torch.Tensor) -> TowerOutput:
         """Encode token ids (B, T) into T tokens each, padding included."""
         _, embeddings = self.text(tokens)
-        pooled = text_global_pool(embeddings, tokens, pool_type=self.text.pool_type, eos_token_id=self.text.eos_id)
+        pooled = text_global_pool(
+            embeddings, tokens, pool_type=self.text.pool_type, eos_token_id=self.text.eos_id
+        )
         return TowerOutput(embeddings, pooled, self._project_text)
 
     def _project_text(self, embeddings: torch.Tensor) -> torch.Tensor:
         projection = self.text.text_projection
         if projection is None:
             return embeddings
-        return projection(embeddings) if isinstance(projection, nn.Linear) else embeddings @ projection
+        return (
+            projection(embeddings) if isinstance(projection, nn.Linear) else embeddings @ projection
+        )
 
 
 def _set_layer_norm_eps(model: nn.Module, eps: float) -> None:

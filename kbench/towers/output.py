@@ -12,8 +12,9 @@ from kbench.lazily import torch
 class TowerOutput:
     """Token embeddings of a batch after the tower's final norm.
 
-    tokens: (B, M, width), every token; pooled: (B, width), the one the tower itself pools to (class token, end of
-    text); project: the tower's learned linear map from width to the shared embedding dimension d.
+    tokens: (B, M, width), every token; pooled: (B, width), the one the tower itself pools to (class
+    token, end of text); project: the tower's learned linear map from width to the shared embedding
+    dimension d.
     """
 
     tokens: torch.Tensor

@@ -1,7 +1,8 @@
-"""A small image trunk for experiments that train on a CPU, registered with timm so that open_clip builds it by name.
+"""A small image trunk for experiments that train on a CPU, registered with timm so that open_clip
+builds it by name.
 
-A plain patch embedding does not learn shapes from a few thousand small images; a convolutional stem before a
-transformer block does.
+A plain patch embedding does not learn shapes from a few thousand small images; a convolutional stem
+before a transformer block does.
 """
 
 from typing import Any
@@ -12,10 +13,11 @@ from torch import nn
 
 
 class ConvolutionalStem(nn.Module):
-    """3x3 convolutions with batch norm and ReLU that turn (B, 3, S, S) into (B, (S/8)^2, width) tokens.
+    """3x3 convolutions with batch norm and ReLU that turn (B, 3, S, S) into (B, (S/8)^2, width)
+    tokens.
 
-    It stands where timm's VisionTransformer expects its patch embedding. Channels come last in memory, which makes a
-    step about a tenth faster on a CPU.
+    It stands where timm's VisionTransformer expects its patch embedding. Channels come last in
+    memory, which makes a step about a tenth faster on a CPU.
     """
 
     def __init__(
@@ -33,7 +35,11 @@ class ConvolutionalStem(nn.Module):
         widths = [in_chans, embed_dim // 4, embed_dim // 2, embed_dim, embed_dim]
         layers: list[nn.Module] = []
         for before, after, stride in zip(widths[:-1], widths[1:], (2, 2, 1, 2), strict=True):
-            layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+            layers += [
+                nn.Conv2d(before, after, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -43,7 +49,9 @@ class ConvolutionalStem(nn.Module):
 
 
 class ConvolutionalVisionTransformer(VisionTransformer):
-    """A VisionTransformer over a convolutional stem whose class token starts from the maximum over the patches."""
+    """A VisionTransformer over a convolutional stem whose class token starts from the maximum over
+    the patches.
+    """
 
     def _pos_embed(self, x: torch.Tensor) -> torch.Tensor:
         summary = self.cls_token + x.amax(dim=1, keepdim=True)

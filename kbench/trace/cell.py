@@ -12,7 +12,9 @@ from kbench.results.summary import Column, Scores, Summary
 
 @dataclass(frozen=True)
 class TableCell:
-    """A variant's score in one column, and the documents whose values it is the mean of, by seed."""
+    """A variant's score in one column, and the documents whose values it is the mean of, by
+    seed.
+    """
 
     variant: str
     column: Column
@@ -20,10 +22,13 @@ class TableCell:
     documents: dict[int, Path]
 
 
-def find(store: Store, variant: str, dataset: str, metric: str | None = None, task: str | None = None) -> TableCell:
+def find(
+    store: Store, variant: str, dataset: str, metric: str | None = None, task: str | None = None
+) -> TableCell:
     """Return the cell of a variant on a dataset; without a metric, the dataset's main one.
 
-    UserError for a name that the table has not, or where several tasks have the metric and none is given.
+    UserError for a name that the table has not, or where several tasks have the metric and none is
+    given.
     """
     frame = table.frame(store)
     scores = Scores(frame)
@@ -39,13 +44,21 @@ def find(store: Store, variant: str, dataset: str, metric: str | None = None, ta
     if metric is not None and metric not in {column.metric for column in here}:
         raise unknown(f"metric of {dataset}", metric, sorted({column.metric for column in here}))
     chosen = [
-        column for column in here if column.metric == (metric or column.metric) and column.task == (task or column.task)
+        column
+        for column in here
+        if column.metric == (metric or column.metric) and column.task == (task or column.task)
     ]
     if len(chosen) != 1:
         found = ", ".join(f"{column.task} {column.metric}" for column in chosen)
-        raise UserError(f"{variant} on {dataset} has {len(chosen)} such cells ({found}): give --task")
+        raise UserError(
+            f"{variant} on {dataset} has {len(chosen)} such cells ({found}): give --task"
+        )
     [column] = chosen
-    rows = frame[(table.label(frame) == variant) & (frame["dataset"] == dataset) & (frame["task"] == column.task)]
+    rows = frame[
+        (table.label(frame) == variant)
+        & (frame["dataset"] == dataset)
+        & (frame["task"] == column.task)
+    ]
     rows = rows[rows["metric"] == column.metric]
     documents = {
         int(seed): document_path(store.folder, run, dataset, column.task)

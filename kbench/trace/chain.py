@@ -1,6 +1,8 @@
-"""The chain from a result to what it was made from: features, weights, data, corpus, code, environment.
+"""The chain from a result to what it was made from: features, weights, data, corpus, code,
+environment.
 
-Every link says whether what a document names is still there and still what it names; nothing is assumed.
+Every link says whether what a document names is still there and still what it names; nothing is
+assumed.
 """
 
 import os
@@ -23,7 +25,9 @@ UNSEEN = "recorded, not looked at"
 
 @dataclass(frozen=True)
 class Link:
-    """One step: what it is, the identity that the step above names, where it lies, and whether that is still so."""
+    """One step: what it is, the identity that the step above names, where it lies, and whether that
+    is still so.
+    """
 
     what: str
     identity: str | None
@@ -45,18 +49,23 @@ class Chain:
 def of(path: Path) -> Chain:
     """Return the chain behind a result's document, runs/RUN/evaluation/DATASET/TASK.json.
 
-    Raises UserError if it is no result, or lies where a result of another run, dataset or task belongs.
+    Raises UserError if it is no result, or lies where a result of another run, dataset or task
+    belongs.
     """
     path = _whole(path)
     result = store.read_record(path, TaskResult)
     folder = path.parents[4]
     if document_path(folder, result.run, result.dataset, result.task) != path:
-        raise UserError(f"{path} holds {result.task} on {result.dataset} of run {result.run}: it was moved")
+        raise UserError(
+            f"{path} holds {result.task} on {result.dataset} of run {result.run}: it was moved"
+        )
     return Chain(path, folder, result, tuple(_links(folder, result)))
 
 
 def _whole(path: Path) -> Path:
-    """Return a path that goes up to the experiment's folder and beyond, wherever it was named from."""
+    """Return a path that goes up to the experiment's folder and beyond, wherever it was named
+    from.
+    """
     return path if len(path.parents) > 5 and ".." not in path.parts else Path(os.path.abspath(path))
 
 
@@ -66,7 +75,11 @@ def _links(folder: Path, result: TaskResult) -> Iterator[Link]:
     yield _features(run / "features" / result.dataset / "features.json", made.features)
     yield _code(run, "code of the features", made.features_code)
     yield Link(
-        "evaluation data", made.dataset_sha256, "", UNSEEN if made.dataset_sha256 else UNRECORDED, result.dataset
+        "evaluation data",
+        made.dataset_sha256,
+        "",
+        UNSEEN if made.dataset_sha256 else UNRECORDED,
+        result.dataset,
     )
     yield _weights(run, made.checkpoint_sha256)
     yield _code(run, "code of the training", made.training_code)
@@ -82,10 +95,14 @@ def _code(run: Path, what: str, digest: str | None) -> Link:
     try:
         found = code.read(run, digest)
     except UserError as error:
-        return Link(what, digest, where, ABSENT if not Path(where).exists() else DIFFERS, str(error))
+        return Link(
+            what, digest, where, ABSENT if not Path(where).exists() else DIFFERS, str(error)
+        )
     tree = Stages().tree
     sources = {module: tree.source(module) for module in found.modules}
-    changed = [name for name, now in sources.items() if now is None or now.hash != found.modules[name]]
+    changed = [
+        name for name, now in sources.items() if now is None or now.hash != found.modules[name]
+    ]
     note = f"{len(found.modules)} modules, " + (
         f"since changed: {', '.join(changed)}" if changed else "as they are now"
     )
@@ -112,7 +129,9 @@ def _weights(run: Path, digest: str | None) -> Link:
         note += f"; taken over from {read.taken_from}" if read.taken_from else ""
     if not path.is_file():
         return Link("weights", digest, str(path), ABSENT, note)
-    return Link("weights", digest, str(path), HOLDS if files.sha256(path) == digest else DIFFERS, note)
+    return Link(
+        "weights", digest, str(path), HOLDS if files.sha256(path) == digest else DIFFERS, note
+    )
 
 
 def _configuration(path: Path, digest: str | None) -> Link:
@@ -120,7 +139,9 @@ def _configuration(path: Path, digest: str | None) -> Link:
 
     if not path.is_file():
         return Link("configuration", digest, str(path), ABSENT)
-    return Link("configuration", digest, str(path), HOLDS if read_run(path).hash == digest else DIFFERS)
+    return Link(
+        "configuration", digest, str(path), HOLDS if read_run(path).hash == digest else DIFFERS
+    )
 
 
 def _corpus(path: Path) -> Link:
@@ -141,5 +162,13 @@ def _environment(run: Path, digest: str | None) -> Link:
     seen = files.read_json(path)
     if files.canonical_hash(seen) != digest:
         return Link("environment", digest, str(path), DIFFERS)
-    packages = ", ".join(f"{name} {seen['packages'].get(name)}" for name in ("torch", "numpy", "open_clip_torch"))
-    return Link("environment", digest, str(path), HOLDS, f"{seen['machine']}, Python {seen['python']}, {packages}")
+    packages = ", ".join(
+        f"{name} {seen['packages'].get(name)}" for name in ("torch", "numpy", "open_clip_torch")
+    )
+    return Link(
+        "environment",
+        digest,
+        str(path),
+        HOLDS,
+        f"{seen['machine']}, Python {seen['python']}, {packages}",
+    )

@@ -1,4 +1,6 @@
-"""The commands that make one result again, from its frozen configuration, in a folder of its own."""
+"""The commands that make one result again, from its frozen configuration, in a folder of its
+own.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,8 @@ from kbench.trace.chain import Chain
 
 @dataclass(frozen=True)
 class Command:
-    """The words of one `kbench` command, and the number of threads that it ran with; null where it is not recorded.
+    """The words of one `kbench` command, and the number of threads that it ran with; null where it
+    is not recorded.
 
     That number moves the last bits of a training.
     """
@@ -42,26 +45,45 @@ class Remake:
 def recipe(traced: Chain, folder: Path, data: Path | None) -> Remake:
     """Return what makes a result again below `folder`.
 
-    UserError if the run's configuration or the experiment's is gone, or the experiment needs a data folder and none is
-    given.
+    UserError if the run's configuration or the experiment's is gone, or the experiment needs a data
+    folder and none is given.
     """
     result, results = traced.result, traced.folder
-    experiment = Experiment.model_validate(store.read_record(results / "experiment.json", ExperimentRecord).experiment)
+    experiment = Experiment.model_validate(
+        store.read_record(results / "experiment.json", ExperimentRecord).experiment
+    )
     name, evaluation = read_evaluation(results / "evaluation.json")
     section = evaluation.model_copy(update={"datasets": (result.dataset,)}).model_dump(mode="json")
     run = folder / "runs" / result.run
     world = world_of(experiment)
-    where = [*(["--world", str(folder / "world")] if world else []), *(["--data", str(data)] if data else [])]
+    where = [
+        *(["--world", str(folder / "world")] if world else []),
+        *(["--data", str(data)] if data else []),
+    ]
     if data is None and not isinstance(experiment.corpus, WorldCorpus):
-        raise UserError(f"'{experiment.name}' trains on the corpus '{experiment.corpus.name}': give --data FOLDER")
+        raise UserError(
+            f"'{experiment.name}' trains on the corpus '{experiment.corpus.name}': give --data"
+            " FOLDER"
+        )
     manifest, frozen = folder / "corpus.json", folder / "evaluation.json"
     card = store.read_record(results / "runs" / result.run / "model.json", ModelCard)
     trained, scored = (
-        _threads(results / "runs" / result.run, digest) for digest in (card.environment, result.provenance.environment)
+        _threads(results / "runs" / result.run, digest)
+        for digest in (card.environment, result.provenance.environment)
     )
     commands = [Command(_make(world, folder))] if world else []
     commands += [
-        Command(["corpus", "verify", "--config", str(run / "config.json"), "--output", str(manifest), *where]),
+        Command(
+            [
+                "corpus",
+                "verify",
+                "--config",
+                str(run / "config.json"),
+                "--output",
+                str(manifest),
+                *where,
+            ]
+        ),
         Command(["pretrain", "--run", str(run), "--manifest", str(manifest), *where], trained),
         Command(["features", "--run", str(run), "--evaluation", str(frozen), *where], scored),
         Command(["evaluate", "--run", str(run), "--evaluation", str(frozen)], scored),
@@ -91,7 +113,9 @@ def _make(world: WorldCorpus, folder: Path) -> list[str]:
 
 def differences(before: TaskResult, after: TaskResult) -> list[str]:
     """Return the metrics whose values are not equal, bit for bit, each in words."""
-    then, now = ({metric.name: metric.value for metric in result.metrics} for result in (before, after))
+    then, now = (
+        {metric.name: metric.value for metric in result.metrics} for result in (before, after)
+    )
     return [
         f"{name}: {then.get(name)} before, {now.get(name)} now"
         for name in dict.fromkeys([*then, *now])

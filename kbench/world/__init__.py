@@ -1,7 +1,9 @@
-"""The embedded world: images and captions whose joint distribution, and so whose PMI, is known exactly.
+"""The embedded world: images and captions whose joint distribution, and so whose PMI, is known
+exactly.
 
-Coloured shapes and real handwritten digits, captions of several degrees of specificity; small enough to train on with
-a laptop's processor, and offline. The only place in kbench where the theoretical optimum of training is known.
+Coloured shapes and real handwritten digits, captions of several degrees of specificity; small
+enough to train on with a laptop's processor, and offline. The only place in kbench where the
+theoretical optimum of training is known.
 """
 
 from kbench.world.model import World

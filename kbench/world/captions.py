@@ -1,7 +1,8 @@
 """What a caption of the embedded world says, and how probable it is for each scene.
 
-A caption names some attributes of the scene, each by a word of its own or by a more general one, so captions include
-one another: 'a red circle', 'something red' and 'a shape' may all be said of the same image.
+A caption names some attributes of the scene, each by a word of its own or by a more general one, so
+captions include one another: 'a red circle', 'something red' and 'a shape' may all be said of the
+same image.
 """
 
 from itertools import product
@@ -10,7 +11,8 @@ import numpy as np
 
 from kbench.world.scenes import ATTRIBUTES, DIGITS, Scene
 
-# A template carries no information about the scene: it only makes surface forms vary, as in real corpora.
+# A template carries no information about the scene: it only makes surface forms vary, as in real
+# corpora.
 TEMPLATES = {"{c}": 0.50, "a photo of {c}": 0.25, "a picture of {c}": 0.25}
 
 # Which attributes a caption names, and how often.
@@ -50,7 +52,9 @@ def describe(
     size: str | None = None,
     background: str | None = None,
 ) -> str:
-    """Return the caption that names these words, e.g. 'a small red circle on a gray background', 'something red'."""
+    """Return the caption that names these words, e.g. 'a small red circle on a gray background',
+    'something red'.
+    """
     words = [size, colour, glyph] if glyph else ["something", size, colour]
     text = " ".join(word for word in words if word)
     if glyph:
@@ -63,18 +67,23 @@ def describe_scene(scene: Scene, named: tuple[str, ...]) -> str:
     return describe(**{attribute: getattr(scene, attribute) for attribute in named})
 
 
-def caption_table(scenes: list[Scene], prior: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return the C captions, how many attributes each names (C,), and q(y | a), (S, C) float64, rows summing to 1.
+def caption_table(
+    scenes: list[Scene], prior: np.ndarray
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return the C captions, how many attributes each names (C,), and q(y | a), (S, C) float64,
+    rows summing to 1.
 
-    All captions differ; none has a template. q(y | a) is the probability of naming these attributes times that of
-    each one's word. With probability 0.05 a word is drawn from its marginal instead of from the scene's words, so
-    every caption is possible for every scene.
+    All captions differ; none has a template. q(y | a) is the probability of naming these attributes
+    times that of each one's word. With probability 0.05 a word is drawn from its marginal instead
+    of from the scene's words, so every caption is possible for every scene.
     """
     vocabularies = {attribute: _word_table(scenes, prior, attribute) for attribute in ATTRIBUTES}
     captions, specificity, blocks = [], [], []
     for named, share in NAMED.items():
         words, tables = zip(*(vocabularies[attribute] for attribute in named), strict=True)
-        captions += [describe(**dict(zip(named, choice, strict=True))) for choice in product(*words)]
+        captions += [
+            describe(**dict(zip(named, choice, strict=True))) for choice in product(*words)
+        ]
         block = np.full((len(scenes), 1), share)
         for table in tables:
             block = (block[:, :, None] * table[:, None, :]).reshape(len(scenes), -1)
@@ -83,7 +92,9 @@ def caption_table(scenes: list[Scene], prior: np.ndarray) -> tuple[list[str], np
     return captions, np.array(specificity), np.concatenate(blocks, axis=1)
 
 
-def _word_table(scenes: list[Scene], prior: np.ndarray, attribute: str) -> tuple[list[str], np.ndarray]:
+def _word_table(
+    scenes: list[Scene], prior: np.ndarray, attribute: str
+) -> tuple[list[str], np.ndarray]:
     """Return the W words for an attribute and their probability given each scene, (S, W)."""
     of_scenes = [_words(scene, attribute) for scene in scenes]
     words = list(dict.fromkeys(word for of_scene in of_scenes for word in of_scene))
@@ -95,7 +106,11 @@ def _words(scene: Scene, attribute: str) -> dict[str, float]:
     """Return the words that fit the scene's attribute, own word first, and their probabilities."""
     own = getattr(scene, attribute)
     if attribute == "glyph":
-        return {own: 0.75, _family(own, _GLYPH_FAMILIES): 0.15, "digit" if scene.is_digit else "shape": 0.10}
+        return {
+            own: 0.75,
+            _family(own, _GLYPH_FAMILIES): 0.15,
+            "digit" if scene.is_digit else "shape": 0.10,
+        }
     if attribute == "colour":
         return {own: 0.85, _family(own, _TONES): 0.15}
     return {own: 1.0}

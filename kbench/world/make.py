@@ -31,16 +31,20 @@ class _Part:
 
 
 def make(output: Path, settings: WorldSettings) -> bool:
-    """Write the world to the folder `output`, whole or not at all; return False if it was there already.
+    """Write the world to the folder `output`, whole or not at all; return False if it was there
+    already.
 
-    A world with the same settings of which files are missing or cut short is written again. Raises UserError if
-    `output` holds a world of other settings or version, or anything else, or cannot be written.
+    A world with the same settings of which files are missing or cut short is written again. Raises
+    UserError if `output` holds a world of other settings or version, or anything else, or cannot be
+    written.
     """
     try:
         if is_complete(output, settings):
             return False
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".part", dir=output.parent) as scratch:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{output.name}.", suffix=".part", dir=output.parent
+        ) as scratch:
             folder = Path(scratch) / "world"
             _write(folder, settings)
             if output.exists():
@@ -76,13 +80,19 @@ def _corpus(world: World, settings: WorldSettings, digits: DigitImages) -> _Part
 
 def _held_out(world: World, settings: WorldSettings, digits: DigitImages) -> Iterator[_Part]:
     if settings.held_out_pairs:
-        stream = streams.pairs(world, _generator(settings, "held-out"), settings.held_out_pairs, digits)
+        stream = streams.pairs(
+            world, _generator(settings, "held-out"), settings.held_out_pairs, digits
+        )
         yield _Part("held-out", settings.held_out_pairs, stream, shard="{:05d}.tar")
 
 
-def _classification(world: World, settings: WorldSettings, split: str, digits: DigitImages) -> Iterator[_Part]:
+def _classification(
+    world: World, settings: WorldSettings, split: str, digits: DigitImages
+) -> Iterator[_Part]:
     for name in streams.SHAPE_SETS:
-        stream = streams.shapes(world, _generator(settings, name, split), settings.eval_images, name)
+        stream = streams.shapes(
+            world, _generator(settings, name, split), settings.eval_images, name
+        )
         yield _Part(f"benchmark/{name}/{split}", settings.eval_images, stream)
     number = settings.digit_images(sum(map(len, digits.values())))
     stream = streams.digits(world, _generator(settings, "world-digits", split), number, digits)
@@ -103,7 +113,9 @@ def _generator(settings: WorldSettings, *use: str) -> np.random.Generator:
 
 
 def _write_classes(folder: Path, world: World) -> None:
-    """Name classes by captions, so that with each of the captions' own templates a prompt is what the world says."""
+    """Name classes by captions, so that with each of the captions' own templates a prompt is what
+    the world says.
+    """
     classes = {name: list(streams.shape_classes(world, name)) for name in streams.SHAPE_SETS}
     classes["world-digits"] = [describe(glyph=digit) for digit in DIGITS]
     for name, labels in classes.items():
@@ -123,7 +135,9 @@ def _write_manifest(folder: Path, settings: WorldSettings, parts: list[_Part]) -
         settings=settings,
         samples={part.folder: part.number for part in parts},
         files={
-            path.relative_to(folder).as_posix(): WorldFile(bytes=path.stat().st_size, sha256=files.sha256(path))
+            path.relative_to(folder).as_posix(): WorldFile(
+                bytes=path.stat().st_size, sha256=files.sha256(path)
+            )
             for path in paths
         },
     )

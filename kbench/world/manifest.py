@@ -24,13 +24,17 @@ class WorldSettings(Section):
     eval_images: int = Field(
         default=1000,
         ge=MOST_CLASSES,
-        description="images in each split of the sets of shapes; the other evaluation sets shrink with it",
+        description=(
+            "images in each split of the sets of shapes; the other evaluation sets shrink with it"
+        ),
     )
 
     held_out_pairs: int = Field(
         default=0,
         ge=0,
-        description="fresh pairs for choosing settings and checkpoints; they appear in nothing reported",
+        description=(
+            "fresh pairs for choosing settings and checkpoints; they appear in nothing reported"
+        ),
     )
 
     @property
@@ -66,17 +70,23 @@ class WorldManifest(Section):
 
 
 def read_manifest(folder: Path) -> WorldManifest:
-    """Return the manifest of a world; UserError if there is none or it is not one that this kbench can read."""
+    """Return the manifest of a world; UserError if there is none or it is not one that this kbench
+    can read.
+    """
     try:
         return WorldManifest.model_validate(files.read_json(folder / MANIFEST))
     except ValidationError as error:
-        raise UserError(f"{folder / MANIFEST} is no manifest that this kbench can read: {error}") from error
+        raise UserError(
+            f"{folder / MANIFEST} is no manifest that this kbench can read: {error}"
+        ) from error
 
 
 def is_complete(folder: Path, settings: WorldSettings) -> bool:
-    """Return whether the folder holds all files of the world with these settings, each of its right size.
+    """Return whether the folder holds all files of the world with these settings, each of its right
+    size.
 
-    Raises UserError if it holds a world of another version or other settings, or something that is not a world.
+    Raises UserError if it holds a world of another version or other settings, or something that is
+    not a world.
     """
     if not folder.exists():
         return False
@@ -91,19 +101,29 @@ def is_complete(folder: Path, settings: WorldSettings) -> bool:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in ("corpus", "held-out", "benchmark"))
+    foreign = sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.name not in ("corpus", "held-out", "benchmark")
+    )
     if foreign:
         raise UserError(
-            f"{folder} holds '{foreign[0]}', which is no part of a world: choose another folder or empty it"
+            f"{folder} holds '{foreign[0]}', which is no part of a world: choose another folder or"
+            " empty it"
         )
 
 
 def _refuse_different(folder: Path, manifest: WorldManifest, settings: WorldSettings) -> None:
     there = {"version": manifest.world_version, **manifest.settings.model_dump()}
     asked = {"version": VERSION, **settings.model_dump()}
-    different = [f"{key} {there[key]} instead of {asked[key]}" for key in asked if there[key] != asked[key]]
+    different = [
+        f"{key} {there[key]} instead of {asked[key]}" for key in asked if there[key] != asked[key]
+    ]
     if different:
-        raise UserError(f"{folder} holds a world with {', '.join(different)}: choose another folder or remove it")
+        raise UserError(
+            f"{folder} holds a world with {', '.join(different)}: choose another folder or"
+            " remove it"
+        )
 
 
 def _size(path: Path) -> int | None:

@@ -16,11 +16,14 @@ class RowSampler:
     def __init__(self, table: np.ndarray) -> None:
         self.rows, self.columns = table.shape
         cumulative = np.cumsum(table, axis=1)
-        # Row s rises from s to s + 1, so that one sorted array serves every row's inverse distribution.
+        # Row s rises from s to s + 1, so that one sorted array serves every row's inverse
+        # distribution.
         self._steps = (cumulative / cumulative[:, -1:] + np.arange(self.rows)[:, None]).ravel()
 
     def sample(self, rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
-        """Draw a column index for each row index, in proportion to the row; `rows` and the result have one shape."""
+        """Draw a column index for each row index, in proportion to the row; `rows` and the result
+        have one shape.
+        """
         position = np.searchsorted(self._steps, rows + rng.random(np.shape(rows)), side="right")
         return np.minimum(position - np.multiply(rows, self.columns), self.columns - 1)
 
@@ -28,10 +31,11 @@ class RowSampler:
 class World:
     """The joint distribution of scenes and captions, exactly; it has no settings and no seed.
 
-    scenes: list of S = 346 Scene; prior: (S,) p(a); captions: list of C = 3,627 str, without template; q: (S, C)
-    probability of a caption meant for the scene; p: (S, C) the same with 3 % of the captions belonging to an unrelated
-    scene; specificity: (C,) how many attributes a caption names. Tables are float64. An image determines its scene,
-    so p(x, y) / (p(x) p(y)) = p(y | a) / p(y).
+    scenes: list of S = 346 Scene; prior: (S,) p(a); captions: list of C = 3,627 str, without
+    template; q: (S, C) probability of a caption meant for the scene; p: (S, C) the same with 3 % of
+    the captions belonging to an unrelated scene; specificity: (C,) how many attributes a caption
+    names. Tables are float64. An image determines its scene, so p(x, y) / (p(x) p(y)) = p(y | a) /
+    p(y).
     """
 
     def __init__(self) -> None:
@@ -62,7 +66,9 @@ class World:
         return rng.choice(len(self.scenes), size=number, p=self.prior)
 
     def sample_captions(self, rng: np.random.Generator, scenes: np.ndarray) -> np.ndarray:
-        """Draw one caption index from p(y | a) for each scene index; `scenes` and the result have the same shape."""
+        """Draw one caption index from p(y | a) for each scene index; `scenes` and the result have
+        the same shape.
+        """
         return self._sampler.sample(rng, scenes)
 
     def sample_texts(self, rng: np.random.Generator, captions: np.ndarray) -> list[str]:
@@ -82,4 +88,6 @@ class World:
             index = self._caption_indices.get(text.removeprefix(template.removesuffix("{c}")))
             if index is not None:
                 return index
-        raise UserError(f"'{text}' is no caption of the embedded world, such as 'a photo of {self.captions[0]}'")
+        raise UserError(
+            f"'{text}' is no caption of the embedded world, such as 'a photo of {self.captions[0]}'"
+        )

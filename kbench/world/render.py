@@ -1,4 +1,6 @@
-"""Drawing a scene: 32 x 32 RGB, position and exact colour at random, every attribute still to be read off."""
+"""Drawing a scene: 32 x 32 RGB, position and exact colour at random, every attribute still to be
+read off.
+"""
 
 import math
 
@@ -9,9 +11,11 @@ from kbench.world.digits import DigitImages
 from kbench.world.scenes import Scene
 
 SIDE = 32
-# Half the longer side of the box around the glyph, in pixels. The ranges are disjoint, so size is certain.
+# Half the longer side of the box around the glyph, in pixels. The ranges are disjoint, so size is
+# certain.
 RADII = {"small": (6.5, 8.0), "big": (10.5, 13.0)}
-# More than this, and towers that train in a minute on a CPU do not reliably learn to tell the shapes apart.
+# More than this, and towers that train in a minute on a CPU do not reliably learn to tell the
+# shapes apart.
 CENTRE_JITTER = 2.0
 # Background that always remains around a glyph.
 MARGIN = 1
@@ -36,10 +40,11 @@ _CROSS_ARM = 0.30
 
 
 def render(scene: Scene, rng: np.random.Generator, digits: DigitImages) -> Image.Image:
-    """Draw the scene as a 32 x 32 RGB image; a digit is one of `digits[scene.glyph]`, chosen at random.
+    """Draw the scene as a 32 x 32 RGB image; a digit is one of `digits[scene.glyph]`, chosen at
+    random.
 
-    Radius uniform in the size's range, centre moved by at most 2 pixels but never so far that the glyph leaves
-    less than one pixel of background, every colour channel moved by at most 10.
+    Radius uniform in the size's range, centre moved by at most 2 pixels but never so far that the
+    glyph leaves less than one pixel of background, every colour channel moved by at most 10.
     """
     uniform = rng.random(9)
     low, high = RADII[scene.size]
@@ -56,7 +61,10 @@ def render(scene: Scene, rng: np.random.Generator, digits: DigitImages) -> Image
 
 def _colour(name: str, uniform: np.ndarray) -> tuple[int, ...]:
     jitter = COLOUR_JITTER * (2 * uniform - 1)
-    return tuple(round(channel + shift) for channel, shift in zip(PALETTE[name], jitter.tolist(), strict=True))
+    return tuple(
+        round(channel + shift)
+        for channel, shift in zip(PALETTE[name], jitter.tolist(), strict=True)
+    )
 
 
 def _digit(
@@ -94,7 +102,9 @@ Outline = list[tuple[float, float]]
 def _spokes(radii: list[float]) -> Outline:
     """Return points at equal angles clockwise from the top, at these distances from the centre."""
     angles = [2 * math.pi * i / len(radii) - math.pi / 2 for i in range(len(radii))]
-    return [(r * math.cos(angle), r * math.sin(angle)) for r, angle in zip(radii, angles, strict=True)]
+    return [
+        (r * math.cos(angle), r * math.sin(angle)) for r, angle in zip(radii, angles, strict=True)
+    ]
 
 
 def _cross() -> Outline:
@@ -106,7 +116,9 @@ def _cross() -> Outline:
 
 
 def _fitted(outline: Outline) -> Outline:
-    """Move and scale an outline so that its bounding box is centred on 0 and its longer side goes from -1 to 1."""
+    """Move and scale an outline so that its bounding box is centred on 0 and its longer side goes
+    from -1 to 1.
+    """
     points = np.array(outline)
     low, high = points.min(axis=0), points.max(axis=0)
     return [tuple(point) for point in ((2 * points - low - high) / (high - low).max()).tolist()]

@@ -1,11 +1,20 @@
-"""What an image of the embedded world shows: four attributes, and how probable each combination is."""
+"""What an image of the embedded world shows: four attributes, and how probable each combination
+is.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-SHAPES = {"circle": 0.25, "ring": 0.10, "square": 0.22, "triangle": 0.18, "star": 0.14, "cross": 0.11}
+SHAPES = {
+    "circle": 0.25,
+    "ring": 0.10,
+    "square": 0.22,
+    "triangle": 0.18,
+    "star": 0.14,
+    "cross": 0.11,
+}
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white")
 SIZES = ("small", "big")
@@ -18,7 +27,9 @@ _SIZES_OF_EVEN, _SIZES_OF_ODD = (0.45, 0.55), (0.60, 0.40)
 
 @dataclass(frozen=True)
 class Scene:
-    """One combination of attributes; each is a word of the tuples above (`glyph` a shape or a digit)."""
+    """One combination of attributes; each is a word of the tuples above (`glyph` a shape or a
+    digit).
+    """
 
     glyph: str
     colour: str
@@ -33,8 +44,9 @@ class Scene:
 def all_scenes() -> tuple[list[Scene], np.ndarray]:
     """Return the 346 scenes of positive probability and the prior, (346,) float64, which sums to 1.
 
-    A shape's colour depends on the shape, the background on the colour, the size on whether the shape's index is
-    even; so attributes predict one another, and PMI is not a sum over attributes. Digits are big, white on black.
+    A shape's colour depends on the shape, the background on the colour, the size on whether the
+    shape's index is even; so attributes predict one another, and PMI is not a sum over attributes.
+    Digits are big, white on black.
     """
     scenes, weights = zip(*_shapes(), *_digits(), strict=True)
     prior = np.array(weights)
@@ -44,7 +56,9 @@ def all_scenes() -> tuple[list[Scene], np.ndarray]:
 def _shapes() -> Iterator[tuple[Scene, float]]:
     for g, (shape, shape_share) in enumerate(SHAPES.items()):
         sizes = _SIZES_OF_ODD if g % 2 else _SIZES_OF_EVEN
-        for c, (colour, colour_share) in enumerate(zip(COLOURS, _cyclic(len(COLOURS), g, 2), strict=True)):
+        for c, (colour, colour_share) in enumerate(
+            zip(COLOURS, _cyclic(len(COLOURS), g, 2), strict=True)
+        ):
             backgrounds = _cyclic(len(BACKGROUNDS), c, 1)
             for size, size_share in zip(SIZES, sizes, strict=True):
                 for background, background_share in zip(BACKGROUNDS, backgrounds, strict=True):
@@ -59,6 +73,8 @@ def _digits() -> Iterator[tuple[Scene, float]]:
 
 
 def _cyclic(number: int, start: int, offset: int) -> np.ndarray:
-    """Probabilities (number,) proportional to 1 / (offset + steps from `start`, counted cyclically)."""
+    """Probabilities (number,) proportional to 1 / (offset + steps from `start`, counted
+    cyclically).
+    """
     weights = 1 / (offset + (np.arange(number) - start) % number)
     return weights / weights.sum()

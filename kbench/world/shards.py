@@ -10,9 +10,11 @@ SAMPLES_A_SHARD = 2500
 
 
 def write_shards(folder: Path, samples: Iterable[dict[str, bytes]], name: str) -> int:
-    """Write samples to folder/name.format(0), folder/name.format(1) ..., 2,500 a tar file; return how many files.
+    """Write samples to folder/name.format(0), folder/name.format(1) ..., 2,500 a tar file; return
+    how many files.
 
-    Keys are nine digits, counted over all shards. Owner, mode and time of every member are the same (time 0).
+    Keys are nine digits, counted over all shards. Owner, mode and time of every member are the same
+    (time 0).
     """
     folder.mkdir(parents=True)
     numbered = enumerate(samples)

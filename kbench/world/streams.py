@@ -1,7 +1,9 @@
-"""What the world's folders hold: streams of samples, each a mapping from a member's suffix to its bytes.
+"""What the world's folders hold: streams of samples, each a mapping from a member's suffix to its
+bytes.
 
-Held-out digits appear in the test split of world-digits and nowhere else. Retrieval images and fresh pairs show
-training digits, placed and coloured anew, because they are to come from the corpus' own distribution.
+Held-out digits appear in the test split of world-digits and nowhere else. Retrieval images and
+fresh pairs show training digits, placed and coloured anew, because they are to come from the
+corpus' own distribution.
 """
 
 import io
@@ -22,7 +24,8 @@ Sample = dict[str, bytes]
 CAPTIONS_A_CORPUS_IMAGE = 10
 CAPTIONS_A_RETRIEVAL_IMAGE = 5
 
-# Sets of shapes whose class is the caption naming these attributes, and whether classes are equally frequent.
+# Sets of shapes whose class is the caption naming these attributes, and whether classes are equally
+# frequent.
 SHAPE_SETS: dict[str, tuple[tuple[str, ...], bool]] = {
     "world-shape": (("glyph",), False),
     "world-colour": (("colour",), False),
@@ -32,8 +35,12 @@ SHAPE_SETS: dict[str, tuple[tuple[str, ...], bool]] = {
 }
 
 
-def corpus(world: World, rng: np.random.Generator, number: int, digits: DigitImages) -> Iterator[Sample]:
-    """Yield images from the prior, each with ten captions drawn independently from p(y | a), one a line."""
+def corpus(
+    world: World, rng: np.random.Generator, number: int, digits: DigitImages
+) -> Iterator[Sample]:
+    """Yield images from the prior, each with ten captions drawn independently from p(y | a), one a
+    line.
+    """
     scenes = world.sample_scenes(rng, number)
     captions = world.sample_captions(rng, np.repeat(scenes, CAPTIONS_A_CORPUS_IMAGE))
     texts = world.sample_texts(rng, captions)
@@ -42,22 +49,31 @@ def corpus(world: World, rng: np.random.Generator, number: int, digits: DigitIma
         yield _image(world, scene, rng, digits) | _text(lines) | _json(scene=scene)
 
 
-def pairs(world: World, rng: np.random.Generator, number: int, digits: DigitImages) -> Iterator[Sample]:
-    """Yield image-caption pairs drawn from the joint; the .json holds the indices of scene and caption in World."""
+def pairs(
+    world: World, rng: np.random.Generator, number: int, digits: DigitImages
+) -> Iterator[Sample]:
+    """Yield image-caption pairs drawn from the joint; the .json holds the indices of scene and
+    caption in World.
+    """
     scenes = world.sample_scenes(rng, number)
     captions = world.sample_captions(rng, scenes)
     texts = world.sample_texts(rng, captions)
     for scene, caption, text in zip(scenes.tolist(), captions.tolist(), texts, strict=True):
-        yield _image(world, scene, rng, digits) | _text([text]) | _json(scene=scene, caption=caption)
+        yield (
+            _image(world, scene, rng, digits) | _text([text]) | _json(scene=scene, caption=caption)
+        )
 
 
-def retrieval(world: World, rng: np.random.Generator, number: int, digits: DigitImages) -> Iterator[Sample]:
+def retrieval(
+    world: World, rng: np.random.Generator, number: int, digits: DigitImages
+) -> Iterator[Sample]:
     """Yield images with five captions each, such that a caption points to few images.
 
-    Scenes are spread evenly (none occurs twice before each has occurred once) and captions name all four attributes,
-    drawn from q(y | a), unrelated words included. So PMI itself, the best score there is, has an image recall of
-    about 0.45, 0.85, 0.93 at 1, 5, 10 and a text recall of 0.60, 0.99, 1.00 (500 images). With scenes from the prior
-    and captions from p(y | a) its recall at 1 would be 0.10 and 0.26: 'a shape' fits most images.
+    Scenes are spread evenly (none occurs twice before each has occurred once) and captions name all
+    four attributes, drawn from q(y | a), unrelated words included. So PMI itself, the best score
+    there is, has an image recall of about 0.45, 0.85, 0.93 at 1, 5, 10 and a text recall of 0.60,
+    0.99, 1.00 (500 images). With scenes from the prior and captions from p(y | a) its recall at 1
+    would be 0.10 and 0.26: 'a shape' fits most images.
     """
     repeats = -(-number // len(world.scenes))
     scenes = np.concatenate([rng.permutation(len(world.scenes)) for _ in range(repeats)])[:number]
@@ -69,7 +85,9 @@ def retrieval(world: World, rng: np.random.Generator, number: int, digits: Digit
 
 
 def shape_classes(world: World, name: str) -> dict[str, np.ndarray]:
-    """Return the classes of one of SHAPE_SETS: class name, itself a caption, -> indices of its scenes."""
+    """Return the classes of one of SHAPE_SETS: class name, itself a caption, -> indices of its
+    scenes.
+    """
     named, _ = SHAPE_SETS[name]
     members: dict[str, list[int]] = {}
     for index, scene in enumerate(world.scenes):
@@ -81,24 +99,30 @@ def shape_classes(world: World, name: str) -> dict[str, np.ndarray]:
 def shapes(world: World, rng: np.random.Generator, number: int, name: str) -> Iterator[Sample]:
     """Yield labelled images of one of SHAPE_SETS, in random order.
 
-    Scenes follow the world's prior among shapes, except that the 42 classes of world-shape-colour, the rarest of which
-    has a share of 0.7 %, are equally frequent. Classes get their shares as exactly as whole numbers allow, so that
-    none is missing by chance; within a class scenes are drawn from the prior.
+    Scenes follow the world's prior among shapes, except that the 42 classes of world-shape-colour,
+    the rarest of which has a share of 0.7 %, are equally frequent. Classes get their shares as
+    exactly as whole numbers allow, so that none is missing by chance; within a class scenes are
+    drawn from the prior.
     """
     classes = list(shape_classes(world, name).values())
     weights = [1.0 if SHAPE_SETS[name][1] else world.prior[members].sum() for members in classes]
     drawn = [
         (label, scene)
         for label, (members, count) in enumerate(zip(classes, quotas(weights, number), strict=True))
-        for scene in rng.choice(members, size=count, p=world.prior[members] / world.prior[members].sum()).tolist()
+        for scene in rng.choice(
+            members, size=count, p=world.prior[members] / world.prior[members].sum()
+        ).tolist()
     ]
     for index in rng.permutation(number).tolist():
         label, scene = drawn[index]
         yield _image(world, scene, rng, {}) | _label(label)
 
 
-def digits(world: World, rng: np.random.Generator, number: int, images: DigitImages) -> Iterator[Sample]:
-    """Yield `number` different images of the given digits in random order, labelled 0 to 9, in their own shares.
+def digits(
+    world: World, rng: np.random.Generator, number: int, images: DigitImages
+) -> Iterator[Sample]:
+    """Yield `number` different images of the given digits in random order, labelled 0 to 9, in
+    their own shares.
 
     All of them if `number` is their number; raises ValueError if it is larger.
     """
@@ -111,7 +135,9 @@ def digits(world: World, rng: np.random.Generator, number: int, images: DigitIma
     scene_of = {scene.glyph: index for index, scene in enumerate(world.scenes) if scene.is_digit}
     for position in rng.permutation(number).tolist():
         label, name, index = chosen[position]
-        yield _image(world, scene_of[name], rng, {name: images[name][index : index + 1]}) | _label(label)
+        yield _image(world, scene_of[name], rng, {name: images[name][index : index + 1]}) | _label(
+            label
+        )
 
 
 def quotas(weights: Iterable[float], number: int) -> list[int]:

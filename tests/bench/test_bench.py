@@ -23,7 +23,9 @@ from kbench.similarity.sets import PointSet
 def test_the_baseline_computes_the_same_scores(name):
     variant = similarity.create(name)
     g = torch.Generator().manual_seed(0)
-    sets = [PointSet(torch.randn(3, n, 8, generator=g), torch.randn(3, n, generator=g)) for n in (4, 2)]
+    sets = [
+        PointSet(torch.randn(3, n, 8, generator=g), torch.randn(3, n, generator=g)) for n in (4, 2)
+    ]
     for draw in {variant.draw(8, g, number=16), None}:
         found = variant.straightforward(*sets, draw)
         torch.testing.assert_close(found, variant.scores(*sets, draw), rtol=1e-4, atol=1e-5)
@@ -31,7 +33,9 @@ def test_the_baseline_computes_the_same_scores(name):
 
 def test_a_case_gives_the_gradients_of_both():
     case = LossCase("wpse-gaussian", exact=False, batch=4, tokens=(5, 3), dim=8, features=16)
-    ours, baseline = (_gradients(case, "cpu", straightforward)() for straightforward in (False, True))
+    ours, baseline = (
+        _gradients(case, "cpu", straightforward)() for straightforward in (False, True)
+    )
     torch.testing.assert_close(ours, baseline, rtol=1e-3, atol=1e-6)
 
 
@@ -58,8 +62,12 @@ def test_peak_memory_is_of_the_fresh_process_alone():
 
 @pytest.mark.slow
 def test_memory_of_the_loss_is_at_most_a_quarter_of_the_straightforward():
-    case = LossCase("wpse-gaussian", exact=False, batch=256, tokens=(197, 77), dim=512, features=1024)
-    ours, baseline = (_peak_memory(case, "cpu", straightforward) for straightforward in (False, True))
+    case = LossCase(
+        "wpse-gaussian", exact=False, batch=256, tokens=(197, 77), dim=512, features=1024
+    )
+    ours, baseline = (
+        _peak_memory(case, "cpu", straightforward) for straightforward in (False, True)
+    )
     assert ours <= baseline / 4
 
 
@@ -70,13 +78,20 @@ def kbench(*arguments):
 
 
 def test_rows_of_the_similarity_bench(tmp_path, capsys):
-    sizes = "--batch 8 --pairwise-batch 2 --image-tokens 3 --text-tokens 2 --dim 8 --features 16 --repeats 1 --no-step"
+    sizes = (
+        "--batch 8 --pairwise-batch 2 --image-tokens 3 --text-tokens 2 --dim 8 --features 16"
+        " --repeats 1 --no-step"
+    )
     only = ["--variants", "wpse-imq", "--json", tmp_path / "rows.json"]
     assert kbench("bench", "similarity", *sizes.split(), *only) == 0
     document = json.loads((tmp_path / "rows.json").read_text())
     assert set(document) == {"machine", "versions", "rows"} and document["versions"]["torch"]
     names = [row["name"] for row in document["rows"]]
-    assert names == [f"similarity/wpse-imq{kind}/{figure}" for kind in ("", "-exact") for figure in ("time", "memory")]
+    assert names == [
+        f"similarity/wpse-imq{kind}/{figure}"
+        for kind in ("", "-exact")
+        for figure in ("time", "memory")
+    ]
     for row in document["rows"]:
         assert set(row) == {"name", "value", "unit", "baseline", "ratio"}
         assert row["ratio"] == pytest.approx(row["value"] / row["baseline"])
@@ -86,7 +101,18 @@ def test_rows_of_the_similarity_bench(tmp_path, capsys):
 def test_rows_of_the_estimator_bench(tmp_path):
     points = np.random.default_rng(0).normal(size=(5, 4, 6))
     np.savez(tmp_path / "points.npz", points=points)
-    options = ["--dims", 4, "--features", 32, "--draws", 30, "--count", 10, "--points", tmp_path / "points.npz"]
+    options = [
+        "--dims",
+        4,
+        "--features",
+        32,
+        "--draws",
+        30,
+        "--count",
+        10,
+        "--points",
+        tmp_path / "points.npz",
+    ]
     assert kbench("bench", "estimators", *options, "--json", tmp_path / "rows.json") == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
     assert {name.split("/")[1] for name in rows} == {"sphere-d4", "given-d6"}
@@ -102,7 +128,10 @@ def test_points_of_a_trained_run(trained, tiny_world, tmp_path):
     run = next(run.folder for run in trained if run.config.similarity == "wpse-gaussian")
     options = ["--dims", 4, "--features", 32, "--draws", 2, "--run", run, "--world", tiny_world]
     assert kbench("bench", "estimators", *options, "--json", tmp_path / "rows.json") == 0
-    names = {row["name"].split("/")[1] for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    names = {
+        row["name"].split("/")[1]
+        for row in json.loads((tmp_path / "rows.json").read_text())["rows"]
+    }
     assert names == {"sphere-d4", "trained-d64"}
 
 
@@ -117,7 +146,18 @@ def test_points_that_cannot_be_read(content, tmp_path, capsys):
 
 
 def test_rows_of_the_step_bench(tmp_path):
-    options = ["--towers", "demo", "--step-batch", 2, "--step-repeats", 1, "--variants", "wpse-linear", "--images", 16]
+    options = [
+        "--towers",
+        "demo",
+        "--step-batch",
+        2,
+        "--step-repeats",
+        1,
+        "--variants",
+        "wpse-linear",
+        "--images",
+        16,
+    ]
     assert kbench("bench", "step", *options, "--json", tmp_path / "rows.json") == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
     figures = ("", "/over-cosine", "/samples-per-second", "/memory", "/data-wait", "/flop", "/mfu")
@@ -129,7 +169,10 @@ def test_rows_of_the_step_bench(tmp_path):
     assert speed["value"] == 2 / seconds["value"] and speed["baseline"] == 2 / seconds["baseline"]
     assert 0 <= rows["step/wpse-linear/data-wait"]["value"] < 1
     # Nobody publishes the peak of this processor.
-    assert rows["step/wpse-linear/mfu"]["value"] is None and rows["step/wpse-linear/mfu"]["ratio"] is None
+    assert (
+        rows["step/wpse-linear/mfu"]["value"] is None
+        and rows["step/wpse-linear/mfu"]["ratio"] is None
+    )
 
 
 def test_operations_are_those_of_the_towers():
@@ -140,7 +183,12 @@ def test_operations_are_those_of_the_towers():
 
 @pytest.mark.parametrize(
     ("name", "operations"),
-    [("NVIDIA H200", 989.4e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("cpu", None)],
+    [
+        ("NVIDIA H200", 989.4e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("cpu", None),
+    ],
 )
 def test_peaks_are_known_of_few_devices(name, operations):
     assert peak(name, "bf16") == operations and peak(name, "fp32") is None
@@ -150,7 +198,9 @@ def test_rows_of_the_probe_bench(tmp_path):
     options = ["--samples", 200, "--width", 8, "--classes", 3, "--json", tmp_path / "rows.json"]
     assert kbench("bench", "probe", *options) == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
-    assert set(rows) == {f"probe/3-classes{figure}" for figure in ("", "/accuracy", "/objective", "/C")}
+    assert set(rows) == {
+        f"probe/3-classes{figure}" for figure in ("", "/accuracy", "/objective", "/C")
+    }
     assert rows["probe/3-classes/objective"]["ratio"] <= 1 + 1e-5
     assert rows["probe/3-classes/accuracy"]["value"] == pytest.approx(
         rows["probe/3-classes/accuracy"]["baseline"], abs=0.005
@@ -164,7 +214,9 @@ def test_rows_of_the_evaluation_bench(tmp_path):
     options = ["--limit", 100, "--workers", 0, "--json", tmp_path / "rows.json"]
     assert kbench("bench", "evaluate", *options) == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
-    assert set(rows) == {f"evaluate/cifar10{figure}" for figure in ("", "/zeroshot", "/linear_probe", "/C")}
+    assert set(rows) == {
+        f"evaluate/cifar10{figure}" for figure in ("", "/zeroshot", "/linear_probe", "/C")
+    }
     assert rows["evaluate/cifar10/zeroshot"]["ratio"] == 1
 
 
@@ -174,7 +226,9 @@ def test_the_evaluation_bench_without_data(tmp_path, capsys):
 
 
 def test_an_unknown_bench():
-    done = subprocess.run([sys.executable, "-m", "kbench", "bench", "similarly"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "kbench", "bench", "similarly"], capture_output=True, text=True
+    )
     assert done.returncode == 2 and "similarity" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -184,13 +238,28 @@ def test_the_loader_bench_reads_every_image_of_both_pipelines(tmp_path, capsys):
         main([*main_arguments, "--loader-repeats", "1", "--json", str(tmp_path / "loader.json")])
     assert not ended.value.code
     row = json.loads((tmp_path / "loader.json").read_text())["rows"][0]
-    assert row["name"] == "loader/96px" and row["ratio"] == pytest.approx(row["value"] / row["baseline"])
+    assert row["name"] == "loader/96px" and row["ratio"] == pytest.approx(
+        row["value"] / row["baseline"]
+    )
 
 
 def test_planning_is_measured_for_what_is_missing_and_for_what_is_finished(kbench, tmp_path):
     path = tmp_path / "dag.json"
     done = kbench(
-        *["bench", "dag", "--corpora", "1", "--seeds", "1", "--datasets", "1", "--variants", "cosine", "--json"], path
+        *[
+            "bench",
+            "dag",
+            "--corpora",
+            "1",
+            "--seeds",
+            "1",
+            "--datasets",
+            "1",
+            "--variants",
+            "cosine",
+            "--json",
+        ],
+        path,
     )
     assert done.returncode == 0, done.stderr
     names = [row["name"] for row in json.loads(path.read_text())["rows"]]

@@ -1,4 +1,6 @@
-"""`kbench conform` on tasks, datasets and files that lie anywhere; each check can fail, and says why."""
+"""`kbench conform` on tasks, datasets and files that lie anywhere; each check can fail, and says
+why.
+"""
 
 import shutil
 
@@ -66,12 +68,27 @@ WRITES = """features.array("test/targets")
         value = right.mean()"""
 FAULTS = {
     "describes itself": ({"title": ""}, "`title` has to be one line of text; it is ''"),
-    "obeys settings that there are": ({"obeys": ("random_features.size",)}, "and there is no 'size' in it"),
+    "obeys settings that there are": (
+        {"obeys": ("random_features.size",)},
+        "and there is no 'size' in it",
+    ),
     "is declared without torch": ({"top": "import torch"}, "its file imports torch"),
-    "finds what it declares": ({"body": "value = 100 * right.mean()"}, "fraction lie between 0 and 1"),
-    "finds the same twice": ({"body": "value = float(np.random.default_rng().random())"}, "it finds {'acc1': 0."),
-    "keeps samples whose mean is the metric": ({"body": "value = right.mean() / 2"}, "the scores behind acc1 have the"),
-    "guesses at chance": ({"chance": "0.5"}, "guessing is said to score 0.5000, with a standard deviation of 0.0289"),
+    "finds what it declares": (
+        {"body": "value = 100 * right.mean()"},
+        "fraction lie between 0 and 1",
+    ),
+    "finds the same twice": (
+        {"body": "value = float(np.random.default_rng().random())"},
+        "it finds {'acc1': 0.",
+    ),
+    "keeps samples whose mean is the metric": (
+        {"body": "value = right.mean() / 2"},
+        "the scores behind acc1 have the",
+    ),
+    "guesses at chance": (
+        {"chance": "0.5"},
+        "guessing is said to score 0.5000, with a standard deviation of 0.0289",
+    ),
     "leaves features as they are": ({"body": WRITES}, "it writes to the features test/targets"),
 }
 
@@ -108,9 +125,18 @@ url: https://example.org/own
 GOOD = {"source": "here", "classes": 6, "metric": "acc1", "stand_in": "world-shape"}
 WRONG = {
     "describes itself": ({"source": "''"}, "`source` has to be one line of text"),
-    "is scored by a task that has its main metric": ({"metric": "acc7"}, "unknown main_metric of dataset 'own' 'acc7'"),
-    "has a chance level below one": ({"metric": "acc5", "classes": 3}, "guessing scores 1 in its main metric"),
-    "has a stand in of its kind": ({"stand_in": "world-pairs"}, "unknown main_metric of dataset 'own' 'acc1'"),
+    "is scored by a task that has its main metric": (
+        {"metric": "acc7"},
+        "unknown main_metric of dataset 'own' 'acc7'",
+    ),
+    "has a chance level below one": (
+        {"metric": "acc5", "classes": 3},
+        "guessing scores 1 in its main metric",
+    ),
+    "has a stand in of its kind": (
+        {"stand_in": "world-pairs"},
+        "unknown main_metric of dataset 'own' 'acc1'",
+    ),
     "is as described where it is": ({}, "test/nshards.txt"),
 }
 
@@ -158,11 +184,16 @@ def test_the_examples_conform_wherever_their_files_lie(kbench, tmp_path, file, h
 
 def test_a_file_without_a_component_or_with_a_taken_name_is_refused(kbench, refused, tmp_path):
     (tmp_path / "astray.py").write_text("x = 1\n")
-    refused(kbench("conform", tmp_path / "astray.py"), "defines no component: a class with a `name`, derived from one")
+    refused(
+        kbench("conform", tmp_path / "astray.py"),
+        "defines no component: a class with a `name`, derived from one",
+    )
     (tmp_path / "broken.py").write_text("import absent_package\n")
     refused(kbench("conform", tmp_path / "broken.py"), "cannot be loaded: ModuleNotFoundError")
     shutil.copy(ROOT / "kbench" / "tasks" / "zeroshot.py", tmp_path)
-    refused(kbench("conform", tmp_path / "zeroshot.py"), "has the name of a task that is there already")
+    refused(
+        kbench("conform", tmp_path / "zeroshot.py"), "has the name of a task that is there already"
+    )
 
 
 def test_every_kind_of_component_can_be_checked():

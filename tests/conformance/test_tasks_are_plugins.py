@@ -17,7 +17,9 @@ PACKAGE = ROOT / "kbench"
 ALSO_A_KIND_OF_DATASET = "retrieval"
 
 SETTINGS = ("experiment/schema.py", "experiment/smoke.py")
-"""The section of an experiment file that says how features are fitted is called linear_probe: data, no branch."""
+"""The section of an experiment file that says how features are fitted is called linear_probe: data,
+no branch.
+"""
 
 
 def strings(path):
@@ -34,25 +36,36 @@ def test_no_other_file_names_a_task():
     assert len(names) == 3
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE)
-        if place.parts[0] == "bench":  # measures given tasks beside what CLIP_benchmark and scikit-learn do
+        if (
+            place.parts[0] == "bench"
+        ):  # measures given tasks beside what CLIP_benchmark and scikit-learn do
             continue
         allowed = {path.stem} if place.parts[0] == "tasks" else set()
         allowed |= {"linear_probe"} if str(place) in SETTINGS else set()
         allowed |= {value for value in names if f"evaluation.{value}" in path.read_text()}
-        named = {value for value in strings(path) if value in names or re.fullmatch("tasks/(.*)", value)}
+        named = {
+            value for value in strings(path) if value in names or re.fullmatch("tasks/(.*)", value)
+        }
         assert named <= allowed, f"{place} names {named - allowed}"
 
 
 def test_a_task_of_ones_own_is_used_only_where_it_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "workflow" / "tasks").mkdir(parents=True)
-    (tmp_path / "workflow" / "tasks" / "calibration.py").write_bytes((ROOT / "examples/calibration.py").read_bytes())
+    (tmp_path / "workflow" / "tasks" / "calibration.py").write_bytes(
+        (ROOT / "examples/calibration.py").read_bytes()
+    )
     cifar10 = known_datasets.get("cifar10")
     assert tasks.of(cifar10, None) == ("zeroshot", "linear_probe")
     assert tasks.of(cifar10, ["calibration", "zeroshot", "pmi_gap"]) == ("zeroshot", "calibration")
     assert tasks.FAMILY.found()["calibration"].origin == "workflow/tasks/calibration.py"
-    assert tasks.get("calibration").main("acc1") == "ece" and tasks.title("calibration") == "calibration"
-    with pytest.raises(UserError, match="dataset 'cifar10' of kind 'classification' is scored by none of the tasks"):
+    assert (
+        tasks.get("calibration").main("acc1") == "ece"
+        and tasks.title("calibration") == "calibration"
+    )
+    with pytest.raises(
+        UserError, match="dataset 'cifar10' of kind 'classification' is scored by none of the tasks"
+    ):
         tasks.of(cifar10, ["retrieval"])
     with pytest.raises(UserError, match="unknown task 'calibratoin'; did you mean 'calibration'"):
         tasks.chosen(["calibratoin"])
@@ -64,7 +77,9 @@ def test_a_broken_task_breaks_only_what_names_it(tmp_path, monkeypatch, kbench, 
     (tmp_path / "workflow" / "tasks" / "broken.py").write_text("import absent_package\n")
     assert tasks.of(known_datasets.get("cifar10"), None) == ("zeroshot", "linear_probe")
     assert "broken" in tasks.names() and "broken" not in tasks.usable()
-    with pytest.raises(UserError, match=r"task 'broken' of workflow/tasks/broken\.py cannot be loaded"):
+    with pytest.raises(
+        UserError, match=r"task 'broken' of workflow/tasks/broken\.py cannot be loaded"
+    ):
         tasks.of(known_datasets.get("cifar10"), ["broken"])
     done = kbench("tasks", cwd=tmp_path)
     assert done.returncode == 0 and "broken" in done.stdout and "cannot be loaded" in done.stdout
@@ -72,7 +87,10 @@ def test_a_broken_task_breaks_only_what_names_it(tmp_path, monkeypatch, kbench, 
 
 def test_results_of_a_task_that_is_not_here_keep_their_names():
     assert tasks.find("absent") is None and tasks.title("absent") == "absent"
-    assert tasks.metric_title("absent", "acc1") == "top-1 accuracy" and tasks.metric_title("absent", "x_y") == "x_y"
+    assert (
+        tasks.metric_title("absent", "acc1") == "top-1 accuracy"
+        and tasks.metric_title("absent", "x_y") == "x_y"
+    )
     assert tasks.ordered(["absent", "pmi_gap", "zeroshot"]) == ("zeroshot", "pmi_gap", "absent")
 
 
@@ -92,8 +110,9 @@ def calibration(monkeypatch):
 
 
 def test_the_example_measures_calibration(monkeypatch):
-    error = calibration(monkeypatch).error
-    right = np.array([0, 0, 0, 1])  # of four samples that are all taken for class 0 at 75 %, three are
+    error = calibration(monkeypatch).calibration_error
+    # Of four samples that are all taken for class 0 at 75 %, three are.
+    right = np.array([0, 0, 0, 1])
     assert error(np.tile([0.75, 0.25], (4, 1)), right) == pytest.approx(0)
     assert error(np.tile([0.95, 0.05], (4, 1)), right) == pytest.approx(0.2)
     # Two bins: one of confidence 0.6 that is always right, one of 0.9 that never is.

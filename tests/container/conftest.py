@@ -1,4 +1,6 @@
-"""Fixtures: a small checkout, a stand-in for Apptainer's `inspect`, and the real image to run jobs in."""
+"""Fixtures: a small checkout, a stand-in for Apptainer's `inspect`, and the real image to run jobs
+in.
+"""
 
 import os
 import tempfile
@@ -15,7 +17,9 @@ REPOSITORY = Path(kbench.__file__).parents[1]
 
 
 GIVEN = os.environ.get("KBENCH_TEST_SIF")
-"""An image that has to be there, with an engine that holds it too; without it, tests of the image may be skipped."""
+"""An image that has to be there, with an engine that holds it too; without it, tests of the image
+may be skipped.
+"""
 
 
 @pytest.fixture(scope="session")
@@ -61,22 +65,30 @@ def checkout(tmp_path, monkeypatch) -> Checkout:
     (root / "kbench").mkdir()
     (root / "kbench" / "__init__.py").write_text('__version__ = "0.1.0"\n')
     (root / "constraints.txt").write_text("torch==2.13.0\nlittle==1.5\n")
-    (root / "pyproject.toml").write_text('[build-system]\nrequires = []\n[project]\ndependencies = ["little>=1"]\n')
-    (root / "containers" / "Dockerfile").write_text("ARG BASE=python:2.7-slim@sha256:0\nFROM ${BASE}\n")
+    (root / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\n[project]\ndependencies = ["little>=1"]\n'
+    )
+    (root / "containers" / "Dockerfile").write_text(
+        "ARG BASE=python:2.7-slim@sha256:0\nFROM ${BASE}\n"
+    )
     monkeypatch.setattr(kbench, "__file__", str(root / "kbench" / "__init__.py"))
     return Checkout(root)
 
 
 @pytest.fixture
 def labelled(tmp_path, monkeypatch):
-    """A function that puts a stand-in `apptainer` on the PATH, whose `inspect` reports the code version it is given."""
+    """A function that puts a stand-in `apptainer` on the PATH, whose `inspect` reports the code
+    version it is given.
+    """
 
     def install(code: str | None) -> None:
         folder = tmp_path / "programs"
         folder.mkdir()
         labels = f'{{"{image.CODE_LABEL}": "{code}"}}' if code else "null"
         program = folder / "apptainer"
-        program.write_text(f'#!/bin/sh\necho \'{{"data": {{"attributes": {{"labels": {labels}}}}}}}\'\n')
+        program.write_text(
+            f'#!/bin/sh\necho \'{{"data": {{"attributes": {{"labels": {labels}}}}}}}\'\n'
+        )
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 

@@ -1,4 +1,6 @@
-"""A Docker engine's socket that answers as much of its HTTP interface as a test needs, then breaks off."""
+"""A Docker engine's socket that answers as much of its HTTP interface as a test needs, then breaks
+off.
+"""
 
 import json
 import socketserver
@@ -8,7 +10,8 @@ from pathlib import Path
 
 
 class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Answers _ping and version; to `build` it streams the given events and closes the connection, ended or not.
+    """Answers _ping and version; to `build` it streams the given events and closes the connection,
+    ended or not.
 
     It holds no image and cannot pull one.
     """

@@ -7,7 +7,8 @@ from kbench.container.image import Image
 
 
 def differing(sif: Image) -> dict[str, tuple[str, str]]:
-    """Return {package: (host's version, image's)} where they differ: the first thing to look at if numbers do.
+    """Return {package: (host's version, image's)} where they differ: the first thing to look at if
+    numbers do.
 
     setuptools, which builds kbench's wheel, comes with Python on the host.
     """

@@ -20,6 +20,15 @@ def sif(architecture: bytes = b"02", objects: tuple[int, ...] = (100, 5000)) -> 
         b"01",
         architecture,
         bytes(16),
-        *(0, 0, rows - len(objects), rows, start, rows * stride, start + rows * stride, sum(objects)),
+        *(
+            0,
+            0,
+            rows - len(objects),
+            rows,
+            start,
+            rows * stride,
+            start + rows * stride,
+            sum(objects),
+        ),
     )
     return header.ljust(start, b"\0") + table + bytes(sum(objects))

@@ -1,4 +1,6 @@
-"""Building a SIF: whole under its final name or not there at all, whatever happens to Apptainer or to us meanwhile."""
+"""Building a SIF: whole under its final name or not there at all, whatever happens to Apptainer or
+to us meanwhile.
+"""
 
 import os
 import signal
@@ -11,14 +13,19 @@ import pytest
 from kbench.container import apptainer
 from kbench.errors import UserError
 
-HALF = '#!/bin/sh\nfor word; do case $word in *.part) out=$word;; esac; done\nprintf half > "$out"\n'
+HALF = (
+    '#!/bin/sh\nfor word; do case $word in *.part) out=$word;; esac; done\nprintf half > "$out"\n'
+)
 """A stand-in for Apptainer that has written half of a file, and goes on as a test says."""
 
 FULL = "FATAL:   while creating: write: no space left on device"
 
 ENDS = {
     "full": (f"echo '{FULL}' >&2; exit 255", r"disk is full.*APPTAINER_TMPDIR"),
-    "fails": ("printf 'INFO: Starting\\nFATAL:   no such image\\n' >&2; exit 255", "not written: no such image$"),
+    "fails": (
+        "printf 'INFO: Starting\\nFATAL:   no such image\\n' >&2; exit 255",
+        "not written: no such image$",
+    ),
     "killed": ("kill -9 $$", "Apptainer was ended"),
 }
 
@@ -78,7 +85,9 @@ def small_disk(tmp_path):
     """A folder on a file system of ten megabytes."""
     folder = tmp_path / "small"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", folder], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", folder], capture_output=True, text=True
+    )
     if done.returncode:
         pytest.skip(f"no small file system can be mounted: {done.stderr.strip()}")
     yield folder

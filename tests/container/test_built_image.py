@@ -14,7 +14,10 @@ def test_the_record_describes_the_image(sif):
     assert written.sif.sha256 == sif.digest == files.sha256(sif.path)
     assert (written.sif.path, written.sif.bytes) == (sif.path.name, sif.path.stat().st_size)
     assert written.code_version == provenance.code_version() and written.base and written.base_id
-    assert len(written.wheels) == len(written.packages) and {"torch", "kbench"} <= written.packages.keys()
+    assert (
+        len(written.wheels) == len(written.packages)
+        and {"torch", "kbench"} <= written.packages.keys()
+    )
 
 
 def test_the_image_holds_the_hosts_versions(sif):

@@ -16,14 +16,27 @@ from kbench.container import docker_job, isolation
 
 REPOSITORY = Path(__file__).parents[2]
 
-WORLD = ("world", "make", "--output", "world", "--seed", "3", "--pairs", "64", "--eval-images", "48")
+WORLD = (
+    "world",
+    "make",
+    "--output",
+    "world",
+    "--seed",
+    "3",
+    "--pairs",
+    "64",
+    "--eval-images",
+    "48",
+)
 
 
 def test_the_doctor_examines_this_machine(kbench, tmp_path):
     process = kbench("doctor", cwd=tmp_path, TMPDIR=str(tmp_path))
     assert process.returncode == 0, process.stdout
     for line in (("torch", importlib.metadata.version("torch")), ("TMPDIR", str(tmp_path))):
-        assert any(all(word in row for word in line) for row in process.stdout.splitlines()), process.stdout
+        assert any(all(word in row for word in line) for row in process.stdout.splitlines()), (
+            process.stdout
+        )
 
 
 def test_a_folder_that_cannot_be_written_is_bad(kbench, tmp_path):
@@ -46,7 +59,9 @@ def test_containers_without_an_image_say_how_to_build_one(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["docker", "apptainer"])
-def test_a_single_job_without_an_image_says_how_to_build_one(kbench, refused, tmp_path, labelled, kind):
+def test_a_single_job_without_an_image_says_how_to_build_one(
+    kbench, refused, tmp_path, labelled, kind
+):
     labelled(None)
     process = kbench("container", "run", "--container", kind, "doctor", cwd=tmp_path)
     refused(process, "no image", "`kbench container build`")
@@ -56,7 +71,12 @@ def test_a_single_job_without_an_image_says_how_to_build_one(kbench, refused, tm
 def test_verify_runs_the_doctor_inside(sif, kbench, tmp_path):
     process = kbench("container", "verify", "--sif", sif.path, "--data", tmp_path, cwd=tmp_path)
     assert process.returncode == 0, process.stderr + process.stdout
-    for line in (sif.digest, "root               read-only", "network            none", str(tmp_path)):
+    for line in (
+        sif.digest,
+        "root               read-only",
+        "network            none",
+        str(tmp_path),
+    ):
         assert line in process.stdout
 
 
@@ -64,7 +84,11 @@ def test_verify_runs_the_doctor_inside(sif, kbench, tmp_path):
 def test_a_truncated_copy_is_refused(sif, kbench, refused, tmp_path):
     shutil.copyfile(sif.path, tmp_path / "copy.sif")
     os.truncate(tmp_path / "copy.sif", sif.path.stat().st_size - 1_000_000)
-    refused(kbench("container", "verify", "--sif", tmp_path / "copy.sif"), "truncated", "kbench container build")
+    refused(
+        kbench("container", "verify", "--sif", tmp_path / "copy.sif"),
+        "truncated",
+        "kbench container build",
+    )
 
 
 def test_a_gpu_is_requested_where_there_is_one(monkeypatch, tmp_path):
@@ -75,27 +99,56 @@ def test_a_gpu_is_requested_where_there_is_one(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("user", [os.getuid(), pytest.param(65534, marks=pytest.mark.skipif("os.getuid() != 0"))])
-def test_one_job_in_docker_writes_what_the_host_writes(docker_image, kbench, tmp_path, open_folder, monkeypatch, user):
+@pytest.mark.parametrize(
+    "user", [os.getuid(), pytest.param(65534, marks=pytest.mark.skipif("os.getuid() != 0"))]
+)
+def test_one_job_in_docker_writes_what_the_host_writes(
+    docker_image, kbench, tmp_path, open_folder, monkeypatch, user
+):
     os.chown(open_folder, user, user)
     monkeypatch.chdir(open_folder)
     monkeypatch.setattr(os, "getuid", lambda: user)
     assert docker_job.run(docker_image, isolation.folders([]), ["kbench", *WORLD]) == 0
     assert (open_folder / "world" / "world.json").stat().st_uid == user
     assert kbench(*WORLD, cwd=tmp_path).returncode == 0
-    manifests = [json.loads((place / "world" / "world.json").read_text()) for place in (open_folder, tmp_path)]
+    manifests = [
+        json.loads((place / "world" / "world.json").read_text())
+        for place in (open_folder, tmp_path)
+    ]
     assert manifests[0] == manifests[1]
 
 
 @pytest.mark.slow
 def test_a_job_in_docker_is_isolated_and_its_exit_status_comes_back(docker_image, kbench, tmp_path):
     process = kbench(
-        "container", "run", "--container", "docker", "--image", docker_image, "doctor", cwd=tmp_path, SECRET="1"
+        "container",
+        "run",
+        "--container",
+        "docker",
+        "--image",
+        docker_image,
+        "doctor",
+        cwd=tmp_path,
+        SECRET="1",
     )
     assert process.returncode == 0, process.stderr
-    for line in (docker_image, "root               read-only", "network            none", str(tmp_path)):
+    for line in (
+        docker_image,
+        "root               read-only",
+        "network            none",
+        str(tmp_path),
+    ):
         assert line in process.stdout
-    wrong = ("container", "run", "--container", "docker", "--image", docker_image, "variants", "--no-such-option")
+    wrong = (
+        "container",
+        "run",
+        "--container",
+        "docker",
+        "--image",
+        docker_image,
+        "variants",
+        "--no-such-option",
+    )
     assert kbench(*wrong, cwd=tmp_path).returncode == 2
 
 
@@ -117,7 +170,9 @@ time.sleep(60)
     command = f"docker_job.run({docker_image!r}, [], ['python', '-c', {job!r}])"
     ours = f"import sys; from kbench.container import docker_job; sys.exit({command})"
     process = subprocess.Popen(
-        [sys.executable, "-c", ours], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        [sys.executable, "-c", ours],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     until = time.monotonic() + 60
     while not (tmp_path / "started").exists() and time.monotonic() < until:

@@ -1,4 +1,6 @@
-"""The Docker engine's failures become one message; a socket that speaks its HTTP interface stands in for it."""
+"""The Docker engine's failures become one message; a socket that speaks its HTTP interface stands
+in for it.
+"""
 
 from types import SimpleNamespace
 
@@ -14,10 +16,14 @@ STEP = {"stream": "Step 1/9 : FROM base\n"}
 
 @pytest.fixture
 def answering(tmp_path, monkeypatch):
-    """A function that starts an engine on the socket that DOCKER_HOST names; it ends with the test."""
+    """A function that starts an engine on the socket that DOCKER_HOST names; it ends with the
+    test.
+    """
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
     started = []
-    yield lambda events=(), complete=True: started.append(Engine(tmp_path / "socket", list(events), complete))
+    yield lambda events=(), complete=True: started.append(
+        Engine(tmp_path / "socket", list(events), complete)
+    )
     for server in started:
         server.shutdown()
         server.server_close()
@@ -32,20 +38,26 @@ def build(tmp_path, answering):
     def run(events, complete=True):
         answering(events, complete)
         with engine.session() as client:
-            return engine.build(client, Context(tmp_path / "context", "base", "r", {}), "cpu", "kbench:test")
+            return engine.build(
+                client, Context(tmp_path / "context", "base", "r", {}), "cpu", "kbench:test"
+            )
 
     return run
 
 
 def test_no_engine_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
-    with pytest.raises(UserError, match=r"no Docker engine answers.*dockerd.*DOCKER_HOST.*--engine apptainer"):
+    with pytest.raises(
+        UserError, match=r"no Docker engine answers.*dockerd.*DOCKER_HOST.*--engine apptainer"
+    ):
         engine.require("base")
 
 
 def test_a_base_that_is_not_here_and_cannot_be_pulled_is_named(answering):
     answering()
-    with pytest.raises(UserError, match=r"base image no/such:1 is not here.*no such host.*--base IMAGE"):
+    with pytest.raises(
+        UserError, match=r"base image no/such:1 is not here.*no such host.*--base IMAGE"
+    ):
         engine.require("no/such:1")
 
 

@@ -1,4 +1,6 @@
-"""The image a workflow is told to use: whole, for this processor, of this version, known by its digest."""
+"""The image a workflow is told to use: whole, for this processor, of this version, known by its
+digest.
+"""
 
 import hashlib
 import platform
@@ -36,7 +38,9 @@ def test_another_file_is_no_image(tmp_path, content):
         sif.check(write(tmp_path / "a.sif", content))
 
 
-@pytest.mark.parametrize(("code", "named"), [(OTHER, sif.PROCESSORS[OTHER.decode()]), (b"99", "another processor")])
+@pytest.mark.parametrize(
+    ("code", "named"), [(OTHER, sif.PROCESSORS[OTHER.decode()]), (b"99", "another processor")]
+)
 def test_another_processor_is_named(tmp_path, code, named):
     with pytest.raises(UserError, match=f"built for {named}.*this machine is {platform.machine()}"):
         sif.check(write(tmp_path / "a.sif", sif_bytes(code)))
@@ -58,7 +62,9 @@ def test_an_image_of_another_version_is_refused(tmp_path, labelled, code):
     labelled(code)
     with pytest.raises(UserError, match=r"holds .*kbench") as caught:
         image.find(write(tmp_path / "a.sif", sif_bytes(THIS)))
-    assert (code or "no kbench") in str(caught.value) and provenance.code_version() in str(caught.value)
+    assert (code or "no kbench") in str(caught.value) and provenance.code_version() in str(
+        caught.value
+    )
 
 
 def test_a_sandbox_is_known_by_its_content(tmp_path, labelled):
@@ -86,7 +92,11 @@ def test_the_link_has_no_white_space_and_follows_the_image(tmp_path, monkeypatch
 
 def test_an_image_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     path = write(tmp_path / "a.sif", sif_bytes(THIS))
-    monkeypatch.setattr(type(path), "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(
+        type(path),
+        "open",
+        lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")),
+    )
     with pytest.raises(UserError, match=r"cannot read the image .*a\.sif: Permission denied"):
         image.find(path)
 
@@ -99,8 +109,13 @@ def test_a_workflow_examines_its_image_once(tmp_path, labelled, monkeypatch):
     monkeypatch.setattr(image.files, "sha256", lambda path: hashed.append(path) or "0" * 64)
     assert image.remembered(path, anew=False, folder=tmp_path / "notes") == first and not hashed
     write(path, sif_bytes(THIS, (100, 6000)))
-    assert image.remembered(path, anew=False, folder=tmp_path / "notes").digest == "0" * 64 and hashed
-    assert image.remembered(path, anew=True, folder=tmp_path / "notes").digest == "0" * 64 and len(hashed) == 2
+    assert (
+        image.remembered(path, anew=False, folder=tmp_path / "notes").digest == "0" * 64 and hashed
+    )
+    assert (
+        image.remembered(path, anew=True, folder=tmp_path / "notes").digest == "0" * 64
+        and len(hashed) == 2
+    )
 
 
 def test_nothing_is_remembered_of_an_image_that_is_refused(tmp_path):

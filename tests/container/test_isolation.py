@@ -57,14 +57,21 @@ def test_the_shell_fills_in_what_a_job_has(tmp_path):
     found = words(options, TMPDIR="/my tmp", OMP_NUM_THREADS="3", CUDA_VISIBLE_DEVICES="0,1")
     pairs = list(itertools.pairwise(found))
     assert ("--bind", str(tmp_path / "my data")) in pairs and ("--bind", "/my tmp") in pairs
-    for value in ("KBENCH_IMAGE_DIGEST=abc", "TMPDIR=/my tmp", "OMP_NUM_THREADS=3", "CUDA_VISIBLE_DEVICES=0,1"):
+    for value in (
+        "KBENCH_IMAGE_DIGEST=abc",
+        "TMPDIR=/my tmp",
+        "OMP_NUM_THREADS=3",
+        "CUDA_VISIBLE_DEVICES=0,1",
+    ):
         assert ("--env", value) in pairs
     assert {"--contain", "--cleanenv", "--net"} <= set(found) and ("--network", "none") in pairs
 
 
 def test_an_unset_variable_stays_unset(tmp_path):
     found = words(isolation.apptainer_shell([tmp_path], "abc"), TMPDIR="/t")
-    assert not [word for word in found if word.startswith(("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"))]
+    assert not [
+        word for word in found if word.startswith(("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"))
+    ]
 
 
 @pytest.mark.parametrize("there", [True, False])

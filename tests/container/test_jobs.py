@@ -1,4 +1,6 @@
-"""Jobs in the real image, run by the real Snakemake and Apptainer: what they see of the machine, as root and not."""
+"""Jobs in the real image, run by the real Snakemake and Apptainer: what they see of the machine, as
+root and not.
+"""
 
 import json
 import os
@@ -39,7 +41,9 @@ NOBODY = pwd.getpwnam("nobody")
 
 @pytest.fixture
 def place(open_folder):
-    """A working folder and a data folder with white space in their names, and a home that no job is given."""
+    """A working folder and a data folder with white space in their names, and a home that no job is
+    given.
+    """
     for name in ("work here/results", "my data", "home", "my tmp"):
         (open_folder / name).mkdir(parents=True)
     (open_folder / "my data" / "pixels").touch()
@@ -85,7 +89,9 @@ def check(seen, place, sif):
     assert "SECRET_TOKEN" not in environment and "PYTHONPATH" not in environment
     assert not seen["hidden"] and seen["homes"].get("/root", []) in ([], [".bashrc", ".profile"])
     assert seen["interfaces"] == ["lo"] and seen["connect"].startswith("ConnectionRefusedError")
-    assert all(result.startswith(("OSError 30", "PermissionError")) for result in seen["write"].values()), seen["write"]
+    assert all(
+        result.startswith(("OSError 30", "PermissionError")) for result in seen["write"].values()
+    ), seen["write"]
 
 
 def test_a_job_of_snakemake_sees_what_it_is_given_and_nothing_else(sif, place, listening):
@@ -98,38 +104,73 @@ def test_a_job_of_snakemake_sees_what_it_is_given_and_nothing_else(sif, place, l
     }
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--use-singularity", "--config"]
     command += [f"{name}={value}" for name, value in settings.items()]
-    process = subprocess.run(command, cwd=place / "work here", env=outside(place), capture_output=True, text=True)
+    process = subprocess.run(
+        command, cwd=place / "work here", env=outside(place), capture_output=True, text=True
+    )
     assert process.returncode == 0, process.stderr
     check(seen(place), place, sif)
     assert seen(place)["user"] == os.getuid()
 
 
 def plain_users_can_mount() -> bool:
-    """Return whether /dev/fuse, through which Apptainer mounts a SIF for whoever is not root, is open to all."""
+    """Return whether /dev/fuse, through which Apptainer mounts a SIF for whoever is not root, is
+    open to all.
+    """
     try:
         return os.stat("/dev/fuse").st_mode & 0o006 == 0o006
     except OSError:
         return False
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="this user is a plain user already: the test above is the one")
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="this user is a plain user already: the test above is the one"
+)
 def test_a_plain_user_sees_the_same(sif, place, listening, monkeypatch):
-    """By the command line that Snakemake makes of the options: nobody may not run root's Python on every machine."""
+    """By the command line that Snakemake makes of the options: nobody may not run root's Python on
+    every machine.
+    """
     if plain_users_can_mount():
         shutil.copyfile(sif.path, place / "kbench.sif")
         (place / "kbench.sif").chmod(0o644)
     else:
         # The same image as a folder, which nobody has to mount.
-        unpack = [apptainer.program(), "build", "--sandbox", str(place / "kbench.sif"), str(sif.path)]
+        unpack = [
+            apptainer.program(),
+            "build",
+            "--sandbox",
+            str(place / "kbench.sif"),
+            str(sif.path),
+        ]
         subprocess.run(unpack, check=True, capture_output=True)
     for path in [place / "my tmp", *place.glob("work here/**")]:
         os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
     monkeypatch.chdir(place / "work here")
     options = isolation.apptainer_shell(isolation.folders([place / "my data"]), sif.digest)
-    job = shlex.join(["python", "look.py", str(place / "my data"), str(place / "home" / "letter"), str(listening)])
-    line = f"apptainer exec --home {str(place / 'work here')!r} {options} ../kbench.sif bash -c {shlex.quote(job)}"
-    plain = ("setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups", "bash", "-c", line)
-    process = subprocess.run(plain, env=outside(place) | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True)
+    job = shlex.join(
+        [
+            "python",
+            "look.py",
+            str(place / "my data"),
+            str(place / "home" / "letter"),
+            str(listening),
+        ]
+    )
+    line = (
+        f"apptainer exec --home {str(place / 'work here')!r} {options} ../kbench.sif bash -c"
+        f" {shlex.quote(job)}"
+    )
+    plain = (
+        "setpriv",
+        f"--reuid={NOBODY.pw_uid}",
+        f"--regid={NOBODY.pw_gid}",
+        "--clear-groups",
+        "bash",
+        "-c",
+        line,
+    )
+    process = subprocess.run(
+        plain, env=outside(place) | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True
+    )
     assert process.returncode == 0, process.stderr
     check(seen(place), place, sif)
     assert seen(place)["user"] == NOBODY.pw_uid

@@ -1,4 +1,6 @@
-"""The demo's smoke experiment in the image gives bit by bit what it gives on the host, and its rows say so."""
+"""The demo's smoke experiment in the image gives bit by bit what it gives on the host, and its rows
+say so.
+"""
 
 import json
 import os
@@ -17,10 +19,15 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def smoke(results: Path, *options: str) -> Path:
-    """Run the smoke experiment, unless it has been run there by this code, and return its folder."""
+    """Run the smoke experiment, unless it has been run there by this code, and return its
+    folder.
+    """
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all", *options]
     done = subprocess.run(
-        [*command, "--config", "smoke=true", f"results={results}"], cwd=REPOSITORY, capture_output=True, text=True
+        [*command, "--config", "smoke=true", f"results={results}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return results / "demo-smoke"
@@ -30,7 +37,9 @@ def smoke(results: Path, *options: str) -> Path:
 def host(tmp_path_factory) -> Path:
     """Results of the host; those that KBENCH_HOST_RESULTS names, if they are of this code."""
     given = Path(os.environ.get("KBENCH_HOST_RESULTS", "none")).resolve()
-    if (given / "demo-smoke" / "table.json").exists() and code(given / "demo-smoke") == {provenance.code_version()}:
+    if (given / "demo-smoke" / "table.json").exists() and code(given / "demo-smoke") == {
+        provenance.code_version()
+    }:
         return given / "demo-smoke"
     return smoke(tmp_path_factory.mktemp("host"))
 
@@ -38,7 +47,9 @@ def host(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def contained(sif, tmp_path_factory) -> Path:
     """Results of jobs in the image."""
-    return smoke(tmp_path_factory.mktemp("contained"), "--use-singularity", "--config", f"image={sif.path}")
+    return smoke(
+        tmp_path_factory.mktemp("contained"), "--use-singularity", "--config", f"image={sif.path}"
+    )
 
 
 def documents(folder: Path) -> dict[str, dict]:
@@ -65,7 +76,9 @@ def test_every_row_has_the_digest_of_the_image(host, contained, sif):
     for folder, digest in ((host, None), (contained, files.sha256(sif.path))):
         cards = [json.loads(path.read_text()) for path in folder.glob("runs/*/model.json")]
         assert cards and {card["image_digest"] for card in cards} == {digest}
-        assert {document["provenance"]["image_digest"] for document in documents(folder).values()} == {digest}
+        assert {
+            document["provenance"]["image_digest"] for document in documents(folder).values()
+        } == {digest}
 
 
 def test_rows_of_two_images_are_refused_naming_both(contained, sif, kbench, refused, tmp_path):

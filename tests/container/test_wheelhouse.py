@@ -1,4 +1,6 @@
-"""Wheels resolved by a real pip from a folder, without an index: recorded, used again, and resolved anew if changed."""
+"""Wheels resolved by a real pip from a folder, without an index: recorded, used again, and resolved
+anew if changed.
+"""
 
 import importlib.metadata
 import zipfile
@@ -17,7 +19,9 @@ def make_wheel(folder, name, version):
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr(f"{name}.py", "")
-        wheel.writestr(f"{name}-{version}.dist-info/METADATA", METADATA.format(name=name, version=version))
+        wheel.writestr(
+            f"{name}-{version}.dist-info/METADATA", METADATA.format(name=name, version=version)
+        )
         wheel.writestr(f"{name}-{version}.dist-info/WHEEL", WHEEL)
         wheel.writestr(f"{name}-{version}.dist-info/RECORD", "")
 
@@ -64,7 +68,9 @@ def test_a_changed_wheel_is_resolved_anew(checkout, tmp_path):
 def test_changed_constraints_are_resolved_anew(checkout, tmp_path):
     wheelhouse.resolve(checkout, "cpu", tmp_path / "wheels")
     checkout.constraints.write_text("torch==2.13.0\nlittle==2.0\n")
-    assert wheelhouse.packages(wheelhouse.resolve(checkout, "cpu", tmp_path / "wheels")) == {"little": "2.0"}
+    assert wheelhouse.packages(wheelhouse.resolve(checkout, "cpu", tmp_path / "wheels")) == {
+        "little": "2.0"
+    }
 
 
 def test_a_package_that_is_not_there_is_named(checkout, tmp_path):

@@ -32,7 +32,10 @@ def pictures_and_labels(folder, shards, images, side):
         members = []
         for image in range(images):
             members += [
-                (f"{image:05d}.png", encode(generator.integers(0, 256, (side, side, 3), dtype=np.uint8))),
+                (
+                    f"{image:05d}.png",
+                    encode(generator.integers(0, 256, (side, side, 3), dtype=np.uint8)),
+                ),
                 (f"{image:05d}.cls", str(generator.integers(10)).encode()),
             ]
         write_shard(folder / f"{shard}.tar", members)

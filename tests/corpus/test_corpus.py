@@ -48,13 +48,20 @@ def shards(tmp_path):
         samples = []
         for image in range(5):
             number = shard * 5 + image
-            samples += [(f"{number:03d}.png", png((number, 0, 0))), (f"{number:03d}.cls", str(number % 2).encode())]
+            samples += [
+                (f"{number:03d}.png", png((number, 0, 0))),
+                (f"{number:03d}.cls", str(number % 2).encode()),
+            ]
         write_shard(tmp_path / "toy" / "train" / f"{shard}.tar", samples)
     return tmp_path
 
 
 TOY = LabelledCorpus(
-    kind="labelled", name="toy", folder="toy", templates=["{c}", "a {c}"], words=[["cat"], ["dog", "hound"]]
+    kind="labelled",
+    name="toy",
+    folder="toy",
+    templates=["{c}", "a {c}"],
+    words=[["cat"], ["dog", "hound"]],
 )
 
 
@@ -66,9 +73,7 @@ def make_stream(shards, batch_size=4, seed=0, **kwargs):
         verify(TOY, where),
         lambda captions: np.array([[len(caption)] for caption in captions]),
         crop.Cropper(8, None),
-        batch_size,
-        seed,
-        **kwargs,
+        stream.Share(batch_size, seed, **kwargs),
     )
 
 
@@ -96,24 +101,31 @@ def test_entering_the_stream_late_gives_the_same_batches(shards, workers):
 
     whole = batches(0, 9)
     for skip in (1, 4, 7):
-        for (images, tokens), (same_images, same_tokens) in zip(batches(skip, 9 - skip), whole[skip:], strict=True):
+        for (images, tokens), (same_images, same_tokens) in zip(
+            batches(skip, 9 - skip), whole[skip:], strict=True
+        ):
             assert torch.equal(images, same_images) and torch.equal(tokens, same_tokens)
 
 
 def test_ranks_share_an_epoch_without_overlap(shards):
-    seen = [numbers(make_stream(shards, batch_size=5, rank=rank, world_size=3), 1)[0] for rank in range(3)]
+    seen = [
+        numbers(make_stream(shards, batch_size=5, rank=rank, processes=3), 1)[0]
+        for rank in range(3)
+    ]
     assert sorted(itertools.chain.from_iterable(seen)) == list(range(15))
 
 
 def test_more_loaders_than_shards_are_refused(shards):
     with pytest.raises(UserError, match="3 shards, too few for 4"):
-        next(iter(make_stream(shards, rank=0, world_size=4)))
+        next(iter(make_stream(shards, rank=0, processes=4)))
 
 
 def test_captions_are_drawn_anew_at_every_use(shards):
     captions = Counter()
     batches = make_stream(shards, batch_size=15)
-    batches.tokenize = lambda texts: captions.update(texts) or np.zeros((len(texts), 1), dtype=np.int64)
+    batches.tokenize = lambda texts: (
+        captions.update(texts) or np.zeros((len(texts), 1), dtype=np.int64)
+    )
     list(itertools.islice(iter(batches), 40))
     assert set(captions) == {"cat", "a cat", "dog", "a dog", "hound", "a hound"}
     assert min(captions.values()) > 40
@@ -172,9 +184,11 @@ class TestRefusals:
     def test_shards_that_changed_since_verification(self, shards):
         where = Locations(data=shards)
         manifest = verify(TOY, where)
-        write_shard(shards / "toy" / "train" / "3.tar", [("x.png", png((1, 1, 1))), ("x.cls", b"0")])
+        write_shard(
+            shards / "toy" / "train" / "3.tar", [("x.png", png((1, 1, 1))), ("x.cls", b"0")]
+        )
         with pytest.raises(UserError, match="has changed since it was verified"):
-            stream.PairStream(TOY, where, manifest, None, None, 4, 0)
+            stream.PairStream(TOY, where, manifest, None, None, stream.Share(4, 0))
 
     def test_an_image_that_claims_to_be_huge(self, monkeypatch):
         monkeypatch.setattr("kbench.corpus.picture.MAX_PIXELS", 63)
@@ -186,7 +200,9 @@ class TestCrop:
     def test_without_augmentation_it_is_resize_and_centre_crop(self):
         image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
         ours = crop.Cropper(20, None)(Pixels(image), np.random.default_rng(0)).transpose(1, 2, 0)
-        resize = torchvision.transforms.Compose([Resize(20, InterpolationMode.BICUBIC), CenterCrop(20)])
+        resize = torchvision.transforms.Compose(
+            [Resize(20, InterpolationMode.BICUBIC), CenterCrop(20)]
+        )
         theirs = np.asarray(resize(Image.fromarray(image)))
         assert np.abs(ours.astype(int) - theirs).mean() < 2
 
@@ -195,7 +211,9 @@ class TestCrop:
         torch.manual_seed(0)
         ours = np.array([crop.random_box(90, 120, (0.5, 1.0), generator) for _ in range(3000)])
         image = Image.new("RGB", (120, 90))
-        parameters = [RandomResizedCrop.get_params(image, (0.5, 1.0), (3 / 4, 4 / 3)) for _ in range(3000)]
+        parameters = [
+            RandomResizedCrop.get_params(image, (0.5, 1.0), (3 / 4, 4 / 3)) for _ in range(3000)
+        ]
         theirs = np.array([(left, top, left + w, top + h) for top, left, h, w in parameters])
         for side in range(4):
             error = np.hypot(ours[:, side].std(), theirs[:, side].std()) / np.sqrt(3000)
@@ -226,6 +244,8 @@ time.sleep(0.5)
 @pytest.mark.parametrize("prepare", ["stream._leave_stopping_to_the_trainer(0)", ""])
 def test_a_loader_says_nothing_of_a_trainer_that_left_while_taking_a_batch(prepare):
     code = LEAVING.format(prepare=prepare)
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
     assert process.returncode == 0
     assert ("Traceback" in process.stderr) == (not prepare)

@@ -1,4 +1,6 @@
-"""Damaged and unusual samples: training goes on without them, they are counted, and too many are an error."""
+"""Damaged and unusual samples: training goes on without them, they are counted, and too many are an
+error.
+"""
 
 import io
 import itertools
@@ -30,12 +32,16 @@ def corpus(**settings):
 
 
 def pair(key, image=JPEG, caption=b"a caption", suffix="jpg"):
-    return [(f"{key}.{suffix}", image)] * (image is not None) + [(f"{key}.txt", caption)] * (caption is not None)
+    return [(f"{key}.{suffix}", image)] * (image is not None) + [(f"{key}.txt", caption)] * (
+        caption is not None
+    )
 
 
 def good(shard, number=20):
     return [
-        member for place in range(number) for member in pair(f"{shard}-{place}", caption=f"{shard}-{place}".encode())
+        member
+        for place in range(number)
+        for member in pair(f"{shard}-{place}", caption=f"{shard}-{place}".encode())
     ]
 
 
@@ -57,7 +63,10 @@ UNUSABLE = {
     "zero-byte": ("undecodable image", pair("x", b"")),
     "no image format": ("undecodable image", pair("x", b"GIF89a but not really")),
     "cut off": ("undecodable image", pair("x", JPEG[: len(JPEG) // 2])),
-    "postscript": ("undecodable image", pair("x", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")),
+    "postscript": (
+        "undecodable image",
+        pair("x", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+    ),
     "bomb": ("huge image", pair("x", claiming(50_000, 50_000), suffix="png")),
     "larger than the limit": ("huge image", pair("x", claiming(9_000, 9_000), suffix="png")),
     "no image": ("no image", pair("x", None)),
@@ -86,9 +95,7 @@ def batches(where, settings, number, workers=0, skip=0, size=16):
         verify(settings, where),
         lambda captions: np.array([[zlib.crc32(caption.encode())] for caption in captions]),
         Cropper(size, None),
-        4,
-        seed=0,
-        skip=skip,
+        stream.Share(4, seed=0, skip=skip),
     )
     return list(itertools.islice(iter(stream.load(made, workers)), number))
 
@@ -100,9 +107,13 @@ def test_an_unusable_sample_is_counted_and_passed_over(tmp_path, name):
     where = Locations(data=tmp_path)
     found = verify(corpus(max_unusable=0.05), where)
     assert (found.problems, found.pairs, found.shards[0].samples) == ({kind: 1}, 40, 41)
-    captions = torch.cat([tokens for _, tokens in batches(where, corpus(max_unusable=0.05), 10)]).flatten()
+    captions = torch.cat(
+        [tokens for _, tokens in batches(where, corpus(max_unusable=0.05), 10)]
+    ).flatten()
     assert len(set(captions.tolist())) == 40, "an epoch has every usable pair once"
-    with pytest.raises(UserError, match=rf"1 of 41 samples.*max_unusable = 0.01.*{kind} 1.*0\.tar, sample"):
+    with pytest.raises(
+        UserError, match=rf"1 of 41 samples.*max_unusable = 0.01.*{kind} 1.*0\.tar, sample"
+    ):
         verify(corpus(), where)
 
 
@@ -114,7 +125,9 @@ def test_an_unusual_image_is_counted_and_used(tmp_path, name):
     assert (found.problems, found.unusual, found.pairs) == ({}, {name: 1}, 21)
     assert any("1" in line and name in line for line in found.summary())
     reference = picture.pixels(JPEG).astype(float)
-    assert np.abs(picture.pixels(UNUSUAL[name]).astype(float).mean() - reference.mean()) < 25, "brightness survives"
+    assert np.abs(picture.pixels(UNUSUAL[name]).astype(float).mean() - reference.mean()) < 25, (
+        "brightness survives"
+    )
     images = torch.cat([images for images, _ in batches(where, corpus(), 5)])
     assert images.shape == (20, 3, 16, 16)
 
@@ -139,7 +152,9 @@ def test_a_truncated_shard_gives_what_it_has(tmp_path, keep):
     assert found.problems["truncated shard"] == 1 and found.shards[1].damaged
     assert found.shards[1].pairs < 20 and found.shards[0].pairs == 20
     assert (found.shards[1].pairs > 0) == (keep in (0.3, 0.8))
-    captions = torch.cat([tokens for _, tokens in batches(where, settings, found.pairs // 4)]).flatten()
+    captions = torch.cat(
+        [tokens for _, tokens in batches(where, settings, found.pairs // 4)]
+    ).flatten()
     assert len(set(captions.tolist())) == len(captions)
 
 
@@ -178,13 +193,17 @@ def test_the_stream_is_the_same_with_workers_and_entered_late(tmp_path):
     """Skipping is by place, so it moves nothing."""
     for shard in range(4):
         bad = UNUSABLE[list(UNUSABLE)[shard]][1]
-        write_shard(tmp_path / "web" / f"{shard}.tar", [*good(f"{shard}a", 7), *bad, *good(f"{shard}b", 6)])
+        write_shard(
+            tmp_path / "web" / f"{shard}.tar", [*good(f"{shard}a", 7), *bad, *good(f"{shard}b", 6)]
+        )
     where, settings = Locations(data=tmp_path), corpus(max_unusable=0.2)
     for workers in (0, 2):
         whole = batches(where, settings, 40, workers)
         for skip in (5, 14, 37):
             late = batches(where, settings, 40 - skip, workers, skip)
-            for (images, tokens), (same_images, same_tokens) in zip(late, whole[skip:], strict=True):
+            for (images, tokens), (same_images, same_tokens) in zip(
+                late, whole[skip:], strict=True
+            ):
                 assert torch.equal(images, same_images) and torch.equal(tokens, same_tokens)
 
 
@@ -195,7 +214,14 @@ def test_a_sample_that_broke_after_verification_is_named(tmp_path):
     members = good(0)
     members[6] = ("0-3.jpg", JPEG[:200])
     write_shard(tmp_path / "web" / "0.tar", members)
-    made = stream.PairStream(corpus(), where, found, lambda c: np.zeros((len(c), 1)), Cropper(16, None), 20, 0)
+    made = stream.PairStream(
+        corpus(),
+        where,
+        found,
+        lambda c: np.zeros((len(c), 1)),
+        Cropper(16, None),
+        stream.Share(20, 0),
+    )
     with pytest.raises(UserError, match=r"0\.tar, sample '0-3' has changed since it was verified"):
         next(iter(made))
     write_shard(tmp_path / "web" / "0.tar", good(0, 19))
@@ -207,4 +233,6 @@ def test_in_several_processes_the_manifest_is_the_same(tmp_path):
     for shard in range(3):
         write_shard(tmp_path / "web" / f"{shard}.tar", [*good(shard), *UNUSABLE["cut off"][1]])
     where = Locations(data=tmp_path)
-    assert verify(corpus(max_unusable=0.1), where) == verify(corpus(max_unusable=0.1), where, processes=2)
+    assert verify(corpus(max_unusable=0.1), where) == verify(
+        corpus(max_unusable=0.1), where, processes=2
+    )

@@ -1,4 +1,6 @@
-"""Crops of encoded photographs: near to torchvision's transform of the whole image, from no more pixels than needed."""
+"""Crops of encoded photographs: near to torchvision's transform of the whole image, from no more
+pixels than needed.
+"""
 
 import io
 
@@ -16,7 +18,9 @@ from kbench.corpus.crop import Cropper, random_box
 
 
 def photographs():
-    """A building in sharp detail and a flower before a blurred ground, 640 x 427, and parts of odd size."""
+    """A building in sharp detail and a flower before a blurred ground, 640 x 427, and parts of odd
+    size.
+    """
     whole = [load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
     return [*whole, whole[0][:425, :637], whole[1][3:, :333]]
 
@@ -41,14 +45,24 @@ def test_crops_are_near_torchvisions(form, size, expected):
         for scale in ((0.5, 1.0), (0.9, 1.0), (1.0, 1.0)):
             box = random_box(*photograph.shape[:2], scale, generator)
             left, top, right, bottom = box
-            theirs = resized_crop(whole, top, left, bottom - top, right - left, [size, size], InterpolationMode.BICUBIC)
+            theirs = resized_crop(
+                whole,
+                top,
+                left,
+                bottom - top,
+                right - left,
+                [size, size],
+                InterpolationMode.BICUBIC,
+            )
             ours = picture.EncodedPicture(encoded).cut(box, size)
             assert ours.shape == (3, size, size) and ours.dtype == np.uint8
             difference = np.abs(ours.transpose(1, 2, 0).astype(int) - np.asarray(theirs)).mean()
             factor = round(picture._reduce(Image.open(io.BytesIO(encoded)), box, size))
             assert difference <= (2 if factor > 1 else 0.1), box
             factors.add(factor)
-    assert factors <= expected and max(factors) == max(expected), "decoded as small as the boxes allow"
+    assert factors <= expected and max(factors) == max(expected), (
+        "decoded as small as the boxes allow"
+    )
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "1"])
@@ -57,7 +71,9 @@ def test_other_colours_are_cropped_alike(mode, size):
     image = Image.fromarray(photographs()[1]).convert(mode)
     encoded = encode(image, "jpeg" if mode in ("L", "CMYK") else "png")
     whole = Image.open(io.BytesIO(encoded)).convert("RGB")
-    theirs = np.asarray(resized_crop(whole, 10, 30, 400, 380, [size, size], InterpolationMode.BICUBIC))
+    theirs = np.asarray(
+        resized_crop(whole, 10, 30, 400, 380, [size, size], InterpolationMode.BICUBIC)
+    )
     ours = picture.EncodedPicture(encoded).cut((30, 10, 410, 410), size).transpose(1, 2, 0)
     assert np.abs(ours.astype(int) - theirs).mean() <= 2
 

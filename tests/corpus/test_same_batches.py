@@ -1,4 +1,6 @@
-"""The batches of the experiments whose results are committed are, bit for bit, those they were trained on."""
+"""The batches of the experiments whose results are committed are, bit for bit, those they were
+trained on.
+"""
 
 import hashlib
 import itertools
@@ -24,7 +26,12 @@ BATCHES = 40
 def digest(corpus, where, towers, crop, workers):
     settings = config.load(towers)
     batches = stream.PairStream(
-        corpus, where, verify(corpus, where), tokenizer.create(settings), Cropper(32, crop), batch_size=32, seed=5
+        corpus,
+        where,
+        verify(corpus, where),
+        tokenizer.create(settings),
+        Cropper(32, crop),
+        stream.Share(32, seed=5),
     )
     found = hashlib.sha256()
     for images, tokens in itertools.islice(iter(stream.load(batches, workers)), BATCHES):
@@ -44,5 +51,6 @@ def test_batches_of_labelled_images_with_crop_and_flip(tmp_path):
     corpus = LabelledCorpus(**settings["corpus"] | {"held_out_shards": 0})
     pictures_and_labels(tmp_path / "cifar10" / "train", shards=2, images=256, side=32)
     assert (
-        digest(corpus, Locations(data=tmp_path), "cifar", Crop(**settings["training"]["crop"]), 1) == "1e68f4596488a0bb"
+        digest(corpus, Locations(data=tmp_path), "cifar", Crop(**settings["training"]["crop"]), 1)
+        == "1e68f4596488a0bb"
     )

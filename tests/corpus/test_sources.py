@@ -1,4 +1,6 @@
-"""Where pairs come from: brace patterns, URLs, weighted sources, tables; and how many make an epoch."""
+"""Where pairs come from: brace patterns, URLs, weighted sources, tables; and how many make an
+epoch.
+"""
 
 import functools
 import http.server
@@ -60,16 +62,28 @@ def captions(corpus, where, batches, rank=0, world_size=1, skip=0):
         return np.array([[number(caption)] for caption in captions])
 
     made = stream.PairStream(
-        corpus, where, verify(corpus, where), tokenize, Cropper(8, None), 5, 0, rank, world_size, skip
+        corpus,
+        where,
+        verify(corpus, where),
+        tokenize,
+        Cropper(8, None),
+        stream.Share(5, 0, rank, world_size, skip),
     )
-    return [[texts[i] for i in tokens.flatten().tolist()] for _, tokens in itertools.islice(iter(made), batches)]
+    return [
+        [texts[i] for i in tokens.flatten().tolist()]
+        for _, tokens in itertools.islice(iter(made), batches)
+    ]
 
 
 def test_brace_patterns_name_shards_in_order(data):
     where = Locations(data=data)
-    names = [shard.name for shard in web("first/{0002..0003}.tar", "second/part {1,0}.tar").shards(where)]
+    names = [
+        shard.name for shard in web("first/{0002..0003}.tar", "second/part {1,0}.tar").shards(where)
+    ]
     assert names == ["first/0002.tar", "first/0003.tar", "second/part 1.tar", "second/part 0.tar"]
-    assert [shard.name for shard in web("first/*.tar").shards(where)] == [f"first/{i:04d}.tar" for i in range(4)]
+    assert [shard.name for shard in web("first/*.tar").shards(where)] == [
+        f"first/{i:04d}.tar" for i in range(4)
+    ]
     with pytest.raises(UserError, match=r"no file matches 0004\.tar"):
         web("first/{0003..0004}.tar").shards(where)
     with pytest.raises(UserError, match="third: the folder does not exist"):
@@ -77,7 +91,10 @@ def test_brace_patterns_name_shards_in_order(data):
 
 
 def test_held_out_shards_are_never_trained_on(data):
-    corpus, where = web("first/{0000..0002}.tar", held_out_sources=("first/0003.tar",)), Locations(data=data)
+    corpus, where = (
+        web("first/{0000..0002}.tar", held_out_sources=("first/0003.tar",)),
+        Locations(data=data),
+    )
     found = verify(corpus, where)
     assert [shard.name for shard in found.held_out] == ["first/0003.tar"] and found.pairs == 15
     seen = set(itertools.chain.from_iterable(captions(corpus, where, 9)))
@@ -110,7 +127,9 @@ def test_ranks_share_weighted_shards_without_overlap(data):
 
 
 def test_entering_late_reads_only_what_is_wanted(data, monkeypatch):
-    """Whole epochs, and shards whose samples were all used, are passed over without being opened."""
+    """Whole epochs, and shards whose samples were all used, are passed over without being
+    opened.
+    """
     monkeypatch.setattr(stream, "SHUFFLE_BUFFER", 3)
     monkeypatch.setattr(stream, "CACHE_BYTES", 0)
     corpus, where = web("first/*.tar", "second/*.tar"), Locations(data=data)
@@ -134,7 +153,9 @@ class TestRemote:
         here, nowhere = Locations(data=data), Locations()
         braces, stars = web("memory://bucket/{0000..0003}.tar"), web("memory://bucket/*.tar")
         assert (
-            verify(braces, nowhere).sha256 == verify(web("first/*.tar"), here).sha256 == verify(stars, nowhere).sha256
+            verify(braces, nowhere).sha256
+            == verify(web("first/*.tar"), here).sha256
+            == verify(stars, nowhere).sha256
         )
         assert captions(braces, nowhere, 8) == captions(web("first/*.tar"), here, 8)
         with pytest.raises(UserError, match=r"no such shard: memory://bucket/0004\.tar"):
@@ -147,7 +168,9 @@ class TestRemote:
             def log_message(self, *given):
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=data))
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(Quiet, directory=data)
+        )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             address = f"http://127.0.0.1:{server.server_port}"
@@ -185,22 +208,35 @@ class TestTable:
             (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "pictures" / name).write_bytes(PNG)
         (tmp_path / "secret.png").write_bytes(PNG)
-        rows = [f'{("red.png", "deep/blue.png")[n % 2]},"caption {n},\nsecond line"' for n in range(1100)]
-        rows[3], rows[600], rows[601] = "../secret.png,a", f"{tmp_path}/secret.png,a", "absent.png,a"
+        rows = [
+            f'{("red.png", "deep/blue.png")[n % 2]},"caption {n},\nsecond line"'
+            for n in range(1100)
+        ]
+        rows[3], rows[600], rows[601] = (
+            "../secret.png,a",
+            f"{tmp_path}/secret.png,a",
+            "absent.png,a",
+        )
         rows[602], rows[603], rows[604] = "red.png", "red.png,", "red.png," + "x" * 200_000
         text = "﻿filepath,title\r\n" + "\r\n".join(rows)
         (tmp_path / "pairs.csv").write_bytes(text.encode().replace(b"caption 700,", b"caf\xe9"))
         return tmp_path
 
     def corpus(self, **settings):
-        named = {"file": "pairs.csv", "images": "pictures", "image_column": "filepath", "caption_column": "title"}
+        named = {
+            "file": "pairs.csv",
+            "images": "pictures",
+            "image_column": "filepath",
+            "caption_column": "title",
+        }
         return TableCorpus(kind="table", name="table", **named | settings)
 
     def test_rows_are_pairs(self, table):
         corpus, where = self.corpus(), Locations(data=table)
         found = verify(corpus, where)
         assert [shard.name for shard in found.shards] == [
-            f"pairs.csv[{first}:{min(first + ROWS_PER_SHARD, 1100)}]" for first in range(0, 1100, ROWS_PER_SHARD)
+            f"pairs.csv[{first}:{min(first + ROWS_PER_SHARD, 1100)}]"
+            for first in range(0, 1100, ROWS_PER_SHARD)
         ]
         assert found.problems == {
             "no image": 3,
@@ -212,7 +248,9 @@ class TestTable:
         assert found.pairs == 1100 - 7
         seen = list(itertools.chain.from_iterable(captions(corpus, where, 219)))
         assert len(set(seen[: found.pairs])) == found.pairs
-        assert all(caption.startswith("caption ") and caption.endswith(", second line") for caption in seen)
+        assert all(
+            caption.startswith("caption ") and caption.endswith(", second line") for caption in seen
+        )
 
     def test_the_manifest_follows_the_content(self, table):
         corpus, where = self.corpus(), Locations(data=table)
@@ -226,7 +264,10 @@ class TestTable:
     def test_tabs(self, table):
         (table / "pairs.tsv").write_text("image\tcaption\nred.png\ta, b\n")
         corpus = self.corpus(
-            file="pairs.tsv", image_column="image", caption_column="caption", held_out_file="pairs.tsv"
+            file="pairs.tsv",
+            image_column="image",
+            caption_column="caption",
+            held_out_file="pairs.tsv",
         )
         found = verify(corpus, Locations(data=table))
         assert found.pairs == 1 and [shard.name for shard in found.held_out] == ["pairs.tsv[0:1]"]
@@ -234,7 +275,10 @@ class TestTable:
     @pytest.mark.parametrize(
         ("settings", "reason"),
         [
-            ({"caption_column": "titel"}, r"unknown column of .*pairs\.csv 'titel'; did you mean 'title'"),
+            (
+                {"caption_column": "titel"},
+                r"unknown column of .*pairs\.csv 'titel'; did you mean 'title'",
+            ),
             ({"file": "absent.csv"}, "no such table"),
             ({"file": "empty.csv"}, "has no rows"),
         ],

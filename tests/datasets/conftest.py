@@ -1,4 +1,6 @@
-"""A small dataset of the user's own: an entry and a folder in CLIP_benchmark's webdataset layout."""
+"""A small dataset of the user's own: an entry and a folder in CLIP_benchmark's webdataset
+layout.
+"""
 
 from types import SimpleNamespace
 

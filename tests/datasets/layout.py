@@ -23,14 +23,19 @@ stand_in: world-shape
 def image(number, suffix="png"):
     """Return an encoded image that no other number has."""
     stream = io.BytesIO()
-    Image.new("RGB", (8, 8), (number, 255 - number, 7 * number % 256)).save(stream, suffix, lossless=True)
+    Image.new("RGB", (8, 8), (number, 255 - number, 7 * number % 256)).save(
+        stream, suffix, lossless=True
+    )
     return stream.getvalue()
 
 
 def write_split(root, name, numbers, labels=None, suffix="png"):
     """Write a split that shows the numbers; label of each is its parity unless given."""
     labels = [number % 2 for number in numbers] if labels is None else labels
-    samples = ({suffix: image(n, suffix), "cls": str(c).encode()} for n, c in zip(numbers, labels, strict=True))
+    samples = (
+        {suffix: image(n, suffix), "cls": str(c).encode()}
+        for n, c in zip(numbers, labels, strict=True)
+    )
     shards = write_shards(root / name, samples, "{}.tar")
     (root / name / "nshards.txt").write_text(f"{shards}\n")
 

@@ -17,7 +17,9 @@ from kbench.errors import UserError
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; files named in `cut` end half way, and every path that was asked for is in `asked`."""
+    """Serves a folder; files named in `cut` end half way, and every path that was asked for is in
+    `asked`.
+    """
 
     asked, cut = [], set()
 
@@ -38,11 +40,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def web(tmp_path, monkeypatch):
-    """A web server with the dataset at URL/mine; returns (its URL, what was asked for, files to cut)."""
+    """A web server with the dataset at URL/mine; returns (its URL, what was asked for, files to
+    cut).
+    """
     write_dataset(tmp_path / "web" / "mine")
     handler = type("Serving", (Handler,), {"asked": [], "cut": set()})
     address = ("127.0.0.1", 0)
-    with http.server.ThreadingHTTPServer(address, functools.partial(handler, directory=tmp_path / "web")) as server:
+    with http.server.ThreadingHTTPServer(
+        address, functools.partial(handler, directory=tmp_path / "web")
+    ) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         yield f"http://127.0.0.1:{server.server_port}/mine", handler.asked, handler.cut
@@ -124,15 +130,21 @@ def test_command(web, command, refused, mine, tmp_path):
 
 def test_addresses_on_hugging_face():
     remote = Remote("https://huggingface.co/datasets/someone/wds_mine/tree/main")
-    assert remote.address("test/0.tar") == "https://huggingface.co/datasets/someone/wds_mine/resolve/main/test/0.tar"
     assert (
-        remote.address("classnames.txt") == "https://huggingface.co/datasets/someone/wds_mine/raw/main/classnames.txt"
+        remote.address("test/0.tar")
+        == "https://huggingface.co/datasets/someone/wds_mine/resolve/main/test/0.tar"
+    )
+    assert (
+        remote.address("classnames.txt")
+        == "https://huggingface.co/datasets/someone/wds_mine/raw/main/classnames.txt"
     )
     assert Remote("http://host/mine").address("test/0.tar") == "http://host/mine/test/0.tar"
 
 
 def test_nothing_is_downloaded_without_being_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(requests.Session, "request", lambda *_, **__: pytest.fail("a request was made"))
+    monkeypatch.setattr(
+        requests.Session, "request", lambda *_, **__: pytest.fail("a request was made")
+    )
     with pytest.raises(UserError, match="kbench dataset fetch food101"):
         known_datasets.get("food101").root(known_datasets.Locations(data=tmp_path))
 
@@ -140,5 +152,8 @@ def test_nothing_is_downloaded_without_being_asked_for(tmp_path, monkeypatch):
 def test_nothing_is_written_outside_the_data_folder(web, command, refused, mine, tmp_path):
     entry = tmp_path / "workflow" / "datasets" / "mine.yaml"
     entry.write_text(entry.read_text().replace("folder: mine", f"folder: {tmp_path / 'outside'}"))
-    refused(command("dataset", "fetch", "mine", "--url", web, "--data", tmp_path / "new"), "not below the data folder")
+    refused(
+        command("dataset", "fetch", "mine", "--url", web, "--data", tmp_path / "new"),
+        "not below the data folder",
+    )
     assert not (tmp_path / "outside").exists()

@@ -10,7 +10,8 @@ from kbench.datasets.dataset import Dataset
 from kbench.errors import UserError
 from kbench.locations import Locations
 
-# The protocol: which metric each of the 13 datasets is reported by, and how many prompts a class has.
+# The protocol: which metric each of the 13 datasets is reported by, and how many prompts a class
+# has.
 PUBLISHED = {
     "imagenet1k": ("acc1", 7),
     "cifar10": ("acc1", 18),
@@ -44,7 +45,10 @@ def test_the_published_datasets_follow_the_protocol(name, tmp_path):
 
 def test_imagenet_has_both_prompt_sets(tmp_path):
     seven, eighty = known_datasets.get("imagenet1k"), known_datasets.get("imagenet1k-80-prompts")
-    assert (len(texts.templates(seven, tmp_path)), len(texts.templates(eighty, tmp_path))) == (7, 80)
+    assert (len(texts.templates(seven, tmp_path)), len(texts.templates(eighty, tmp_path))) == (
+        7,
+        80,
+    )
     assert texts.class_names(seven, tmp_path) == texts.class_names(eighty, tmp_path)
     assert seven.folder == eighty.folder and tasks.of(eighty, None) == ("zeroshot",)
 
@@ -64,7 +68,11 @@ def test_every_dataset_says_what_to_place_where(name, tmp_path):
 def test_retrieval_sets_of_the_field():
     for name, images, captions in (("flickr30k", 1000, 5000), ("mscoco_captions", 5000, None)):
         dataset = known_datasets.get(name)
-        assert (dataset.n_test, dataset.n_captions, tasks.of(dataset, None)) == (images, captions, ("retrieval",))
+        assert (dataset.n_test, dataset.n_captions, tasks.of(dataset, None)) == (
+            images,
+            captions,
+            ("retrieval",),
+        )
     assert tasks.chance(known_datasets.get("flickr30k")) == 0.005
 
 
@@ -102,15 +110,21 @@ def test_an_added_dataset_may_not_hide_one_of_kbenchs(mine, tmp_path):
 )
 def test_bad_entries_are_refused(mine, tmp_path, change, message):
     path = tmp_path / "workflow" / "datasets" / "other.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load((path.parent / "mine.yaml").read_text()) | change))
+    path.write_text(
+        yaml.safe_dump(yaml.safe_load((path.parent / "mine.yaml").read_text()) | change)
+    )
     with pytest.raises(UserError, match=message):
         known_datasets.get("other")
 
 
 def test_a_main_metric_that_no_task_measures_is_refused_with_those_that_some_does(mine, tmp_path):
     path = tmp_path / "workflow" / "datasets" / "other.yaml"
-    path.write_text((path.parent / "mine.yaml").read_text().replace("main_metric: acc1", "main_metric: acc7"))
-    with pytest.raises(UserError, match=r"unknown main_metric of dataset 'other' 'acc7'; did you mean 'acc"):
+    path.write_text(
+        (path.parent / "mine.yaml").read_text().replace("main_metric: acc1", "main_metric: acc7")
+    )
+    with pytest.raises(
+        UserError, match=r"unknown main_metric of dataset 'other' 'acc7'; did you mean 'acc"
+    ):
         tasks.of(known_datasets.get("other"), None)
 
 

@@ -1,4 +1,6 @@
-"""Evaluation images against torchvision itself, byte for byte, from the image file to the tower's pixels."""
+"""Evaluation images against torchvision itself, byte for byte, from the image file to the tower's
+pixels.
+"""
 
 import io
 import tarfile
@@ -28,7 +30,9 @@ def encoded(mode, width, height, seed=0):
         image = Image.fromarray(generator.integers(0, 1024, (height, width), dtype=np.uint16))
     else:
         values = generator.integers(0, 256, (height, width, bands), dtype=np.uint8)
-        image = Image.fromarray(values.squeeze(2) if bands == 1 else values, "CMYK" if mode == "CMYK" else None)
+        image = Image.fromarray(
+            values.squeeze(2) if bands == 1 else values, "CMYK" if mode == "CMYK" else None
+        )
     if mode == "1":
         image = image.convert("1")
     if mode.startswith("P"):
@@ -56,7 +60,12 @@ def check(content, transform):
     assert np.array_equal(ours, theirs)
 
 
-TRANSFORMS = [Transform.whole(224), Transform.released_probe(224), Transform.whole(33), Transform.released_probe(33)]
+TRANSFORMS = [
+    Transform.whole(224),
+    Transform.released_probe(224),
+    Transform.whole(33),
+    Transform.released_probe(33),
+]
 
 
 def test_the_released_probe_resizes_to_256():
@@ -100,15 +109,24 @@ def shard(root, contents):
     return Split(get("flickr8k_1k").model_copy(update={"n_test": len(contents)}), root, "test")
 
 
-def test_a_split_yields_torchvisions_pixels_of_every_transform_from_one_decoding(tmp_path, monkeypatch):
+def test_a_split_yields_torchvisions_pixels_of_every_transform_from_one_decoding(
+    tmp_path, monkeypatch
+):
     contents = [encoded(mode, 90 + 7 * index, 61) for index, mode in enumerate(MODES)]
     split, decoded = shard(tmp_path, contents), []
-    monkeypatch.setattr("kbench.datasets.reader.rgb", lambda content: decoded.append(content) or picture.rgb(content))
+    monkeypatch.setattr(
+        "kbench.datasets.reader.rgb",
+        lambda content: decoded.append(content) or picture.rgb(content),
+    )
     chosen = [Transform.whole(48), Transform.released_probe(48)]
     batches = list(split.crops(4, chosen))
     assert decoded == contents
-    for transform, images in zip(chosen, map(np.concatenate, zip(*batches, strict=True)), strict=True):
-        assert np.array_equal(images, np.stack([torchvisions(content, transform) for content in contents]))
+    for transform, images in zip(
+        chosen, map(np.concatenate, zip(*batches, strict=True)), strict=True
+    ):
+        assert np.array_equal(
+            images, np.stack([torchvisions(content, transform) for content in contents])
+        )
 
 
 def test_what_is_too_large_or_of_another_format_is_refused_undecoded(tmp_path, monkeypatch):
@@ -116,11 +134,14 @@ def test_what_is_too_large_or_of_another_format_is_refused_undecoded(tmp_path, m
     with pytest.raises(UserError, match=r"sample 's0': its image cannot be decoded"):
         list(shard(tmp_path / "a", [postscript]).batches(1, 32))
     monkeypatch.setattr(picture, "MAX_PIXELS", 99)
-    with pytest.raises(UserError, match=r"sample 's0': its image claims 10 x 10 pixels, more than 99"):
+    with pytest.raises(
+        UserError, match=r"sample 's0': its image claims 10 x 10 pixels, more than 99"
+    ):
         list(shard(tmp_path / "b", [encoded("RGB", 10, 10)]).batches(1, 32))
     monkeypatch.undo()
     monkeypatch.setattr("kbench.datasets.transform.MAX_PIXELS", 224**2 * 49)
     with pytest.raises(
-        UserError, match=r"sample 's0': its image of 100 x 2 pixels would have more than .* resized to 224"
+        UserError,
+        match=r"sample 's0': its image of 100 x 2 pixels would have more than .* resized to 224",
     ):
         list(shard(tmp_path / "c", [encoded("RGB", 100, 2)]).batches(1, 224))

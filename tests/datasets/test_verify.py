@@ -37,7 +37,9 @@ def test_counts(mine):
 def test_an_image_in_two_splits(mine):
     rewrite(mine, "test", [100, 3, 4, 103])
     (problem,) = problems(mine)
-    assert "'train' and 'test' share 2 images, such as samples '000000003' and '000000001'" in problem
+    assert (
+        "'train' and 'test' share 2 images, such as samples '000000003' and '000000001'" in problem
+    )
 
 
 def test_a_loader_that_ignored_the_split(mine):
@@ -62,7 +64,10 @@ def test_images_twice_in_one_split_are_counted(mine):
 def test_class_order(mine):
     (mine / "classnames.txt").write_text("odd_number\neven number\n")
     (problem,) = problems(mine)
-    assert "not in alphabetical order" in problem and "first class 0 is 'odd_number', not 'even number'" in problem
+    assert (
+        "not in alphabetical order" in problem
+        and "first class 0 is 'odd_number', not 'even number'" in problem
+    )
 
 
 def test_classes_of_another_package(mine):
@@ -92,7 +97,11 @@ def test_missing_shard_and_zero_images(mine):
     write_split(mine, "test", [1])
     (mine / "test" / "0.tar").write_bytes(b"\0" * 10240)
     missing, empty = problems(mine)
-    assert "1.tar is missing; nshards.txt promises 2" in missing and "split 'test'" in empty and "no images" in empty
+    assert (
+        "1.tar is missing; nshards.txt promises 2" in missing
+        and "split 'test'" in empty
+        and "no images" in empty
+    )
 
 
 def test_archives_as_other_tools_write_them(mine):
@@ -100,7 +109,10 @@ def test_archives_as_other_tools_write_them(mine):
     samples = [("./a", 0), ("./b", 1), ("./c", 2), ("./a", 3)]
     with tarfile.open(mine / "test" / "0.tar", "w") as archive:
         for key, number in samples:
-            for suffix, content in (("png", image(200 + number)), ("cls", str(number % 2).encode())):
+            for suffix, content in (
+                ("png", image(200 + number)),
+                ("cls", str(number % 2).encode()),
+            ):
                 member = tarfile.TarInfo(f"{key}.{suffix}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
@@ -110,19 +122,33 @@ def test_archives_as_other_tools_write_them(mine):
 
 def test_a_retrieval_set_has_to_say_so(mine):
     changes = {"kind": "retrieval", "n_classes": None, "train_split": None}
-    assert "dataset_type.txt is absent, which means 'classification', not 'retrieval'" in problems(mine, **changes)[0]
+    assert (
+        "dataset_type.txt is absent, which means 'classification', not 'retrieval'"
+        in problems(mine, **changes)[0]
+    )
 
 
 def test_a_split_that_the_dataset_does_not_have(mine):
     write_split(mine, "val", [50])
-    with pytest.raises(UserError, match=r"unknown split of dataset 'mine' 'val'.* Legal: test, train"):
+    with pytest.raises(
+        UserError, match=r"unknown split of dataset 'mine' 'val'.* Legal: test, train"
+    ):
         Split(known_datasets.get("mine"), mine, "val")
 
 
 def test_command_passes_and_fails(command, refused, mine, tmp_path):
     process = command("dataset", "verify", "--data", mine.parent)
     assert process.returncode == 0, process.stderr
-    assert process.stdout.split() == ["mine", "as", "described", "images:", "train", "6,", "test", "4"]
+    assert process.stdout.split() == [
+        "mine",
+        "as",
+        "described",
+        "images:",
+        "train",
+        "6,",
+        "test",
+        "4",
+    ]
     rewrite(mine, "test", [0, 1, 102])
     process = command("dataset", "verify", "mine", "--data", mine.parent)
     refused(process, "differences from the metadata: 1")

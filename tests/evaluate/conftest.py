@@ -1,4 +1,6 @@
-"""Runs of every variant, with random weights: what is computed from them is checked, not how good it is."""
+"""Runs of every variant, with random weights: what is computed from them is checked, not how good
+it is.
+"""
 
 import pytest
 import torch
@@ -18,7 +20,9 @@ DATASETS = ("world-shape-colour", "world-retrieval", "world-pairs")
 
 @pytest.fixture(scope="session")
 def random_runs(tmp_path_factory, tiny_world):
-    """Return (evaluation, a function from a variant's name to its run with features of DATASETS)."""
+    """Return (evaluation, a function from a variant's name to its run with features of
+    DATASETS).
+    """
     folder = tmp_path_factory.mktemp("random")
     before, after = EXPERIMENT.split("variants: ")
     text = f"{before}variants: {similarity.names()}\n{after.partition(chr(10))[2]}"
@@ -29,7 +33,9 @@ def random_runs(tmp_path_factory, tiny_world):
 
     def run_of(name):
         if name not in made:
-            made[name] = _run(folder / name, configs[name], experiment.evaluation, Locations(world=tiny_world))
+            made[name] = _run(
+                folder / name, configs[name], experiment.evaluation, Locations(world=tiny_world)
+            )
         return made[name]
 
     return experiment.evaluation, run_of

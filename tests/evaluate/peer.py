@@ -7,12 +7,14 @@ from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
 class Peer:
     """A model as CLIP_benchmark sees it: inputs are rows of stored arrays, encoding looks them up.
 
-    Features of constant norm M in a coordinate private to each side make its normalisation harmless: scores are then
-    inner products over M squared.
+    Features of constant norm M in a coordinate private to each side make its normalisation
+    harmless: scores are then inner products over M squared.
     """
 
     def __init__(self, images, texts, constant_norm):
-        bound = max(images.norm(dim=1).max(), texts.norm(dim=1).max()) * 1.01 if constant_norm else None
+        bound = (
+            max(images.norm(dim=1).max(), texts.norm(dim=1).max()) * 1.01 if constant_norm else None
+        )
         self.images, self.texts = _pad(images, bound, 0), _pad(texts, bound, 1)
 
     def encode_image(self, rows):
@@ -31,10 +33,11 @@ def _pad(features, bound, side):
 
 
 def predictions(images, prompts, classes, constant_norm):
-    """Return CLIP_benchmark's zero-shot predictions (N,) from features of images and of prompts with their classes.
+    """Return CLIP_benchmark's zero-shot predictions (N,) from features of images and of prompts
+    with their classes.
 
-    With constant_norm a class is one text, the mean of its prompts' features; otherwise CLIP_benchmark normalises,
-    averages and normalises itself.
+    With constant_norm a class is one text, the mean of its prompts' features; otherwise
+    CLIP_benchmark normalises, averages and normalises itself.
     """
     number = int(classes.max()) + 1
     members = [(classes == label).nonzero()[:, 0] for label in range(number)]
@@ -47,12 +50,18 @@ def predictions(images, prompts, classes, constant_norm):
         peer, lambda texts: next(rows), names, ["{c}"], "cpu", amp=False
     )
     loader = [(torch.arange(len(images)), torch.zeros(len(images), dtype=torch.long))]
-    logits, _ = zeroshot_classification.run_classification(peer, classifier, loader, "cpu", amp=False)
+    logits, _ = zeroshot_classification.run_classification(
+        peer, classifier, loader, "cpu", amp=False
+    )
     return logits.argmax(dim=1).numpy()
 
 
 def recalls(images, captions, owners, constant_norm):
     """Return CLIP_benchmark's recall at 1, 5 and 10 in both directions, by its names."""
     peer = Peer(images, captions, constant_norm)
-    loader = [(torch.tensor([image]), [(owners == image).nonzero()[:, 0]]) for image in range(len(images))]
-    return zeroshot_retrieval.evaluate(peer, loader, torch.stack, "cpu", amp=False, recall_k_list=[1, 5, 10])
+    loader = [
+        (torch.tensor([image]), [(owners == image).nonzero()[:, 0]]) for image in range(len(images))
+    ]
+    return zeroshot_retrieval.evaluate(
+        peer, loader, torch.stack, "cpu", amp=False, recall_k_list=[1, 5, 10]
+    )

@@ -20,4 +20,6 @@ def objective(model, x, y, C, balanced=False):
         scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
     right = scores[np.arange(len(y)), np.searchsorted(model.classes_, y)]
     weights = compute_sample_weight("balanced" if balanced else None, y)
-    return C * (weights * (logsumexp(scores, axis=1) - right)).sum() + np.square(model.coef_).sum() / 2
+    return (
+        C * (weights * (logsumexp(scores, axis=1) - right)).sum() + np.square(model.coef_).sum() / 2
+    )

@@ -45,7 +45,11 @@ def test_every_image_is_encoded_once(copied, tiny_world, monkeypatch):
     encoder = features.Encoder(copied, EVALUATION, "cpu")
     seen = []
     encode = encoder.model.towers.encode_image
-    monkeypatch.setattr(encoder.model.towers, "encode_image", lambda images: seen.append(len(images)) or encode(images))
+    monkeypatch.setattr(
+        encoder.model.towers,
+        "encode_image",
+        lambda images: seen.append(len(images)) or encode(images),
+    )
     assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
     assert sum(seen) == 64 + 64
     assert not encoder.extract(get("world-shape"), Locations(world=tiny_world))
@@ -60,25 +64,34 @@ def test_arrays_have_their_shapes(trained):
     assert reader.shapes["test/before_projection"] == [64, 64]
     assert reader.array("prompt_classes").tolist() == np.repeat(np.arange(6), 3).tolist()
     draws = reader.array("test/images/features")
-    assert np.array_equal(draws[:, 0, :64], draws[:, 1, :64]) and not np.array_equal(draws[:, 0], draws[:, 1])
+    assert np.array_equal(draws[:, 0, :64], draws[:, 1, :64]) and not np.array_equal(
+        draws[:, 0], draws[:, 1]
+    )
 
 
 def test_features_of_a_similarity_without_randomness_have_one_draw(trained):
     reader = store.Reader(trained[0].features("world-shape"))
     assert reader.shapes["test/images/features"] == [64, 1, 64]
-    torch.testing.assert_close(reader.representation("test/images", 0)["features"].norm(dim=1), torch.ones(64))
+    torch.testing.assert_close(
+        reader.representation("test/images", 0)["features"].norm(dim=1), torch.ones(64)
+    )
 
 
 @pytest.mark.parametrize("change", ["random_features", "linear_probe"])
 def test_other_settings_make_other_features(copied, tiny_world, change):
-    other = {"random_features": {"number": 32, "draws": 2}, "linear_probe": {"released_scaling": False}}[change]
+    other = {
+        "random_features": {"number": 32, "draws": 2},
+        "linear_probe": {"released_scaling": False},
+    }[change]
     section = getattr(EVALUATION, change).model_copy(update=other)
     encoder = features.Encoder(copied, EVALUATION.model_copy(update={change: section}), "cpu")
     assert encoder.extract(get("world-shape"), Locations(world=tiny_world))
 
 
 def test_the_released_slip_halves_the_kernel_block_of_the_probe(trained, copied, tiny_world):
-    section = EVALUATION.linear_probe.model_copy(update={"released_scaling": False, "random_features": 512})
+    section = EVALUATION.linear_probe.model_copy(
+        update={"released_scaling": False, "random_features": 512}
+    )
     plain = features.Encoder(copied, EVALUATION.model_copy(update={"linear_probe": section}), "cpu")
     plain.extract(get("world-shape"), Locations(world=tiny_world))
     proper = np.array(store.Reader(copied.features("world-shape")).array("test/after_projection"))
@@ -94,7 +107,9 @@ def test_the_released_resize_is_the_probes_alone(copied, tiny_world):
     before = store.Reader(copied.features("world-shape"))
     plain = {name: np.array(before.array(name)) for name in before.shapes}
     section = EVALUATION.linear_probe.model_copy(update={"released_resize": True})
-    encoder = features.Encoder(copied, EVALUATION.model_copy(update={"linear_probe": section}), "cpu")
+    encoder = features.Encoder(
+        copied, EVALUATION.model_copy(update={"linear_probe": section}), "cpu"
+    )
     seen = []
     encode = encoder.model.towers.encode_image
     encoder.model.towers.encode_image = lambda images: seen.append(len(images)) or encode(images)
@@ -102,8 +117,14 @@ def test_the_released_resize_is_the_probes_alone(copied, tiny_world):
     assert sum(seen) == 2 * 64 + 64
     after = store.Reader(copied.features("world-shape"))
     assert after.shapes == before.shapes
-    changed = {name for name, array in plain.items() if not np.array_equal(array, after.array(name))}
-    assert changed == {f"{split}/{place}_projection" for split in ("train", "test") for place in ("before", "after")}
+    changed = {
+        name for name, array in plain.items() if not np.array_equal(array, after.array(name))
+    }
+    assert changed == {
+        f"{split}/{place}_projection"
+        for split in ("train", "test")
+        for place in ("before", "after")
+    }
 
 
 def test_prompts_are_encoded_once_for_all_draws(copied, tiny_world, monkeypatch):
@@ -111,14 +132,20 @@ def test_prompts_are_encoded_once_for_all_draws(copied, tiny_world, monkeypatch)
     encoder = features.Encoder(copied, EVALUATION, "cpu")
     seen = []
     encode = encoder.model.towers.encode_text
-    monkeypatch.setattr(encoder.model.towers, "encode_text", lambda tokens: seen.append(len(tokens)) or encode(tokens))
+    monkeypatch.setattr(
+        encoder.model.towers,
+        "encode_text",
+        lambda tokens: seen.append(len(tokens)) or encode(tokens),
+    )
     encoder.extract(get("world-shape"), Locations(world=tiny_world))
     assert sum(seen) == 18
 
 
 def test_an_extraction_that_was_cut_off_starts_over(copied, tiny_world, monkeypatch):
     folder = copied.features("world-shape")
-    whole = {name: np.array(store.Reader(folder).array(name)) for name in store.Reader(folder).shapes}
+    whole = {
+        name: np.array(store.Reader(folder).array(name)) for name in store.Reader(folder).shapes
+    }
     shutil.rmtree(folder)
     encoder = features.Encoder(copied, EVALUATION, "cpu")
     with monkeypatch.context() as patch:
@@ -140,8 +167,19 @@ def test_a_killed_extraction_does_not_count(copied, tiny_world, tiny_experiment)
     shutil.rmtree(copied.folder / "features")
     (copied.folder / "encoded.json").unlink(missing_ok=True)
     evaluation = tiny_experiment[1] / "evaluation.json"
-    command = [sys.executable, "-m", "kbench", "features", "--run", copied.folder, "--evaluation", evaluation]
-    process = subprocess.Popen([*command, "--world", tiny_world, "--device", "cpu"], stdout=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "kbench",
+        "features",
+        "--run",
+        copied.folder,
+        "--evaluation",
+        evaluation,
+    ]
+    process = subprocess.Popen(
+        [*command, "--world", tiny_world, "--device", "cpu"], stdout=subprocess.DEVNULL
+    )
     part = copied.features("world-shape").with_name(".world-shape.part")
     while not part.exists():
         assert process.poll() is None
@@ -171,10 +209,16 @@ def test_the_key_says_what_the_features_are_of(copied, tiny_world):
     key = store.Reader(copied.features("world-shape")).key
     assert key["checkpoint_sha256"] == copied.card.checkpoint_sha256
     assert (
-        key["dtype"] == "float32" == str(store.Reader(copied.features("world-shape")).array("prompts/features").dtype)
+        key["dtype"]
+        == "float32"
+        == str(store.Reader(copied.features("world-shape")).array("prompts/features").dtype)
     )
     assert key["random_features"]["number"] == 64 and key["estimator"]
-    assert key["dataset"]["test_split"] == "test" and len(key["dataset_sha256"]) == 64 and key["transform"]
+    assert (
+        key["dataset"]["test_split"] == "test"
+        and len(key["dataset_sha256"]) == 64
+        and key["transform"]
+    )
 
 
 def test_a_changed_bit_is_noticed(copied):
@@ -182,19 +226,25 @@ def test_a_changed_bit_is_noticed(copied):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"features\.npy is corrupt: delete .* and run `kbench features` again"):
+    with pytest.raises(
+        UserError, match=r"features\.npy is corrupt: delete .* and run `kbench features` again"
+    ):
         store.Reader(copied.features("world-shape")).array("test/images/features")
 
 
 class TestBadInput:
-    """`kbench features` on what is wrong: message, status 2, and everything that was there before is as it was."""
+    """`kbench features` on what is wrong: message, status 2, and everything that was there before
+    is as it was.
+    """
 
     @pytest.fixture
     def attempt(self, copied, tiny_world, tiny_experiment, tmp_path, capsys):
         shutil.copytree(tiny_world, tmp_path / "world")
         shutil.rmtree(copied.features("world-shape"))
         before = {
-            path: files.sha256(path) for path in copied.folder.rglob("*") if path.parent.parent.name == "evaluation"
+            path: files.sha256(path)
+            for path in copied.folder.rglob("*")
+            if path.parent.parent.name == "evaluation"
         }
         assert before
 
@@ -226,7 +276,8 @@ class TestBadInput:
     def test_weights_of_another_architecture(self, attempt, copied, trained):
         other = load_file(trained[0].weights)
         save_file(
-            {name: tensor for name, tensor in other.items() if "bias" not in name}, copied.folder / "model.safetensors"
+            {name: tensor for name, tensor in other.items() if "bias" not in name},
+            copied.folder / "model.safetensors",
         )
         card = files.read_json(copied.folder / "model.json")
         card["checkpoint_sha256"] = files.sha256(copied.folder / "model.safetensors")
@@ -238,7 +289,10 @@ class TestBadInput:
         assert "differs from model.json" in attempt()
 
     def test_labels_out_of_range(self, attempt, data):
-        rewrite(data / "test" / "0.tar", lambda name, content: b"6" if name.endswith(".cls") else content)
+        rewrite(
+            data / "test" / "0.tar",
+            lambda name, content: b"6" if name.endswith(".cls") else content,
+        )
         assert "'6' is not a class index below 6" in attempt()
 
     def test_class_list_of_another_length(self, attempt, data):
@@ -252,7 +306,9 @@ class TestBadInput:
 
 
 def rewrite(shard, change):
-    """Replace the contents of a shard's members, leaving out those for which `change` returns None."""
+    """Replace the contents of a shard's members, leaving out those for which `change` returns
+    None.
+    """
     with tarfile.open(shard) as archive:
         members = [(info, archive.extractfile(info).read()) for info in archive]
     with tarfile.open(shard, "w") as archive:
@@ -269,7 +325,9 @@ def test_an_unfinished_folder_is_not_read(tmp_path):
     with pytest.raises(UserError, match="run `kbench features` first"):
         store.Reader(tmp_path / "features")
     writer.finish({"k": 1})
-    assert store.present(tmp_path / "features", {"k": 1}) and not store.present(tmp_path / "features", {"k": 2})
+    assert store.present(tmp_path / "features", {"k": 1}) and not store.present(
+        tmp_path / "features", {"k": 2}
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["features"]
 
 
@@ -299,8 +357,12 @@ def test_features_of_another_version_or_transform_are_refused_and_results_stay(
     evaluation = tiny_experiment[1] / "evaluation.json"
     process = kbench(command, "--run", copied.folder, "--evaluation", evaluation, *dataset)
     (found,) = changed.values()
-    refused(process, f"{copied.features('world-shape')}", repr(found), "run `kbench features` again")
-    assert {path: path.read_bytes() for path in copied.folder.rglob("*") if path.is_file()} == before
+    refused(
+        process, f"{copied.features('world-shape')}", repr(found), "run `kbench features` again"
+    )
+    assert {
+        path: path.read_bytes() for path in copied.folder.rglob("*") if path.is_file()
+    } == before
 
 
 def test_features_of_another_transform_are_made_again(copied, tiny_world):

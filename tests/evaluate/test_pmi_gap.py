@@ -1,4 +1,6 @@
-"""The gap to PMI: zero for PMI itself whatever the objective, and defined for every variant and objective."""
+"""The gap to PMI: zero for PMI itself whatever the objective, and defined for every variant and
+objective.
+"""
 
 import math
 from types import SimpleNamespace
@@ -18,7 +20,8 @@ from kbench.world import World
 
 BATCH = 128
 
-# Logits that are best for the objective, from PMI: the inverse of its to_pmi, from the objective's own optimum.
+# Logits that are best for the objective, from PMI: the inverse of its to_pmi, from the objective's
+# own optimum.
 OPTIMAL = {
     "infonce": lambda pmi, trained: pmi + 2.5,
     "sigmoid": lambda pmi, trained: pmi - math.log(BATCH - 1) - trained.bias.item(),
@@ -54,12 +57,18 @@ def scored(folder, world, name, logits):
     writer.whole("test/scenes", scenes)
     writer.whole("test/caption_indices", captions)
     writer.whole("test/images/features", logits[scenes][:, used].unsqueeze(1))
-    writer.whole("test/captions/features", torch.eye(len(used), dtype=torch.float64)[columns].unsqueeze(1))
+    writer.whole(
+        "test/captions/features", torch.eye(len(used), dtype=torch.float64)[columns].unsqueeze(1)
+    )
     writer.finish(store.MEANING)
     training = SimpleNamespace(batch_size=BATCH)
-    run = SimpleNamespace(similarity=Table(), objective=name, config=SimpleNamespace(training=training))
+    run = SimpleNamespace(
+        similarity=Table(), objective=name, config=SimpleNamespace(training=training)
+    )
     with torch.inference_mode():
-        return tasks.get("pmi_gap").score(run, store.Reader(folder / "features"), None, device="cpu")
+        return tasks.get("pmi_gap").score(
+            run, store.Reader(folder / "features"), None, device="cpu"
+        )
 
 
 def values(outcome):
@@ -71,7 +80,9 @@ def test_exact_pmi_has_no_gap(tmp_path, world, name):
     trained = objective.create(name)
     outcome = scored(tmp_path, world, trained, OPTIMAL[name](torch.from_numpy(world.pmi), trained))
     found = values(outcome)
-    assert found["excess_loss"] == pytest.approx(0, abs=1e-6) and found["rmse"] == pytest.approx(0, abs=1e-6)
+    assert found["excess_loss"] == pytest.approx(0, abs=1e-6) and found["rmse"] == pytest.approx(
+        0, abs=1e-6
+    )
     assert found["pearson"] == pytest.approx(1) and found["spearman"] == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(outcome.arrays["logits"], outcome.arrays["pmi"], atol=1e-6)
 
@@ -79,7 +90,9 @@ def test_exact_pmi_has_no_gap(tmp_path, world, name):
 @every_objective
 def test_only_what_the_objective_cannot_see_is_forgiven(tmp_path, world, name):
     trained = objective.create(name)
-    outcome = scored(tmp_path, world, trained, OPTIMAL[name](torch.from_numpy(world.pmi) + 0.7, trained))
+    outcome = scored(
+        tmp_path, world, trained, OPTIMAL[name](torch.from_numpy(world.pmi) + 0.7, trained)
+    )
     assert values(outcome)["rmse"] == pytest.approx(0 if trained.blind_to_shift else 0.7, abs=1e-6)
     assert outcome.settings["constant_removed"] == trained.blind_to_shift
 
@@ -120,11 +133,17 @@ def test_every_variant_and_objective_has_a_gap(random_runs, variant, monkeypatch
     for name in objective.names():
         if objective.get(name).refuse(type(run.similarity)):
             continue
-        stub = SimpleNamespace(similarity=run.similarity, objective=objective.create(name), config=run.config)
+        stub = SimpleNamespace(
+            similarity=run.similarity, objective=objective.create(name), config=run.config
+        )
         with torch.inference_mode():
             outcome = tasks.get("pmi_gap").score(stub, features, evaluation, device="cpu")
         found = values(outcome)
-        assert found["excess_loss"] > 0 and math.isfinite(found["excess_loss"]) and math.isfinite(found["rmse"])
+        assert (
+            found["excess_loss"] > 0
+            and math.isfinite(found["excess_loss"])
+            and math.isfinite(found["rmse"])
+        )
         draws = 2 if run.similarity.uses_random_features else 1
         assert outcome.arrays["excess_losses"].shape == (draws, 8)
         assert outcome.arrays["excess_losses"].mean() == pytest.approx(found["excess_loss"])

@@ -1,4 +1,6 @@
-"""Ranks in blocks against the definition, with ties, and the memory that retrieval of MS-COCO's size takes."""
+"""Ranks in blocks against the definition, with ties, and the memory that retrieval of MS-COCO's
+size takes.
+"""
 
 import numpy as np
 import pytest
@@ -28,7 +30,9 @@ def defined(scores, owners, beats):
 @settings(max_examples=60, deadline=None)
 def test_blocks_of_any_size_agree_with_the_definition(data):
     images, captions = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 20))
-    owners = np.array(data.draw(st.lists(st.integers(0, images - 1), min_size=captions, max_size=captions)))
+    owners = np.array(
+        data.draw(st.lists(st.integers(0, images - 1), min_size=captions, max_size=captions))
+    )
     # Few different values, so that ties are common.
     generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     scores = generator.integers(0, 4, (images, captions)).astype(np.float32)
@@ -44,7 +48,9 @@ def test_clip_benchmarks_recall_lies_between_the_lowest_and_the_highest(repeated
     """On captions that repeat, and on scores rounded to a tenth, through its own functions."""
     generator = torch.Generator().manual_seed(3)
     owners = torch.arange(300) // 3
-    scores = torch.randn(100, 300, generator=generator) + 2.0 * (owners == torch.arange(100)[:, None])
+    scores = torch.randn(100, 300, generator=generator) + 2.0 * (
+        owners == torch.arange(100)[:, None]
+    )
     if repeated:
         captions = torch.arange(300)
         scores = scores[:, torch.where(captions % 3 == 0, captions, captions // 30 * 30)]
@@ -55,7 +61,9 @@ def test_clip_benchmarks_recall_lies_between_the_lowest_and_the_highest(repeated
     between = 0
     for k in (1, 5, 10):
         theirs = {
-            "image": (zeroshot_retrieval.recall_at_k(scores.T, positive.T, k) > 0).float().mean().item(),
+            "image": (
+                (zeroshot_retrieval.recall_at_k(scores.T, positive.T, k) > 0).float().mean().item()
+            ),
             "text": (zeroshot_retrieval.recall_at_k(scores, positive, k) > 0).float().mean().item(),
         }
         for retrieved, found in (("text", image_to_text), ("image", text_to_image)):
@@ -67,11 +75,18 @@ def test_clip_benchmarks_recall_lies_between_the_lowest_and_the_highest(repeated
 
 def test_constant_scores_find_nothing():
     owners = torch.arange(6) // 2
-    image_to_text, text_to_image = ranks(lambda i, c: torch.zeros(i.stop - i.start, c.stop - c.start), owners, 3, 2, 4)
-    assert image_to_text.tolist() == [[4, 4, 4], [0, 0, 0]] and text_to_image.tolist() == [[2] * 6, [0] * 6]
+    image_to_text, text_to_image = ranks(
+        lambda i, c: torch.zeros(i.stop - i.start, c.stop - c.start), owners, 3, 2, 4
+    )
+    assert image_to_text.tolist() == [[4, 4, 4], [0, 0, 0]] and text_to_image.tolist() == [
+        [2] * 6,
+        [0] * 6,
+    ]
 
 
-@pytest.mark.parametrize(("variant", "images", "tokens"), [("wpse-gaussian", 300, (1, 1)), ("filip", 200, (2, 1))])
+@pytest.mark.parametrize(
+    ("variant", "images", "tokens"), [("wpse-gaussian", 300, (1, 1)), ("filip", 200, (2, 1))]
+)
 def test_memory_is_that_of_the_blocks_and_not_of_the_files(variant, images, tokens, tmp_path):
     stored = write(tmp_path / "features", variant == "wpse-gaussian", images, 16384, tokens)
     found = measured(tmp_path / "features", variant, block_bytes=4 << 20)

@@ -44,7 +44,10 @@ def test_reading_agrees_with_clip_benchmark_and_the_metadata(name):
     seen = [label for _, label in peer]
     if dataset.kind == "classification":
         assert split.labels.targets == seen
-        assert class_names(dataset, root) == peer.classes and templates(dataset, root) == peer.templates
+        assert (
+            class_names(dataset, root) == peer.classes
+            and templates(dataset, root) == peer.templates
+        )
         assert sorted(set(seen)) == list(range(dataset.n_classes))
     else:
         assert split.labels.captions == [caption for captions in seen for caption in captions]
@@ -62,16 +65,25 @@ def test_the_probe_chooses_the_c_of_scikit_learns_exact_solver():
         splits[name] = Features(images / np.float32(64), np.array(split.labels.targets))
     train, test = splits.values()
     fitted, held = held_out(train, "stratified")
-    x, y, held_x = train.x[fitted.index].astype(float), fitted.labels, train.x[held.index].astype(float)
+    x, y, held_x = (
+        train.x[fitted.index].astype(float),
+        fitted.labels,
+        train.x[held.index].astype(float),
+    )
 
     def exactly(strengths):
-        fits = [LogisticRegression(C=C, solver="newton-cholesky", tol=1e-9).fit(x, y) for C in strengths]
+        fits = [
+            LogisticRegression(C=C, solver="newton-cholesky", tol=1e-9).fit(x, y) for C in strengths
+        ]
         return [
-            logistic.Tried(C, fit.score(held_x, held.labels), 0, True) for C, fit in zip(strengths, fits, strict=True)
+            logistic.Tried(C, fit.score(held_x, held.labels), 0, True)
+            for C, fit in zip(strengths, fits, strict=True)
         ]
 
     best, _ = logistic.search(LinearProbeSettings().strides, exactly)
     result = logistic.probe(train, None, test, LinearProbeSettings(), "acc1", "stratified")
-    exact = LogisticRegression(C=best.C, solver="newton-cholesky", tol=1e-9).fit(train.x.astype(float), train.labels)
+    exact = LogisticRegression(C=best.C, solver="newton-cholesky", tol=1e-9).fit(
+        train.x.astype(float), train.labels
+    )
     assert result.C == best.C and result.converged
     assert (exact.predict(test.x.astype(float)) != result.predictions).mean() <= 0.001

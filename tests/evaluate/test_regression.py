@@ -20,7 +20,11 @@ def features(classes, size=400, width=12, spread=1.5, seed=0, offset=0.0):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, size)
     labels[:classes] = np.arange(classes)
-    x = generator.normal(size=(classes, width))[labels] + spread * generator.normal(size=(size, width)) + offset
+    x = (
+        generator.normal(size=(classes, width))[labels]
+        + spread * generator.normal(size=(size, width))
+        + offset
+    )
     return Features(x.astype(np.float32), labels + 3)
 
 
@@ -51,12 +55,19 @@ class TestAgainstScikitLearn:
         data = features(classes, size=60, width=width, spread=0.7, seed=seed, offset=offset)
         data, C = Features(data.x * np.float32(scale), data.y), 10.0**exponent
         (fit,) = Regression([data]).fit([C])
-        # A feature for the mean, which the penalty would see, is taken away: scikit-learn then gets further.
+        # A feature for the mean, which the penalty would see, is taken away: scikit-learn then gets
+        # further.
         centred = data.x.astype(np.float64) - data.x.mean(axis=0, dtype=np.float64)
         assert fit.converged
-        assert fit.objective <= objective(reference(centred, data.y, C), centred, data.y, C) * (1 + 1e-5)
-        # At the minimum the gradient vanishes: weights = C sum_i residual_i x_i, and residuals of each class cancel.
-        x, one_hot = torch.from_numpy(data.x).double(), torch.from_numpy(np.eye(classes)[data.y - 3])
+        assert fit.objective <= objective(reference(centred, data.y, C), centred, data.y, C) * (
+            1 + 1e-5
+        )
+        # At the minimum the gradient vanishes: weights = C sum_i residual_i x_i, and residuals of
+        # each class cancel.
+        x, one_hot = (
+            torch.from_numpy(data.x).double(),
+            torch.from_numpy(np.eye(classes)[data.y - 3]),
+        )
         residuals = one_hot - (x @ fit.weights.T + fit.bias).softmax(1)
         assert float(residuals.sum(0).abs().max()) < 1e-3 * len(x)
 
@@ -94,7 +105,9 @@ class TestPath:
         assert warm.fits[1.0].objective == pytest.approx(cold.fits[1.0].objective, rel=1e-6)
 
     def test_a_start_may_lack_classes(self):
-        """Of a search on training samples none of which has a class that the validation split adds."""
+        """Of a search on training samples none of which has a class that the validation split
+        adds.
+        """
         whole = features(5)
         rows = np.flatnonzero(whole.labels != 5)
         part = Features(whole.x[rows], whole.labels[rows])
@@ -134,7 +147,9 @@ class TestChunks:
 
 
 def private_memory_of_a_fit(path):
-    """Return the anonymous memory, pages of the mapped file not counted, that a short fit takes at its peak."""
+    """Return the anonymous memory, pages of the mapped file not counted, that a short fit takes at
+    its peak.
+    """
     regression.RESIDENT_BYTES, regression.CHUNK_NUMBERS = 0, 1 << 17
     x = np.load(path, mmap_mode="r")
     data = Features(x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0))
@@ -185,11 +200,15 @@ class TestMinimise:
 
         end = lbfgs.minimise(evaluate, torch.zeros_like(centres), 1e-13, torch.tensor([200] * 3))
         assert end.converged.all() and (end.iterations < 200).all()
-        torch.testing.assert_close(end.values, torch.ones(3, dtype=torch.float64), rtol=1e-11, atol=0)
+        torch.testing.assert_close(
+            end.values, torch.ones(3, dtype=torch.float64), rtol=1e-11, atol=0
+        )
 
     def test_steps_that_overshoot_are_shortened(self):
         def evaluate(points, which):
             return torch.log(torch.cosh(points)).sum(1) + 1, torch.tanh(points)
 
-        end = lbfgs.minimise(evaluate, torch.full((1, 1), 5.0, dtype=torch.float64), 1e-15, torch.tensor([50]))
+        end = lbfgs.minimise(
+            evaluate, torch.full((1, 1), 5.0, dtype=torch.float64), 1e-15, torch.tensor([50])
+        )
         assert end.converged.all() and abs(float(end.points)) < 1e-6

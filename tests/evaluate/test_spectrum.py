@@ -26,5 +26,7 @@ def test_it_hardly_depends_on_the_number_of_pairs():
     world, generator = World(), np.random.default_rng(2)
     scenes = world.sample_scenes(generator, 1024)
     captions = world.sample_captions(generator, world.sample_scenes(generator, 1024))
-    few, many = (spectrum(torch.from_numpy(world.pmi[scenes[:n]][:, captions[:n]]))[:8] for n in (512, 1024))
+    few, many = (
+        spectrum(torch.from_numpy(world.pmi[scenes[:n]][:, captions[:n]]))[:8] for n in (512, 1024)
+    )
     assert torch.allclose(few, many, rtol=0.15)

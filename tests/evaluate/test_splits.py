@@ -28,7 +28,9 @@ def test_at_random_it_is_torchs_split_whatever_the_length(size):
 
 
 def test_stratified_it_is_scikit_learns_split_of_the_shuffled_samples():
-    """Caltech-101 in the release: features of the random parts one after the other, then split again."""
+    """Caltech-101 in the release: features of the random parts one after the other, then split
+    again.
+    """
     labels = np.repeat(np.arange(102), 30)
     generator = torch.Generator().manual_seed(314)
     parts = torch.utils.data.random_split(torch.arange(3060), [0.9, 0.1], generator=generator)

@@ -12,7 +12,11 @@ from kbench.measures.regression import Regression
 def problem(seed, classes=5, size=600, width=20):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, size)
-    x = generator.normal(size=(classes, width))[labels] + 2.5 * generator.normal(size=(size, width)) + 3.0
+    x = (
+        generator.normal(size=(classes, width))[labels]
+        + 2.5 * generator.normal(size=(size, width))
+        + 3.0
+    )
     return Features(x, labels)
 
 

@@ -27,22 +27,31 @@ def test_ranks_against_a_full_sort(trained, monkeypatch):
     run = trained[1]
     features = store.Reader(run.features("world-retrieval"))
     owners = np.asarray(features.array("test/caption_images"))
-    sides = (features.representation(f"test/{side}", 1)["features"].double() for side in ("images", "captions"))
+    sides = (
+        features.representation(f"test/{side}", 1)["features"].double()
+        for side in ("images", "captions")
+    )
     scores = run.similarity.compare(*({"features": side} for side in sides)).float()
     monkeypatch.setattr(retrieval, "ROWS", 7)
     monkeypatch.setattr(retrieval, "COLUMNS", 33)
-    image_to_text, text_to_image = (lowest for lowest, _ in retrieval.retrieval_ranks(run, features, 1))
+    image_to_text, text_to_image = (
+        lowest for lowest, _ in retrieval.retrieval_ranks(run, features, 1)
+    )
     for caption, owner in enumerate(owners):
         order = scores[:, caption].argsort(descending=True).tolist()
         assert order.index(owner) == text_to_image[caption]
     for image in range(len(scores)):
         best = max(scores[image, caption] for caption in np.flatnonzero(owners == image))
-        better = [caption for caption in np.flatnonzero(owners != image) if scores[image, caption] >= best]
+        better = [
+            caption for caption in np.flatnonzero(owners != image) if scores[image, caption] >= best
+        ]
         assert len(better) == image_to_text[image]
 
 
 def test_a_row_says_how_much_of_its_recall_depends_on_ties(trained):
-    stored = json.loads((trained[1].folder / "evaluation" / "world-retrieval" / "retrieval.json").read_text())
+    stored = json.loads(
+        (trained[1].folder / "evaluation" / "world-retrieval" / "retrieval.json").read_text()
+    )
     for metric in stored["metrics"]:
         assert metric["value"] <= stored["settings"][f"{metric['name']}_highest"]
     kept = np.load(trained[1].folder / "evaluation" / "world-retrieval" / "retrieval.npz")
@@ -90,7 +99,9 @@ def test_zero_shot_keeps_every_draw(trained):
 
 
 def test_zero_shot_over_few_classes_with_one_absent(copied_features):
-    """Three classes, of which the test images show two: everything is defined or null, nothing NaN."""
+    """Three classes, of which the test images show two: everything is defined or null, nothing
+    NaN.
+    """
     run, reader = copied_features
     reader.array = lambda name, read=reader.array: {
         "test/targets": np.where(read("test/targets") > 2, 0, 2),
@@ -196,14 +207,20 @@ class TestProbe:
 
     @pytest.mark.parametrize("seed", range(4))
     def test_near_ties_are_decided_as_by_exact_fits(self, seed):
-        """Where many C do nearly as well, one held-out sample decides, and which way it goes depends on the solver."""
+        """Where many C do nearly as well, one held-out sample decides, and which way it goes
+        depends on the solver.
+        """
         train, val = overlapping(seed)
 
         def exactly(strengths):
             fits = [
-                LogisticRegression(C=c, solver="newton-cholesky", tol=1e-12).fit(train.x, train.y) for c in strengths
+                LogisticRegression(C=c, solver="newton-cholesky", tol=1e-12).fit(train.x, train.y)
+                for c in strengths
             ]
-            return [logistic.Tried(c, fit.score(val.x, val.y), 0, True) for c, fit in zip(strengths, fits, strict=True)]
+            return [
+                logistic.Tried(c, fit.score(val.x, val.y), 0, True)
+                for c, fit in zip(strengths, fits, strict=True)
+            ]
 
         best, path = logistic.search(LinearProbeSettings().strides, exactly)
         result = logistic.probe(train, val, val, LinearProbeSettings(), "acc1")
@@ -220,7 +237,10 @@ class TestProbe:
         monkeypatch.setattr(Regression, "fit", watched)
         train, val = overlapping(0)
         result = logistic.probe(train, val, val, LinearProbeSettings(), "acc1")
-        assert calls[0] == ([float(GRID[i]) for i in range(0, 97, LinearProbeSettings().strides[0])], 1e-7)
+        assert calls[0] == (
+            [float(GRID[i]) for i in range(0, 97, LinearProbeSettings().strides[0])],
+            1e-7,
+        )
         assert calls[-1] == ([result.C], TOLERANCE)
         exact = {C for strengths, tolerance in calls[:-1] for C in strengths if tolerance < 1e-7}
         values = {tried.C: tried.value for tried in result.path}
@@ -233,7 +253,9 @@ class TestProbe:
         assert logistic.candidates(8, 40) == [16, 24, 32, 40, 48, 56, 64]
 
     def test_at_the_edge_of_the_grid_the_window_shifts_and_keeps_its_seven_values(self):
-        """A best C at an end of the grid takes 19 values to find; a window cut off there would try 15."""
+        """A best C at an end of the grid takes 19 values to find; a window cut off there would try
+        15.
+        """
         assert logistic.candidates(8, 16) == [0, 8, 16, 24, 32, 40, 48]
         assert logistic.candidates(1, 96) == [90, 91, 92, 93, 94, 95, 96]
         for best in (0, 96):
@@ -248,9 +270,13 @@ class TestProbe:
 
     def test_command_writes_the_documented_json(self, kbench, splits, tmp_path):
         names = ("train", "val", "test")
-        arrays = {f"{n}_{k}": getattr(s, k) for n, s in zip(names, splits, strict=True) for k in "xy"}
+        arrays = {
+            f"{n}_{k}": getattr(s, k) for n, s in zip(names, splits, strict=True) for k in "xy"
+        }
         np.savez(tmp_path / "f.npz", **arrays)
-        process = kbench("linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json")
+        process = kbench(
+            "linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json"
+        )
         assert process.returncode == 0, process.stderr
         result = json.loads((tmp_path / "r.json").read_text())
         assert result["acc1"] == logistic.probe(*splits, LinearProbeSettings(), "acc1").acc1
@@ -268,29 +294,43 @@ class TestProbe:
         assert (result["tolerance"], result["held_out"]) == (1e-4, "stratified")
         settings = LinearProbeSettings(tolerance=1e-4)
         assert result["C"] == logistic.probe(train, None, test, settings, "acc1", "stratified").C
-        refused(kbench("linear-probe", *options, "--tolerance", "-1"), "--tolerance -1.0", "greater than 0")
+        refused(
+            kbench("linear-probe", *options, "--tolerance", "-1"),
+            "--tolerance -1.0",
+            "greater than 0",
+        )
 
     @pytest.mark.parametrize("label", [-1, 7, 2**40])
     def test_labels_that_train_has_not_are_refused(self, splits, label):
         train, val, test = splits
         odd = Features(test.x, np.where(np.arange(len(test)) == 3, label, test.y))
-        with pytest.raises(UserError, match=f"test has 1 labels that train has not, the first {label}; train has 4"):
+        with pytest.raises(
+            UserError, match=f"test has 1 labels that train has not, the first {label}; train has 4"
+        ):
             logistic.probe(train, val, odd, LinearProbeSettings(), "acc1")
 
     def test_bad_input_leaves_no_output(self, kbench, refused, splits, tmp_path):
         def attempt(**arrays):
             np.savez(tmp_path / "f.npz", **arrays)
-            return kbench("linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json")
+            return kbench(
+                "linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json"
+            )
 
         x, y = splits[0].x, splits[0].y
         refused(attempt(train_x=x, train_y=y, test_x=x), "lacks test_y")
         refused(attempt(train_x=x, train_y=y[:-1], test_x=x, test_y=y), "do not fit")
         refused(attempt(train_x=x * np.nan, train_y=y, test_x=x, test_y=y), "not finite")
         refused(attempt(train_x=x, train_y=y * 0, test_x=x, test_y=y), "at least two classes")
-        refused(attempt(train_x=x, train_y=y, test_x=x[:, 1:], test_y=y), "different numbers of features")
+        refused(
+            attempt(train_x=x, train_y=y, test_x=x[:, 1:], test_y=y),
+            "different numbers of features",
+        )
         (tmp_path / "f.npz").write_text("no archive")
         refused(
-            kbench("linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json"), "cannot read"
+            kbench(
+                "linear-probe", "--features", tmp_path / "f.npz", "--output", tmp_path / "r.json"
+            ),
+            "cannot read",
         )
         assert not (tmp_path / "r.json").exists()
 

@@ -49,7 +49,16 @@ def test_parts_of_either_side_add_up_to_the_logit(name):
 
 def test_pieces_name_every_position():
     towers = tower_config.load("demo", {"text_cfg": {"context_length": 8}})
-    assert tokenizer.pieces("a red star", towers) == ["start", "a", "red", "star", "end", "", "", ""]
+    assert tokenizer.pieces("a red star", towers) == [
+        "start",
+        "a",
+        "red",
+        "star",
+        "end",
+        "",
+        "",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("variant", ["wpse-gaussian", "cosine"])
@@ -63,6 +72,13 @@ def test_file_of_a_model(tmp_path, tiny_experiment, tiny_world, variant):
     if made:
         stored = np.load(tmp_path / weights.FILE)
         assert stored["images"].shape == (4, 32, 32, 3) and stored["image_weights"].shape == (4, 17)
-        assert len(set(stored["captions"])) == 4 and stored["tokens"].shape == stored["token_weights"].shape
-        np.testing.assert_allclose(stored["image_parts"].sum(-1), stored["logits"], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(stored["text_parts"].sum(-1), stored["logits"], rtol=1e-4, atol=1e-5)
+        assert (
+            len(set(stored["captions"])) == 4
+            and stored["tokens"].shape == stored["token_weights"].shape
+        )
+        np.testing.assert_allclose(
+            stored["image_parts"].sum(-1), stored["logits"], rtol=1e-4, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            stored["text_parts"].sum(-1), stored["logits"], rtol=1e-4, atol=1e-5
+        )

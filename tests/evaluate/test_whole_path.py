@@ -1,7 +1,7 @@
 """From the tar files to what `kbench evaluate` writes, against CLIP_benchmark from the same files.
 
-CLIP_benchmark is unmodified and reads with webdataset, open_clip's transform and open_clip's tokenizer; its model is
-open_clip's own, with the weights of a run of the cosine variant.
+CLIP_benchmark is unmodified and reads with webdataset, open_clip's transform and open_clip's
+tokenizer; its model is open_clip's own, with the weights of a run of the cosine variant.
 """
 
 import io
@@ -37,7 +37,9 @@ from kbench.pretrain.model import IMAGENET_MEAN, IMAGENET_STD
 from kbench.pretrain.test_column import TestColumn
 
 BATCH = 256
-RECALLS = [f"{retrieved}_retrieval_recall@{k}" for retrieved in ("image", "text") for k in (1, 5, 10)]
+RECALLS = [
+    f"{retrieved}_retrieval_recall@{k}" for retrieved in ("image", "text") for k in (1, 5, 10)
+]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DATA = Path(os.environ.get("KBENCH_DATA") or SHARED)
 
@@ -51,7 +53,9 @@ def real(name):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of the cosine variant with weights drawn so that its embeddings differ widely between inputs."""
+    """A run of the cosine variant with weights drawn so that its embeddings differ widely between
+    inputs.
+    """
     run = bench._run(None, tmp_path_factory.mktemp("run") / "run")
     weights = load_file(run.weights)
     generator = torch.Generator().manual_seed(1)
@@ -61,7 +65,8 @@ def run(tmp_path_factory):
     save_file(weights, run.folder / "model.safetensors")
     card = files.read_json(run.folder / "model.json")
     files.write_json(
-        run.folder / "model.json", card | {"checkpoint_sha256": files.sha256(run.folder / "model.safetensors")}
+        run.folder / "model.json",
+        card | {"checkpoint_sha256": files.sha256(run.folder / "model.safetensors")},
     )
     return TrainedRun(run.folder)
 
@@ -76,15 +81,25 @@ class Peer:
             vision_cfg=open_clip.CLIPVisionCfg(**towers.vision_cfg),
             text_cfg=open_clip.CLIPTextCfg(**towers.text_cfg),
         ).eval()
-        weights = {k.removeprefix("towers."): v for k, v in load_file(run.weights).items() if k.startswith("towers.")}
+        weights = {
+            k.removeprefix("towers."): v
+            for k, v in load_file(run.weights).items()
+            if k.startswith("towers.")
+        }
         missing, unexpected = self.model.load_state_dict(weights, strict=False)
         assert missing == ["logit_scale"] and not unexpected
-        self.transform = image_transform(towers.image_size, is_train=False, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        self.transform = image_transform(
+            towers.image_size, is_train=False, mean=IMAGENET_MEAN, std=IMAGENET_STD
+        )
         self.tokenizer = SimpleTokenizer(context_length=towers.context_length)
 
     def loader(self, name, root, task):
-        """Return CLIP_benchmark's loader as its command line makes it, of batches as large as kbench's."""
-        wds = build_dataset(f"wds/{name}", root=str(root), split="test", transform=self.transform, task=task)
+        """Return CLIP_benchmark's loader as its command line makes it, of batches as large as
+        kbench's.
+        """
+        wds = build_dataset(
+            f"wds/{name}", root=str(root), split="test", transform=self.transform, task=task
+        )
         self.classes, self.templates = wds.classes, wds.templates
         return torch.utils.data.DataLoader(wds.batched(BATCH), batch_size=None)
 
@@ -99,7 +114,9 @@ class Peer:
         classifier = zeroshot_classification.zero_shot_classifier(
             self.model, self.tokenizer, self.classes, self.templates, "cpu", amp=False
         )
-        logits, targets = zeroshot_classification.run_classification(self.model, classifier, loader, "cpu", amp=False)
+        logits, targets = zeroshot_classification.run_classification(
+            self.model, classifier, loader, "cpu", amp=False
+        )
         return logits.argmax(dim=1).numpy(), targets.numpy()
 
 
@@ -107,7 +124,9 @@ ENTRIES = {
     "odd-images": "{kind: classification, folder: odd-images, n_classes: 10, main_metric: acc1",
     "odd-captions": "{kind: retrieval, folder: odd-captions, main_metric: image_retrieval_recall@5",
     "cifar10-zeroshot": "{kind: classification, folder: cifar10, n_classes: 10, main_metric: acc1",
-    "flickr8k-photographs": "{kind: retrieval, folder: flickr8k_1k, main_metric: image_retrieval_recall@5",
+    "flickr8k-photographs": (
+        "{kind: retrieval, folder: flickr8k_1k, main_metric: image_retrieval_recall@5"
+    ),
 }
 """Datasets that these tests add, all without a train split: a probe would take minutes."""
 
@@ -115,12 +134,16 @@ ENTRIES = {
 def add(name, folder):
     """Add a dataset to those that kbench knows in a working folder."""
     (folder / "workflow" / "datasets").mkdir(parents=True)
-    entry = ENTRIES[name] + ", location: data, source: here, train_split: null, stand_in: world-shape}"
+    entry = (
+        ENTRIES[name] + ", location: data, source: here, train_split: null, stand_in: world-shape}"
+    )
     (folder / "workflow" / "datasets" / f"{name}.yaml").write_text(entry)
 
 
 def evaluated(kbench, run, data, name, folder):
-    """Run `kbench features` and `kbench evaluate` on one dataset; returns what they printed last."""
+    """Run `kbench features` and `kbench evaluate` on one dataset; returns what they printed
+    last.
+    """
     add(name, folder)
     section = Evaluation(datasets=(name,), batch_size=BATCH).model_dump(mode="json")
     evaluation = folder / "evaluation.json"
@@ -145,7 +168,9 @@ def check_recalls(kbench, run, root, name, folder):
 
 
 def check_no_ties(run, name):
-    """Equal captions or images would tie, and which of equal ones topk returns first is not defined."""
+    """Equal captions or images would tie, and which of equal ones topk returns first is not
+    defined.
+    """
     reader = store.Reader(run.features(name))
     for side in ("images", "captions"):
         features = np.asarray(reader.array(f"test/{side}/features"))[:, 0]
@@ -168,14 +193,43 @@ def member(archive, name, content):
     archive.addfile(info, io.BytesIO(content))
 
 
-SIZES = [(500, 375), (333, 500), (40, 31), (33, 200), (31, 32), (32, 32), (7, 90), (90, 7), (1, 60), (225, 451)]
+SIZES = [
+    (500, 375),
+    (333, 500),
+    (40, 31),
+    (33, 200),
+    (31, 32),
+    (32, 32),
+    (7, 90),
+    (90, 7),
+    (1, 60),
+    (225, 451),
+]
 MODES = ("RGB", "L", "RGBA", "P", "CMYK", "1", "LA")
 LENGTHS = (1, 3, 8, 14, 29, 30, 31, 60, 200)
-WORDS = ["a", "dog", "red", "runs", "over", "two", "big", "grass", "with", "blue", "boats", "near", "it", "!", "tall"]
+WORDS = [
+    "a",
+    "dog",
+    "red",
+    "runs",
+    "over",
+    "two",
+    "big",
+    "grass",
+    "with",
+    "blue",
+    "boats",
+    "near",
+    "it",
+    "!",
+    "tall",
+]
 
 
 def picture(generator, index):
-    """Return (file's suffix, its bytes) of a blurred random picture: its pixels tell where it was cut."""
+    """Return (file's suffix, its bytes) of a blurred random picture: its pixels tell where it was
+    cut.
+    """
     width, height = SIZES[index % len(SIZES)]
     coarse = generator.integers(0, 256, (1 + height // 6, 1 + width // 6, 3), dtype=np.uint8)
     image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -185,14 +239,18 @@ def picture(generator, index):
 
 
 def caption(generator, index, number):
-    """Return a caption unlike any other: its own number comes first, where a context cut short keeps it."""
+    """Return a caption unlike any other: its own number comes first, where a context cut short
+    keeps it.
+    """
     words = generator.choice(WORDS, LENGTHS[(index + number) % len(LENGTHS)])
     return " ".join([f"{index} and {number}", *words])
 
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
-    """Two datasets of odd sizes and modes, the second with captions of every length, one of them empty."""
+    """Two datasets of odd sizes and modes, the second with captions of every length, one of them
+    empty.
+    """
     data = tmp_path_factory.mktemp("data")
     generator = np.random.default_rng(2)
     for name in ("odd-images", "odd-captions"):
@@ -208,11 +266,15 @@ def synthetic(tmp_path_factory):
                 member(archive, f"s{index}.cls", str(index % 10).encode())
     (data / "odd-captions" / "dataset_type.txt").write_text("retrieval")
     (data / "odd-images" / "classnames.txt").write_text("\n".join(WORDS[:10]))
-    (data / "odd-images" / "zeroshot_classification_templates.txt").write_text("a photo of a {c}.\nthe {c}")
+    (data / "odd-images" / "zeroshot_classification_templates.txt").write_text(
+        "a photo of a {c}.\nthe {c}"
+    )
     return data
 
 
-def test_recalls_of_odd_images_and_captions_of_every_length_are_clip_benchmarks(kbench, run, synthetic, tmp_path):
+def test_recalls_of_odd_images_and_captions_of_every_length_are_clip_benchmarks(
+    kbench, run, synthetic, tmp_path
+):
     check_recalls(kbench, run, synthetic / "odd-captions", "odd-captions", tmp_path)
     check_no_ties(run, "odd-captions")
 
@@ -221,21 +283,29 @@ def test_predictions_of_odd_images_are_clip_benchmarks(kbench, run, synthetic, t
     check_predictions(kbench, run, synthetic / "odd-images", "odd-images", tmp_path)
 
 
-def test_a_checkpoint_is_selected_by_clip_benchmarks_accuracy(run, synthetic, tmp_path, monkeypatch):
+def test_a_checkpoint_is_selected_by_clip_benchmarks_accuracy(
+    run, synthetic, tmp_path, monkeypatch
+):
     add("odd-images", tmp_path)
     monkeypatch.chdir(tmp_path)
     training = run.config.training.model_copy(update={"test_column": "odd-images"})
     config = run.config.model_copy(update={"training": training})
-    found = TestColumn(config, Locations(data=synthetic)).accuracy(pretrained.load(config, run.weights), "cpu")
+    found = TestColumn(config, Locations(data=synthetic)).accuracy(
+        pretrained.load(config, run.weights), "cpu"
+    )
     predictions, targets = Peer(run).predictions("odd-images", synthetic / "odd-images")
     assert found == pytest.approx(np.mean(predictions == targets), abs=1e-9) and 0 < found < 1
 
 
-def test_the_released_probe_sees_the_pixels_of_torchvisions_resize_to_256_of_224(run, synthetic, tmp_path, monkeypatch):
+def test_the_released_probe_sees_the_pixels_of_torchvisions_resize_to_256_of_224(
+    run, synthetic, tmp_path, monkeypatch
+):
     add("odd-images", tmp_path)
     monkeypatch.chdir(tmp_path)
     dataset = known_datasets.get("odd-images").model_copy(update={"train_split": "test"})
-    evaluation = Evaluation.model_validate({"datasets": ["odd-images"], "linear_probe": {"released_resize": True}})
+    evaluation = Evaluation.model_validate(
+        {"datasets": ["odd-images"], "linear_probe": {"released_resize": True}}
+    )
     Encoder(run, evaluation, "cpu").extract(dataset, Locations(data=synthetic))
     kept = np.array(store.Reader(run.features("odd-images")).array("test/after_projection"))
     peer, size = Peer(run), run.config.towers.image_size
@@ -245,7 +315,9 @@ def test_the_released_probe_sees_the_pixels_of_torchvisions_resize_to_256_of_224
     for resized in (37, size):  # round(32 * 256 / 224) is 37
         resize = transforms.Resize(resized, transforms.InterpolationMode.BICUBIC)
         peer.transform = transforms.Compose([resize, crop, *norm])
-        images = torch.cat([x for x, _ in peer.loader("odd-images", synthetic / "odd-images", "zeroshot")])
+        images = torch.cat(
+            [x for x, _ in peer.loader("odd-images", synthetic / "odd-images", "zeroshot")]
+        )
         with torch.no_grad():
             embedded = torch.nn.functional.normalize(peer.model.encode_image(images), dim=-1)
         expected.append(embedded.numpy() * run.similarity.logit_scale().sqrt().item())

@@ -44,17 +44,27 @@ def test_half_of_the_demo_foretells_all_of_it_within_a_third(demo, jobs):
 def test_rates_of_runs_of_another_size_are_scaled(demo, jobs):
     # As if the demo had been trained for half the steps only.
     halves = [
-        dataclasses.replace(job, units=job.units // 2, seconds=job.seconds / 2) if job.rule == "pretrain" else job
+        (
+            dataclasses.replace(job, units=job.units // 2, seconds=job.seconds / 2)
+            if job.rule == "pretrain"
+            else job
+        )
         for job in jobs
     ]
-    assert cost.wall_seconds(estimate(demo, halves), 2) == pytest.approx(cost.wall_seconds(estimate(demo, jobs), 2))
-    assert cost.wall_seconds(estimate(demo, jobs), 10) < cost.wall_seconds(estimate(demo, jobs), 2) / 2.5
+    assert cost.wall_seconds(estimate(demo, halves), 2) == pytest.approx(
+        cost.wall_seconds(estimate(demo, jobs), 2)
+    )
+    assert (
+        cost.wall_seconds(estimate(demo, jobs), 10)
+        < cost.wall_seconds(estimate(demo, jobs), 2) / 2.5
+    )
 
 
 def test_jobs_of_a_like_size_decide_where_several_experiments_have_been_measured(demo, jobs):
     both = [*jobs, *cost.measured(ROOT / "results" / "rank")]
     alone, together = (
-        [part for part in estimate(demo, known) if part.rule.startswith(cost.PER_RUN)] for known in (jobs, both)
+        [part for part in estimate(demo, known) if part.rule.startswith(cost.PER_RUN)]
+        for known in (jobs, both)
     )
     assert together == alone
 
@@ -63,7 +73,10 @@ def test_another_similaritys_rate_is_named_and_unknown_towers_are_not_guessed(de
     known = [job for job in jobs if job.similarity in ("cosine", "")]
     part = next(part for part in estimate(demo, known) if part.rule == "pretrain wpse-imq")
     rates = [job.seconds for job in known if job.rule == "pretrain"]
-    assert part.seconds == pytest.approx(sum(rates) / 2, rel=0.02) and "cosine in 2 jobs of demo" in part.source
+    assert (
+        part.seconds == pytest.approx(sum(rates) / 2, rel=0.02)
+        and "cosine in 2 jobs of demo" in part.source
+    )
     parts = estimate(demo, [dataclasses.replace(job, towers="ViT-B-16") for job in jobs])
     assert cost.wall_seconds(parts, 1) is cost.lane_hours(parts) is cost.total_bytes(parts) is None
     assert any(part.source == "no run with towers demo has been measured" for part in parts)

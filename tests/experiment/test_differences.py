@@ -39,7 +39,9 @@ def test_every_setting_is_compared_or_said_why_not(place):
 def test_every_key_that_is_not_compared_exists():
     known = {f"towers.{key}" for key in TowerConfig.model_fields}
     known |= {f"evaluation.{key}" for key in Evaluation.model_fields}
-    known |= {f"{place}.{key}" for place, (section, _) in SECTIONS.items() for key in section.model_fields}
+    known |= {
+        f"{place}.{key}" for place, (section, _) in SECTIONS.items() for key in section.model_fields
+    }
     assert set(RECIPE.not_compared) <= known
     others = {f"evaluation.{key}" for key in Evaluation.model_fields}
     assert others <= set(RECIPE.not_compared), "evaluation's own keys are looked at one by one"
@@ -68,7 +70,8 @@ def other(value: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("place", "key"), [(place, key) for place, (_, released) in SECTIONS.items() for key in released]
+    ("place", "key"),
+    [(place, key) for place, (_, released) in SECTIONS.items() for key in released],
 )
 def test_every_setting_of_the_recipe_that_is_changed_is_said(place, key):
     experiment = load.load("cc3m")
@@ -84,7 +87,11 @@ def test_every_setting_of_the_recipe_that_is_changed_is_said(place, key):
 
 
 @pytest.mark.parametrize(
-    "key", sorted(set(TowerConfig.model_fields) - {"name", "backbone", "custom_text", *differences.ARCHITECTURE})
+    "key",
+    sorted(
+        set(TowerConfig.model_fields)
+        - {"name", "backbone", "custom_text", *differences.ARCHITECTURE}
+    ),
 )
 def test_every_other_key_of_the_towers_is_said(key):
     experiment = load.load("cc3m")
@@ -97,15 +104,27 @@ def test_every_other_key_of_the_towers_is_said(key):
 
 def test_a_released_value_written_out_is_no_difference():
     experiment = load.load("cc3m")
-    variant = experiment.variants[1].model_copy(update={"set": {"sigma": 0.5, "a1": 0.667, "a2": 0.333}})
-    assert not [s for s in differences.of(changed(experiment, variants=(variant,))) if s.startswith("wpse-gaussian")]
+    variant = experiment.variants[1].model_copy(
+        update={"set": {"sigma": 0.5, "a1": 0.667, "a2": 0.333}}
+    )
+    assert not [
+        s
+        for s in differences.of(changed(experiment, variants=(variant,)))
+        if s.startswith("wpse-gaussian")
+    ]
     variant = variant.model_copy(update={"set": {"sigma": 0.7}})
-    assert "wpse-gaussian: sigma 0.7" in "".join(differences.of(changed(experiment, variants=(variant,))))
+    assert "wpse-gaussian: sigma 0.7" in "".join(
+        differences.of(changed(experiment, variants=(variant,)))
+    )
 
 
 class TestRecognition:
     def test_a_corpus_is_known_by_its_pairs_and_not_by_its_name(self, tmp_path):
-        for name, samples, known in (("mine", 2_900_000, True), ("cc3m", 100_000, False), ("cc3m", None, False)):
+        for name, samples, known in (
+            ("mine", 2_900_000, True),
+            ("cc3m", 100_000, False),
+            ("cc3m", None, False),
+        ):
             experiment = load.load("cc3m")
             corpus = experiment.corpus.model_copy(update={"name": name, "samples": samples})
             said = differences.of(changed(experiment, recipe=None, corpus=corpus))
@@ -122,13 +141,27 @@ class TestRecognition:
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            ("samples: 2905954", "samples: 100000", "its corpus has 100,000 pairs; legal, within 1 %: CC3M 2,905,954"),
+            (
+                "samples: 2905954",
+                "samples: 100000",
+                "its corpus has 100,000 pairs; legal, within 1 %: CC3M 2,905,954",
+            ),
             ("  samples: 2905954\n", "", "states no number of pairs"),
-            ("towers: wpse-vit-b-16", "towers: cifar", "its towers 'cifar' are not those of 'wpse-vit-b-16'"),
-            ("arxiv-2404.19228", "arxiv-2404.19229", "unknown recipe 'arxiv-2404.19229'; did you mean"),
+            (
+                "towers: wpse-vit-b-16",
+                "towers: cifar",
+                "its towers 'cifar' are not those of 'wpse-vit-b-16'",
+            ),
+            (
+                "arxiv-2404.19228",
+                "arxiv-2404.19229",
+                "unknown recipe 'arxiv-2404.19229'; did you mean",
+            ),
         ],
     )
-    def test_a_recipe_that_is_claimed_and_not_followed_is_refused(self, tmp_path, old, new, message):
+    def test_a_recipe_that_is_claimed_and_not_followed_is_refused(
+        self, tmp_path, old, new, message
+    ):
         text = (ROOT / "workflow/experiments/cc3m.yaml").read_text()
         assert old in text
         (tmp_path / "claims.yaml").write_text(text.replace(old, new))

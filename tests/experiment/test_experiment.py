@@ -17,7 +17,9 @@ BASE = yaml.safe_load(EXPERIMENT)
 
 @pytest.fixture
 def changed(tmp_path):
-    """Write the tiny experiment with some values replaced, by a path of keys; returns the file's name."""
+    """Write the tiny experiment with some values replaced, by a path of keys; returns the file's
+    name.
+    """
 
     def write(**replaced):
         values = copy.deepcopy(BASE)
@@ -38,17 +40,29 @@ def changed(tmp_path):
     ("replaced", "message"),
     [
         ({"seed": [0]}, "unknown key 'seed'; did you mean 'seeds'?"),
-        ({"training__learning_rat": 1}, "unknown key 'training.learning_rat'; did you mean 'learning_rate'?"),
-        ({"evaluation__random_features__draw": 1}, "did you mean 'draws'? Legal: draws, estimator, number"),
+        (
+            {"training__learning_rat": 1},
+            "unknown key 'training.learning_rat'; did you mean 'learning_rate'?",
+        ),
+        (
+            {"evaluation__random_features__draw": 1},
+            "did you mean 'draws'? Legal: draws, estimator, number",
+        ),
         ({"corpus__pair": 1}, "did you mean 'pairs'?"),
         ({"corpus__kind": "wrld"}, "corpus: ... 'world'"),
         ({"variants": ["cosin"]}, "unknown variant 'cosin'; did you mean 'cosine'?"),
         ({"variants": [{"similarity": "cosine", "sett": {}}]}, "did you mean 'set'?"),
-        ({"variants": [{"similarity": "wpse-gaussian", "set": {"sigm": 1}}]}, "did you mean 'sigma'?"),
+        (
+            {"variants": [{"similarity": "wpse-gaussian", "set": {"sigm": 1}}]},
+            "did you mean 'sigma'?",
+        ),
         ({"variants": [{"similarity": "wpse-gaussian", "set": {"sigma": -1}}]}, "sigma"),
         ({"variants": ["cosine", "cosine"]}, "variants named twice: cosine"),
         ({"objective": "infonc"}, "unknown objective 'infonc'; did you mean 'infonce'?"),
-        ({"evaluation__datasets": ["world-shap"]}, "unknown dataset 'world-shap'; did you mean 'world-shape'?"),
+        (
+            {"evaluation__datasets": ["world-shap"]},
+            "unknown dataset 'world-shap'; did you mean 'world-shape'?",
+        ),
         ({"towers": "demos"}, "unknown tower configuration 'demos'; did you mean 'demo'?"),
         ({"training__warmup_epochs": 2}, "warmup_epochs 2.0 must be less than epochs 1.0"),
         ({"training__batch_size": "many"}, "training.batch_size: ... 'many'"),
@@ -105,7 +119,9 @@ def test_identity_follows_everything_that_decides_the_outcome_and_nothing_else(c
 
 def test_a_default_written_out_is_the_same_run(changed):
     plain = load.resolve(load.load(changed(variants=["wpse-gaussian"])))[0]
-    written = load.resolve(load.load(changed(variants=[{"similarity": "wpse-gaussian", "set": {"sigma": 0.5}}])))[0]
+    written = load.resolve(
+        load.load(changed(variants=[{"similarity": "wpse-gaussian", "set": {"sigma": 0.5}}]))
+    )[0]
     assert plain.hash == written.hash
 
 
@@ -117,7 +133,9 @@ def test_freezing_again_touches_nothing_and_a_new_variant_touches_no_run(changed
 
     first = frozen()
     assert frozen() == first
-    more = frozen(variants=["cosine", {"similarity": "wpse-gaussian", "set": {"features": 32}}, "filip"])
+    more = frozen(
+        variants=["cosine", {"similarity": "wpse-gaussian", "set": {"features": 32}}, "filip"]
+    )
     assert {path.parent.name for path in more.keys() - first.keys()} == {
         next(p for p in more if "filip" in str(p)).parent.name
     }
@@ -143,14 +161,18 @@ def test_every_experiment_resolves_and_shrinks_to_the_same_graph(name, monkeypat
     full, shrunk = load.resolve(experiment), load.resolve(small)
     kept = [(run.variant, run.seed) for run in full if run.seed in small.seeds]
     assert [(run.variant, run.seed) for run in shrunk] == kept
-    assert {trial.variant.name for trial in load.search(experiment)} == {t.variant.name for t in load.search(small)}
+    assert {trial.variant.name for trial in load.search(experiment)} == {
+        t.variant.name for t in load.search(small)
+    }
     assert small.evaluation.datasets == experiment.evaluation.datasets
     assert small.name == f"{name}-smoke" and small.training.batch_size == smoke.BATCH_SIZE
     assert differences.of(experiment)
 
 
 def test_unknown_workflow_settings_are_refused(tmp_path):
-    with pytest.raises(UserError, match="unknown --config key 'experimnt'; did you mean 'experiment'"):
+    with pytest.raises(
+        UserError, match="unknown --config key 'experimnt'; did you mean 'experiment'"
+    ):
         Workflow({"experimnt": "demo"})
     with pytest.raises(UserError, match="smoke=yes"):
         Workflow({"smoke": "yes"})
@@ -160,7 +182,11 @@ def test_check_prints_the_plan(kbench, refused, changed):
     process = kbench("check", changed())
     assert process.returncode == 0, process.stderr
     assert "2 = 2 variants x 1 seeds" in process.stdout and "deviates" in process.stdout
-    refused(kbench("check", changed(objectiv="infonce")), "unknown key 'objectiv'", "did you mean 'objective'")
+    refused(
+        kbench("check", changed(objectiv="infonce")),
+        "unknown key 'objectiv'",
+        "did you mean 'objective'",
+    )
     refused(kbench("check", "dem"), "did you mean 'demo'")
 
 
@@ -176,8 +202,16 @@ def test_check_says_which_data_are_missing(kbench):
         ("training__crop", {"scale": [5, -1]}, r"scale is \[5, -1\]; legal are two shares"),
         ("training__crop", {"scale": [0.9, 0.5]}, r"0 < least <= most <= 1"),
         ("training__betas", [1.5, -3], "training.betas.0: Input should be less than 1"),
-        ("evaluation__linear_probe", {"strides": [0]}, "strides.0: Input should be greater than or equal to 1"),
-        ("evaluation__linear_probe", {"strides": [-1]}, "strides.0: Input should be greater than or equal to 1"),
+        (
+            "evaluation__linear_probe",
+            {"strides": [0]},
+            "strides.0: Input should be greater than or equal to 1",
+        ),
+        (
+            "evaluation__linear_probe",
+            {"strides": [-1]},
+            "strides.0: Input should be greater than or equal to 1",
+        ),
     ],
 )
 def test_what_would_fail_late_is_refused_at_once(changed, place, value, message):

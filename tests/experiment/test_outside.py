@@ -1,4 +1,6 @@
-"""Components that lie beside the experiment files or in an installed package, and what a broken one breaks."""
+"""Components that lie beside the experiment files or in an installed package, and what a broken one
+breaks.
+"""
 
 import json
 import os
@@ -28,7 +30,9 @@ class Halved(InfoNCE):
 
 @pytest.fixture
 def working(tmp_path):
-    """A working folder with an experiment of a variant, an objective and towers that kbench does not have."""
+    """A working folder with an experiment of a variant, an objective and towers that kbench does
+    not have.
+    """
     workflow = tmp_path / "workflow"
     for name in ("variants", "objectives", "towers"):
         (workflow / name).mkdir(parents=True)
@@ -60,7 +64,9 @@ def test_listings_say_where_a_component_comes_from(kbench, working):
     assert "from:" not in kbench("variants", "cosine", cwd=working).stdout
 
 
-def test_their_files_belong_to_the_identity_of_the_runs_that_use_them_and_of_no_others(working, monkeypatch):
+def test_their_files_belong_to_the_identity_of_the_runs_that_use_them_and_of_no_others(
+    working, monkeypatch
+):
     found = runs(working, monkeypatch, "own.yaml")
     before = {name: Stages().training(run) for name, run in found.items()}
     assert "kbench.objective.halved" in before["cosine"].modules
@@ -72,12 +78,18 @@ def test_their_files_belong_to_the_identity_of_the_runs_that_use_them_and_of_no_
     assert [name for name in found if after[name] != before[name]] == ["wpse-laplace"]
 
 
-def test_a_variant_has_the_same_identity_beside_the_experiment_and_in_the_package(working, monkeypatch, tmp_path):
-    run = runs(working, monkeypatch, "own.yaml")["wpse-laplace"].model_copy(update={"objective": "infonce"})
+def test_a_variant_has_the_same_identity_beside_the_experiment_and_in_the_package(
+    working, monkeypatch, tmp_path
+):
+    run = runs(working, monkeypatch, "own.yaml")["wpse-laplace"].model_copy(
+        update={"objective": "infonce"}
+    )
     package = tmp_path / "elsewhere" / "kbench"
     shutil.copytree(ROOT / "kbench", package, ignore=shutil.ignore_patterns("__pycache__"))
     beside = Stages().training(run)
-    shutil.move(working / "workflow" / "variants" / "wpse_laplace.py", package / "similarity" / "variants")
+    shutil.move(
+        working / "workflow" / "variants" / "wpse_laplace.py", package / "similarity" / "variants"
+    )
     assert Stages(package).training(run) == beside
 
 
@@ -85,17 +97,36 @@ def test_a_broken_file_breaks_only_experiments_that_name_it(kbench, refused, wor
     (working / "workflow" / "variants" / "broken.py").write_text("import nothing_of_this_name\n")
     assert kbench("check", "own.yaml", cwd=working).returncode == 0
     listed = kbench("variants", cwd=working)
-    assert listed.returncode == 0 and "cannot be loaded: No module named 'nothing_of_this_name'" in listed.stdout
+    assert (
+        listed.returncode == 0
+        and "cannot be loaded: No module named 'nothing_of_this_name'" in listed.stdout
+    )
     (working / "bad.yaml").write_text(EXPERIMENT.replace("[cosine,", "[broken,"))
-    refused(kbench("check", "bad.yaml", cwd=working), "variant 'broken' of workflow/variants/broken.py", "cannot be")
+    refused(
+        kbench("check", "bad.yaml", cwd=working),
+        "variant 'broken' of workflow/variants/broken.py",
+        "cannot be",
+    )
 
 
 def test_a_name_that_kbench_has_is_refused_for_those_who_use_it(kbench, refused, working):
-    shutil.copy(ROOT / "kbench" / "similarity" / "variants" / "cosine.py", working / "workflow" / "variants")
-    refused(kbench("check", "own.yaml", cwd=working), "workflow/variants/cosine.py", "give it another name")
-    shutil.copy(ROOT / "kbench" / "towers" / "configs" / "demo.json", working / "workflow" / "towers")
+    shutil.copy(
+        ROOT / "kbench" / "similarity" / "variants" / "cosine.py", working / "workflow" / "variants"
+    )
+    refused(
+        kbench("check", "own.yaml", cwd=working),
+        "workflow/variants/cosine.py",
+        "give it another name",
+    )
+    shutil.copy(
+        ROOT / "kbench" / "towers" / "configs" / "demo.json", working / "workflow" / "towers"
+    )
     (working / "workflow" / "variants" / "cosine.py").unlink()
-    refused(kbench("check", "plain.yaml", cwd=working), "workflow/towers/demo.json", "give it another name")
+    refused(
+        kbench("check", "plain.yaml", cwd=working),
+        "workflow/towers/demo.json",
+        "give it another name",
+    )
     assert kbench("check", "own.yaml", cwd=working).returncode == 0
 
 
@@ -103,11 +134,15 @@ def test_an_installed_package_announces_its_own(kbench, working):
     site = working / "site"
     (site / "thirdparty").mkdir(parents=True)
     (site / "thirdparty" / "__init__.py").write_text("")
-    shutil.move(working / "workflow" / "variants" / "wpse_laplace.py", site / "thirdparty" / "laplace.py")
+    shutil.move(
+        working / "workflow" / "variants" / "wpse_laplace.py", site / "thirdparty" / "laplace.py"
+    )
     described = site / "thirdparty-1.0.dist-info"
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text("[kbench.variants]\nwpse-laplace = thirdparty.laplace:WpseLaplace\n")
+    (described / "entry_points.txt").write_text(
+        "[kbench.variants]\nwpse-laplace = thirdparty.laplace:WpseLaplace\n"
+    )
     python_path = os.pathsep.join([str(ROOT), str(site)])
     listed = kbench("variants", "wpse-laplace", cwd=working, PYTHONPATH=python_path)
     assert listed.returncode == 0 and "from: the package thirdparty" in listed.stdout

@@ -1,4 +1,6 @@
-"""Planning reads declarations only: neither torch nor what imports it, whatever the experiment names."""
+"""Planning reads declarations only: neither torch nor what imports it, whatever the experiment
+names.
+"""
 
 import subprocess
 import sys
@@ -6,7 +8,17 @@ import sys
 import pytest
 from tiny import ROOT
 
-HEAVY = ("torch", "torchvision", "open_clip", "timm", "sklearn", "scipy", "pandas", "matplotlib", "webdataset")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "open_clip",
+    "timm",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "webdataset",
+)
 
 PLAN = f"""
 import sys
@@ -19,24 +31,36 @@ print(*[name for name in {HEAVY} if name in sys.modules])
 
 def imported(*settings: str, cwd=ROOT) -> list[str]:
     process = subprocess.run(
-        [sys.executable, "-c", PLAN, *settings], cwd=cwd, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PLAN, *settings],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     return process.stdout.split()
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "workflow/experiments").glob("*.yaml")))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (ROOT / "workflow/experiments").glob("*.yaml"))
+)
 def test_planning_imports_no_torch(name):
     assert imported(f"experiment={name}") == []
 
 
 def test_every_variant_and_objective_is_declared_without_torch():
     code = (
-        "import sys\nfrom kbench import objective, similarity, tasks\n"
-        "for family in (similarity, objective, tasks):\n    assert [family.get(name) for name in family.names()]\n"
-        f"print(*[name for name in {HEAVY} if name in sys.modules])"
+        "import sys\nfrom kbench import objective, similarity, tasks\nfor family in (similarity,"
+        " objective, tasks):\n    assert [family.get(name) for name in"
+        f" family.names()]\nprint(*[name for name in {HEAVY} if name in sys.modules])"
     )
     process = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert process.stdout.split() == []
 

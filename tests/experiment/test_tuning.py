@@ -1,4 +1,6 @@
-"""Fair tuning: the same budget for every variant, chosen on held-out pairs, with names that do not wait for it."""
+"""Fair tuning: the same budget for every variant, chosen on held-out pairs, with names that do not
+wait for it.
+"""
 
 import pytest
 import yaml
@@ -10,23 +12,32 @@ from kbench.experiment import load
 from kbench.experiment.tuning import choose
 from kbench.plan.freeze import freeze, freeze_runs
 
-TUNED = yaml.safe_load(EXPERIMENT) | {"seeds": [0, 1], "tuning": {"grid": {"learning_rate": [1e-3, 4e-3]}, "trials": 2}}
+TUNED = yaml.safe_load(EXPERIMENT) | {
+    "seeds": [0, 1],
+    "tuning": {"grid": {"learning_rate": [1e-3, 4e-3]}, "trials": 2},
+}
 
 
 @pytest.fixture
 def tuned(tmp_path):
-    """Load the tiny experiment with a search, with keys of its section `tuning` and others replaced."""
+    """Load the tiny experiment with a search, with keys of its section `tuning` and others
+    replaced.
+    """
 
     def make(tuning=(), **replaced):
         path = tmp_path / "tuned.yaml"
-        path.write_text(yaml.safe_dump(TUNED | {"tuning": TUNED["tuning"] | dict(tuning)} | replaced))
+        path.write_text(
+            yaml.safe_dump(TUNED | {"tuning": TUNED["tuning"] | dict(tuning)} | replaced)
+        )
         return load.load(str(path))
 
     return make
 
 
 def test_every_variant_gets_the_same_number_of_trials(tuned):
-    experiment = tuned({"grid": {"learning_rate": [1e-3, 2e-3, 4e-3], "sigma": [0.25, 0.5, 1.0]}, "trials": 3})
+    experiment = tuned(
+        {"grid": {"learning_rate": [1e-3, 2e-3, 4e-3], "sigma": [0.25, 0.5, 1.0]}, "trials": 3}
+    )
     trials = load.search(experiment)
     assert [trial.variant.name for trial in trials] == ["cosine"] * 3 + ["wpse-gaussian"] * 3
     assert len({trial.config.hash for trial in trials}) == 6
@@ -46,7 +57,10 @@ def test_trials_may_be_shorter_with_the_same_share_of_warm_up(tuned):
     ("tuning", "message"),
     [
         ({"trials": 3}, "the grid of variant 'cosine' has only 2 points"),
-        ({"grid": {"learning_rat": [1e-3]}, "trials": 1}, "unknown key of tuning.grid 'learning_rat'; did you mean"),
+        (
+            {"grid": {"learning_rat": [1e-3]}, "trials": 1},
+            "unknown key of tuning.grid 'learning_rat'; did you mean",
+        ),
         ({"grid": {"learning_rate": [-1.0]}, "trials": 1}, "tuning.grid: learning_rate"),
         ({"seed": 1}, "tuning.seed 1 is one of the reported seeds"),
         ({"rule": "test accuracy"}, "tuning.rule"),
@@ -80,14 +94,21 @@ def test_the_lowest_held_out_loss_is_chosen_and_everything_tried_is_kept(tuned, 
     assert found["variants"]["cosine"]["chosen"] == {"learning_rate": 4e-3}
     assert found["variants"]["wpse-gaussian"]["chosen"] == {"learning_rate": 1e-3}
     assert [tried["held_out_loss"] for tried in found["variants"]["cosine"]["tried"]] == [2.0, 1.0]
-    runs = load.resolve(experiment, {name: variant["chosen"] for name, variant in found["variants"].items()})
+    runs = load.resolve(
+        experiment, {name: variant["chosen"] for name, variant in found["variants"].items()}
+    )
     freeze_runs(runs, tmp_path)
-    assert load.read_run(tmp_path / "runs" / runs[0].run / "config.json").training.learning_rate == 4e-3
+    assert (
+        load.read_run(tmp_path / "runs" / runs[0].run / "config.json").training.learning_rate
+        == 4e-3
+    )
 
 
 def test_a_trial_of_another_configuration_is_refused(tuned, tmp_path):
     trials = load.search(tuned())
-    files.write_json(tmp_path / trials[0].config.run / "model.json", {"config_hash": "0", "held_out_loss": 1.0})
+    files.write_json(
+        tmp_path / trials[0].config.run / "model.json", {"config_hash": "0", "held_out_loss": 1.0}
+    )
     with pytest.raises(UserError, match="is of another configuration or has no held-out loss"):
         choose(trials, tmp_path, "held-out loss")
 

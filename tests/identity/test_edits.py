@@ -1,4 +1,6 @@
-"""What changes the identity of a result and what does not: edits of a copy of the package, which is never imported."""
+"""What changes the identity of a result and what does not: edits of a copy of the package, which is
+never imported.
+"""
 
 import re
 import shutil
@@ -35,7 +37,9 @@ def run_config(similarity="wpse-gaussian", objective="infonce", training=None, *
 def package(tmp_path):
     """A copy of the package's Python files."""
     folder = tmp_path / "kbench"
-    shutil.copytree(ROOT / "kbench", folder, ignore=lambda _, names: [n for n in names if n == "__pycache__"])
+    shutil.copytree(
+        ROOT / "kbench", folder, ignore=lambda _, names: [n for n in names if n == "__pycache__"]
+    )
     return folder
 
 
@@ -43,7 +47,11 @@ def identities(package, config=None, evaluation=EVALUATION):
     """Return the identity of every stage as the copied package has it."""
     stages, config = Stages(package), config or run_config()
     tasks = {task: stages.task(config, evaluation, task).hash for task in TASKS}
-    return {"training": stages.training(config).hash, "features": stages.features(config, evaluation).hash, **tasks}
+    return {
+        "training": stages.training(config).hash,
+        "features": stages.features(config, evaluation).hash,
+        **tasks,
+    }
 
 
 def changed(package, edit, config=None):
@@ -89,14 +97,22 @@ WORD = '"""What nobody computes."""\n'
 
 HARMLESS = {
     "another variant is added": add("similarity/variants/wpse_laplace.py", VARIANT),
-    "another variant is edited": replace("similarity/variants/filip.py", r"best > -torch\.inf", "best >= 0"),
+    "another variant is edited": replace(
+        "similarity/variants/filip.py", r"best > -torch\.inf", "best >= 0"
+    ),
     "another variant is removed": remove("similarity/variants/hyperbolic.py"),
     "another kernel is added": add("similarity/kernels/cauchy.py", WORD),
-    "a kernel that is not used is edited": replace("similarity/kernels/imq.py", r"self\.length\*\*2", "self.length"),
-    "an estimator that is not used is edited": replace("similarity/estimators/paired.py", "number, cls", "2, cls"),
+    "a kernel that is not used is edited": replace(
+        "similarity/kernels/imq.py", r"self\.length\*\*2", "self.length"
+    ),
+    "an estimator that is not used is edited": replace(
+        "similarity/estimators/paired.py", "number, cls", "2, cls"
+    ),
     "another objective is added": add("objective/margin.py", WORD),
     "another objective is edited": replace("objective/sigmoid.py", r"-10\.0", "-9.0"),
-    "another kind of corpus is edited": replace("corpus/kinds/labelled.py", r"kind: Literal\[", "kind:Literal['x',"),
+    "another kind of corpus is edited": replace(
+        "corpus/kinds/labelled.py", r"kind: Literal\[", "kind:Literal['x',"
+    ),
     "another kind of corpus is added": add("corpus/kinds/parquet.py", WORD),
     "another task is added": add("tasks/segmentation.py", WORD),
     "a report is edited": replace("report/content.py", "@dataclass", "@dataclass()"),
@@ -104,15 +120,23 @@ HARMLESS = {
     "a command is edited": append("commands/compare.py", "\nX = 1\n"),
     "a scheduler's request is edited": append("slurm/request.py", "\nX = 1\n"),
     "the docstring of a module is edited": replace("seeds.py", "Seeds derived", "Seeds, derived"),
-    "the docstring of a function is edited": replace("seeds.py", "Return a 63-bit seed", "Return 63 bits"),
-    "a docstring is removed": replace("similarity/scale.py", r'        """Return the multiplier, a scalar\."""\n', ""),
-    "the docstring of a constant is edited": replace("pretrain/loop.py", '"""Steps between', '"""The steps between'),
+    "the docstring of a function is edited": replace(
+        "seeds.py", "Return a 63-bit seed", "Return 63 bits"
+    ),
+    "a docstring is removed": replace(
+        "similarity/scale.py", r'        """Return the multiplier, a scalar\."""\n', ""
+    ),
+    "the docstring of a constant is edited": replace(
+        "pretrain/loop.py", '"""Steps between', '"""The steps between'
+    ),
     "a comment is added": append("seeds.py", "# A word.\n"),
     "lines are wrapped": replace(
         "seeds.py", r"def derive\(\*axes: str \| int\)", "def derive(\n    *axes: str | int,\n)"
     ),
     "quotes are changed": replace("seeds.py", r'"\\x1f"', r"'\\x1f'"),
-    "the description of a field is edited": replace("similarity/settings.py", "share of the linear", "part of the"),
+    "the description of a field is edited": replace(
+        "similarity/settings.py", "share of the linear", "part of the"
+    ),
     "a new version is released": replace("__init__.py", r"\d+\.\d+\.\d+", "9.9.9"),
     "a new file is added": add("similarity/plots.py", WORD),
     "a message of progress is edited": append("progress.py", "\nX = 1\n"),
@@ -129,9 +153,18 @@ ALL = {"training", "features", *TASKS}
 EVALUATED = ALL - {"training"}
 
 HARMFUL = {
-    "random numbers are derived otherwise": (replace("seeds.py", ">> 1", ">> 2"), {"training", "features"}),
-    "a seed names another axis": (replace("pretrain/trainer.py", '"random features"', '"features"'), {"training"}),
-    "the variant itself": (replace("similarity/variants/wpse_gaussian.py", r"Field\(0\.5", "Field(0.4"), ALL),
+    "random numbers are derived otherwise": (
+        replace("seeds.py", ">> 1", ">> 2"),
+        {"training", "features"},
+    ),
+    "a seed names another axis": (
+        replace("pretrain/trainer.py", '"random features"', '"features"'),
+        {"training"},
+    ),
+    "the variant itself": (
+        replace("similarity/variants/wpse_gaussian.py", r"Field\(0\.5", "Field(0.4"),
+        ALL,
+    ),
     "its base": (replace("similarity/weighted.py", "alpha=-2", "alpha=-1"), ALL),
     "its kernel": (replace("similarity/kernels/gaussian.py", "-2", "-3"), ALL),
     "its estimator": (replace("similarity/estimators/rff.py", r"2 \* math\.pi", "math.pi"), ALL),
@@ -139,20 +172,38 @@ HARMFUL = {
         replace("similarity/estimators/orthogonal.py", r"\.sign\(\)", ""),
         EVALUATED,
     ),
-    "which estimator evaluates": (replace("similarity/__init__.py", '"orthogonal"', '"paired"'), ALL),
+    "which estimator evaluates": (
+        replace("similarity/__init__.py", '"orthogonal"', '"paired"'),
+        ALL,
+    ),
     "the objective": (replace("objective/infonce.py", "/ 2", "/ 3"), ALL),
     "the towers": (append("towers/model.py", "\nX = 1\n"), {"training", "features"}),
     "the schedule": (append("pretrain/optimizer.py", "\nX = 1\n"), {"training"}),
-    "when a loss is logged": (replace("pretrain/loop.py", "LOG_EVERY = 50", "LOG_EVERY = 51"), {"training"}),
+    "when a loss is logged": (
+        replace("pretrain/loop.py", "LOG_EVERY = 50", "LOG_EVERY = 51"),
+        {"training"},
+    ),
     "the augmentation": (append("corpus/crop.py", "\nX = 1\n"), {"training"}),
     "the size of evaluation images": (append("datasets/transform.py", "\nX = 1\n"), {"features"}),
     "what is held out for the probe": (append("measures/splits.py", "\nX = 1\n"), {"linear_probe"}),
-    "where the probe's solver stops": (append("measures/stopping.py", "\nX = 1\n"), {"linear_probe"}),
-    "the kind of corpus": (replace("corpus/kinds/world.py", "default=20000", "default=20001"), {"training"}),
+    "where the probe's solver stops": (
+        append("measures/stopping.py", "\nX = 1\n"),
+        {"linear_probe"},
+    ),
+    "the kind of corpus": (
+        replace("corpus/kinds/world.py", "default=20000", "default=20001"),
+        {"training"},
+    ),
     "how shards are read": (append("corpus/shards.py", "\nX = 1\n"), {"training", "features"}),
-    "the normalisation of images": (replace("pretrain/model.py", r"0\.485", "0.5"), {"training", "features"}),
+    "the normalisation of images": (
+        replace("pretrain/model.py", r"0\.485", "0.5"),
+        {"training", "features"},
+    ),
     "how prompts are read": (append("datasets/texts.py", "\nX = 1\n"), {"features"}),
-    "how prompts are filled in": (replace("evaluate/features.py", r'"\{c\}"', '"{d}"'), {"features"}),
+    "how prompts are filled in": (
+        replace("evaluate/features.py", r'"\{c\}"', '"{d}"'),
+        {"features"},
+    ),
     "the accuracy": (append("measures/accuracy.py", "\nX = 1\n"), {"zeroshot", "linear_probe"}),
     "the ranks of retrieval": (append("measures/ranks.py", "\nX = 1\n"), {"retrieval"}),
     "the probe's solver": (append("measures/lbfgs.py", "\nX = 1\n"), {"linear_probe"}),
@@ -186,13 +237,17 @@ def test_a_kernel_counts_where_a_setting_names_it(package, kernel, stages):
 
 
 @pytest.mark.parametrize("rule, stages", [("test-column", ALL), ("last", EVALUATED)])
-def test_what_reads_evaluation_sets_belongs_to_training_only_if_it_selects_by_one(package, rule, stages):
+def test_what_reads_evaluation_sets_belongs_to_training_only_if_it_selects_by_one(
+    package, rule, stages
+):
     selected = {"selection": rule, "test_column": "world-shape" if rule == "test-column" else None}
     edit = append("datasets/dataset.py", "\nX = 1\n")
     assert changed(package, edit, run_config(training=selected)) == stages
 
 
-def test_an_edit_is_seen_by_a_process_that_has_looked_before_and_undoing_it_restores_the_identity(package):
+def test_an_edit_is_seen_by_a_process_that_has_looked_before_and_undoing_it_restores_the_identity(
+    package,
+):
     before = identities(package)
     text = (package / "seeds.py").read_text()
     (package / "seeds.py").write_text(text.replace(">> 1", ">> 9"))
@@ -232,10 +287,15 @@ print(Training(batch_size=32, epochs=1, warmup_epochs=0.25).model_dump_json())
 def test_a_default_of_the_recipe_changes_the_configuration_whose_hash_names_the_run(package):
     def default():
         words = [sys.executable, "-c", SHOWN, str(package.parent)]
-        return subprocess.run(words, capture_output=True, text=True, cwd=package.parent, check=True).stdout
+        return subprocess.run(
+            words, capture_output=True, text=True, cwd=package.parent, check=True
+        ).stdout
 
     before = default()
     replace("experiment/schema.py", r"default=5e-4", "default=6e-4")(package)
     assert default() != before
-    was, now = (run_config(training=Training.model_validate_json(text).model_dump()) for text in (before, default()))
+    was, now = (
+        run_config(training=Training.model_validate_json(text).model_dump())
+        for text in (before, default())
+    )
     assert was.hash != now.hash and was.run != now.run

@@ -1,4 +1,6 @@
-"""What is kept and what is made again when settings or code change, on runs that were really trained."""
+"""What is kept and what is made again when settings or code change, on runs that were really
+trained.
+"""
 
 import json
 import shutil
@@ -18,7 +20,9 @@ from kbench.results import store
 
 @pytest.fixture
 def copied(trained, tiny_experiment, tmp_path):
-    """A copy of the tiny experiment's results, to change: (results folder, the kernel variant's run, evaluation)."""
+    """A copy of the tiny experiment's results, to change: (results folder, the kernel variant's
+    run, evaluation).
+    """
     results = tmp_path / "results"
     shutil.copytree(tiny_experiment[1], results)
     return results, results / "runs" / trained[1].folder.name, results / "evaluation.json"
@@ -26,7 +30,9 @@ def copied(trained, tiny_experiment, tmp_path):
 
 @pytest.fixture
 def evaluate(copied, capsys):
-    """Run `kbench evaluate` on the run; returns (status, the results that were kept and those that were made)."""
+    """Run `kbench evaluate` on the run; returns (status, the results that were kept and those that
+    were made).
+    """
     _, run, evaluation = copied
 
     def call():
@@ -92,7 +98,17 @@ def test_features_of_other_code_are_made_again(copied, tiny_world, capsys):
     document["key"]["features_code"] = "0" * 12
     record.write_text(json.dumps(document))
     with pytest.raises(SystemExit) as stop:
-        main(["features", "--run", str(run), "--evaluation", str(evaluation), "--world", str(tiny_world)])
+        main(
+            [
+                "features",
+                "--run",
+                str(run),
+                "--evaluation",
+                str(evaluation),
+                "--world",
+                str(tiny_world),
+            ]
+        )
     assert stop.value.code == 0
     said = capsys.readouterr().out
     assert "world-shape: encoded" in said and "world-digits: kept" in said
@@ -109,10 +125,14 @@ def test_every_code_that_a_document_names_is_recorded_beside_the_run(copied):
 
 
 def test_a_checkpoint_of_other_code_is_not_resumed(tmp_path):
-    then, now = (code.Code({"kbench.seeds": digest, "kbench.files": "same"}) for digest in ("old", "new"))
+    then, now = (
+        code.Code({"kbench.seeds": digest, "kbench.files": "same"}) for digest in ("old", "new")
+    )
     Checkpoints(tmp_path, {}, then).save(3, {"step": 3})
     assert Checkpoints(tmp_path, {}, then).latest()["step"] == 3
-    with pytest.raises(files.UserError, match=r"written by other code: kbench\.seeds changed since"):
+    with pytest.raises(
+        files.UserError, match=r"written by other code: kbench\.seeds changed since"
+    ):
         Checkpoints(tmp_path, {}, now).latest()
 
 
@@ -147,10 +167,13 @@ else:
 print("\\n".join(sorted(name for name in sys.modules if name.split(".")[0] == "kbench")))
 """
 READERS = ("kbench.corpus", "kbench.seeds", "kbench.towers.config", "kbench.pretrain.metrics")
-"""Imported to read a configuration, whose values are in its hash; scores of stored features use none of it."""
+"""Imported to read a configuration, whose values are in its hash; scores of stored features use
+none of it.
+"""
 
 ALSO_IMPORTED = {
-    # Kinds of corpus and tasks that there are, and the rule of selection that looks at an evaluation set.
+    # Kinds of corpus and tasks that there are, and the rule of selection that looks at an
+    # evaluation set.
     "training": (
         *("kbench.corpus.kinds.", "kbench.pretrain.test_column", "kbench.datasets"),
         *("kbench.evaluate", "kbench.measures", "kbench.tasks"),
@@ -159,8 +182,12 @@ ALSO_IMPORTED = {
 }
 
 
-@pytest.mark.parametrize("stage", ["training", "features", "zeroshot", "linear_probe", "retrieval", "pmi_gap"])
-def test_what_python_really_imports_for_a_stage_is_in_its_identity(copied, trained, tiny_world, stage):
+@pytest.mark.parametrize(
+    "stage", ["training", "features", "zeroshot", "linear_probe", "retrieval", "pmi_gap"]
+)
+def test_what_python_really_imports_for_a_stage_is_in_its_identity(
+    copied, trained, tiny_world, stage
+):
     _, run, evaluation = copied
     removed = {"training": "model.json", "features": "features/world-shape"}.get(stage)
     if removed:
@@ -175,12 +202,19 @@ def test_what_python_really_imports_for_a_stage_is_in_its_identity(copied, train
     if stage == "training":
         known = of.training(config)
     else:
-        known = of.features(config, section) if stage == "features" else of.task(config, section, stage)
+        known = (
+            of.features(config, section) if stage == "features" else of.task(config, section, stage)
+        )
     ignored = ("kbench.commands", *DECIDES_NOTHING)
     imported = [name for name in done.stdout.split() if name.startswith("kbench.")]
-    missed = [name for name in imported if name not in known.modules and not name.startswith(ignored)]
+    missed = [
+        name for name in imported if name not in known.modules and not name.startswith(ignored)
+    ]
     # Which tasks a dataset is scored by is asked of all of them.
-    others = ("kbench.measures.accuracy", *(f"kbench.tasks.{name}" for name in tasks.names() if name != stage))
+    others = (
+        "kbench.measures.accuracy",
+        *(f"kbench.tasks.{name}" for name in tasks.names() if name != stage),
+    )
     allowed = (*ALSO_IMPORTED.get(stage, READERS), *others)
     assert [name for name in missed if not name.startswith(allowed)] == []
     assert len(set(imported) & set(known.modules)) > 15

@@ -16,14 +16,19 @@ every = pytest.mark.parametrize("name", objective.names())
 def infonce(logits, _):
     n = len(logits)
     rows = [math.log(sum(math.exp(x - logits[i][i]) for x in logits[i])) for i in range(n)]
-    columns = [math.log(sum(math.exp(logits[j][i] - logits[i][i]) for j in range(n))) for i in range(n)]
+    columns = [
+        math.log(sum(math.exp(logits[j][i] - logits[i][i]) for j in range(n))) for i in range(n)
+    ]
     return (sum(rows) + sum(columns)) / (2 * n)
 
 
 def sigmoid(logits, bias):
     n = len(logits)
     cells = itertools.product(range(n), range(n))
-    return sum(math.log1p(math.exp((-1 if i == j else 1) * (logits[i][j] + bias))) for i, j in cells) / n
+    return (
+        sum(math.log1p(math.exp((-1 if i == j else 1) * (logits[i][j] + bias))) for i, j in cells)
+        / n
+    )
 
 
 def spectral(logits, _):
@@ -36,7 +41,9 @@ FORMULAS = {"infonce": infonce, "sigmoid": sigmoid, "spectral": spectral}
 
 
 def logits(size=5, seed=0):
-    return 3 * torch.randn(size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return 3 * torch.randn(
+        size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 @every
@@ -111,8 +118,12 @@ def test_one_pair_is_finite(name):
 
 @every
 def test_the_optimum_over_all_batches_is_the_pointwise_mutual_information(name):
-    """Minimise the expected loss over every possible batch of three pairs from a world of three by three."""
-    joint = torch.tensor([[0.20, 0.05, 0.05], [0.02, 0.25, 0.08], [0.10, 0.05, 0.20]], dtype=torch.float64)
+    """Minimise the expected loss over every possible batch of three pairs from a world of three by
+    three.
+    """
+    joint = torch.tensor(
+        [[0.20, 0.05, 0.05], [0.02, 0.25, 0.08], [0.10, 0.05, 0.20]], dtype=torch.float64
+    )
     pmi = (joint / torch.outer(joint.sum(1), joint.sum(0))).log()
     batches = np.array(list(itertools.product(range(9), repeat=3)))
     chance = joint.flatten()[batches].prod(1)
@@ -120,7 +131,9 @@ def test_the_optimum_over_all_batches_is_the_pointwise_mutual_information(name):
     table = torch.ones(3, 3, dtype=torch.float64, requires_grad=True)
     criterion = objective.create(name)
     criterion.requires_grad_(False)
-    optimiser = torch.optim.LBFGS([table], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-10)
+    optimiser = torch.optim.LBFGS(
+        [table], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-10
+    )
 
     def expected_loss():
         optimiser.zero_grad()

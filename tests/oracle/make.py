@@ -1,7 +1,8 @@
-"""Make the numbers again by running the released code: KBENCH_WPSE=CHECKOUT python tests/oracle/make.py [OUTPUT].
+"""Make the numbers again by running the released code: KBENCH_WPSE=CHECKOUT python
+tests/oracle/make.py [OUTPUT].
 
-The checkout is of github sony/wpse at commit c6a965d. What of its imports cannot be had without a GPU, or is not used
-by what runs here, is replaced by an empty module.
+The checkout is of github sony/wpse at commit c6a965d. What of its imports cannot be had without a
+GPU, or is not used by what runs here, is replaced by an empty module.
 """
 
 import hashlib
@@ -23,7 +24,9 @@ KINDS = ("wpse", "imq", "clip")
 
 
 def released() -> tuple[types.ModuleType, ...]:
-    """Return the release's modules that are run here; exits with a message if it is another release."""
+    """Return the release's modules that are run here; exits with a message if it is another
+    release.
+    """
     checkout = os.environ.get("KBENCH_WPSE")
     if not checkout or not Path(checkout, "models.py").is_file():
         sys.exit("KBENCH_WPSE has to name a checkout of github sony/wpse")
@@ -66,7 +69,9 @@ def tokens(tokenizer: types.ModuleType) -> list[list[int]]:
 
 
 def rows(models: types.ModuleType, ids: list[list[int]], padding: str) -> list[list[int]]:
-    """Return which rows of the embedding the text tower looks up: each row here holds its own number."""
+    """Return which rows of the embedding the text tower looks up: each row here holds its own
+    number.
+    """
     model = models.CLIP(8, 8, nn.Identity(), 77, 49408, 8, 1, 1, transformer_null_token_emb=padding)
     with torch.no_grad():
         numbers = torch.arange(len(model.token_embedding.weight), dtype=torch.float32)
@@ -94,18 +99,27 @@ def split(data: types.ModuleType, size: int) -> str:
 
 
 def caltech101(data: types.ModuleType) -> str:
-    """Return the hash for Caltech-101: 30 images of each of 102 classes, as the probe's script splits them again."""
+    """Return the hash for Caltech-101: 30 images of each of 102 classes, as the probe's script
+    splits them again.
+    """
     from sklearn.model_selection import train_test_split
 
     labels = np.repeat(np.arange(102), 30)
-    parts = [np.array(data.get_random_split(range(len(labels)), name, seed=314).indices) for name in ("train", "val")]
+    parts = [
+        np.array(data.get_random_split(range(len(labels)), name, seed=314).indices)
+        for name in ("train", "val")
+    ]
     order = np.concatenate(parts)
-    _, held, _, _ = train_test_split(order, labels[order], stratify=labels[order], test_size=0.1, random_state=42)
+    _, held, _, _ = train_test_split(
+        order, labels[order], stratify=labels[order], test_size=0.1, random_state=42
+    )
     return digest(held)
 
 
 def small_model(models: types.ModuleType, weighted: bool) -> nn.Module:
-    """Return the release's WPSE or CLIP model at a small size, with weights that names alone decide."""
+    """Return the release's WPSE or CLIP model at a small size, with weights that names alone
+    decide.
+    """
     import timm  # imports torchvision, which released() makes importable
 
     settings = {
@@ -119,7 +133,10 @@ def small_model(models: types.ModuleType, weighted: bool) -> nn.Module:
         "transformer_layers": inputs.LAYERS,
     }
     if weighted:
-        scale = {"init": {"type": "scale", "value": 14.285714}, "activation": models.LogitScaleIdentity()}
+        scale = {
+            "init": {"type": "scale", "value": 14.285714},
+            "activation": models.LogitScaleIdentity(),
+        }
         scale |= {"max": {"type": "scale", "value": 100.0}, "min": {"type": "scale", "value": 1.0}}
         settings |= {"transformer_null_token_emb": "sequel", "weight_act": models.ScaledTanh(100.0)}
         model = models.CLIP_WPSE_two_proj(**settings, config_logit_scale=scale)
@@ -134,7 +151,9 @@ def small_model(models: types.ModuleType, weighted: bool) -> nn.Module:
 
 
 def criterion(losses: types.ModuleType, kind: str) -> nn.Module:
-    """Return the release's criterion: 'wpse' with the Gaussian kernel, 'imq' with the other one, or 'clip'."""
+    """Return the release's criterion: 'wpse' with the Gaussian kernel, 'imq' with the other one, or
+    'clip'.
+    """
     if kind == "clip":
         return losses.CLIPLoss(eps=1e-6)
     settings = {"first_normalize": True, "eps": 1e-6}
@@ -142,26 +161,34 @@ def criterion(losses: types.ModuleType, kind: str) -> nn.Module:
         features = losses.RFFFeaturesGaussian(inputs.EMBEDDING, inputs.FEATURES, 0.5, **settings)
     else:
         # Frequencies are given, so that the table they are drawn from is not needed.
-        losses.RFFFeaturesIMQ.imq_amplitude_frequency_and_probs = staticmethod(lambda dim: (None, None))
+        losses.RFFFeaturesIMQ.imq_amplitude_frequency_and_probs = staticmethod(
+            lambda dim: (None, None)
+        )
         features = losses.RFFFeaturesIMQ(inputs.EMBEDDING, inputs.FEATURES, 0.5, **settings)
     return losses.CLIP_WPSE_Loss(features, comb_weights=[0.667, 0.333])
 
 
 def give(criterion: nn.Module, step: int, dtype: torch.dtype = torch.float32) -> None:
-    """Let the criterion use the frequencies of a step in the place of drawn ones; CLIP's has none."""
+    """Let the criterion use the frequencies of a step in the place of drawn ones; CLIP's has
+    none.
+    """
     if hasattr(criterion, "rff_trick"):
         drawn = [torch.from_numpy(x).to(dtype) for x in inputs.frequencies(step)]
         criterion.rff_trick.sample_fourier_weights = lambda device=None: drawn
 
 
 def isolated(losses: types.ModuleType, kind: str) -> dict[str, object]:
-    """Return scores, loss and gradients of given sets in float64; for 'clip', of the first point of each."""
+    """Return scores, loss and gradients of given sets in float64; for 'clip', of the first point of
+    each.
+    """
     found = criterion(losses, kind)
     give(found, 0, torch.float64)
     leaves = {}
     for side in ("image", "text"):
         points, weights = (torch.from_numpy(x) for x in inputs.sets(side))
-        leaves[f"{side}_embed"] = (points[:, 0] if kind == "clip" else points).clone().requires_grad_()
+        leaves[f"{side}_embed"] = (
+            (points[:, 0] if kind == "clip" else points).clone().requires_grad_()
+        )
         if kind != "clip":
             leaves[f"{side}_weight"] = weights.requires_grad_()
     scores = found.sim_mat(*leaves.values()).detach()
@@ -178,7 +205,9 @@ def exactly(tensor: torch.Tensor) -> list[float]:
 
 
 def zeroshot(modules: tuple[types.ModuleType, ...], kind: str) -> dict[str, object]:
-    """Return scores (N, C) and predictions of the small model by the release's own zero-shot evaluation."""
+    """Return scores (N, C) and predictions of the small model by the release's own zero-shot
+    evaluation.
+    """
     tokenizer, models, _, _, losses, _, evaluation = modules
     model, found = small_model(models, kind != "clip"), criterion(losses, kind)
     give(found, 0)
@@ -186,19 +215,26 @@ def zeroshot(modules: tuple[types.ModuleType, ...], kind: str) -> dict[str, obje
     batches = [(normalised(part), torch.zeros(len(part))) for part in pixels.split(9)]
     prompts = [prompt.replace("{c}", "{}") for prompt in inputs.PROMPTS]
     encode = tokenizer.SimpleTokenizer()
-    scores, _ = evaluation.validate_zeroshot(batches, prompts, inputs.CLASS_NAMES, model, found, encode, None, "cpu")
+    scores, _ = evaluation.validate_zeroshot(
+        batches, prompts, inputs.CLASS_NAMES, model, found, encode, None, "cpu"
+    )
     return {"scores": scores.double().tolist(), "predictions": scores.argmax(1).tolist()}
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:
     """Return uint8 images (B, 3, S, S) as the towers take them."""
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    mean, std = (
+        torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     return (images.float() / 255 - mean) / std
 
 
 def clamped(models: types.ModuleType) -> dict[str, list[float]]:
     """Return the multiplier after clamping, from each value of its parameter."""
-    kinds = {"log": small_model(models, weighted=False), "plain": small_model(models, weighted=True)}
+    kinds = {
+        "log": small_model(models, weighted=False),
+        "plain": small_model(models, weighted=True),
+    }
     found = {}
     for kind, model in kinds.items():
         found[kind] = []
@@ -210,7 +246,9 @@ def clamped(models: types.ModuleType) -> dict[str, list[float]]:
 
 
 def radial(losses: types.ModuleType) -> list[float]:
-    """Return the distribution function of the table that frequencies of the inverse multiquadric kernel come from."""
+    """Return the distribution function of the table that frequencies of the inverse multiquadric
+    kernel come from.
+    """
     sums: dict[int, object] = {}
     # The release adds up the same 10,000 numbers for each of them.
     losses.sum = lambda numbers: sums.setdefault(len(numbers), sum(numbers))
@@ -221,15 +259,20 @@ def radial(losses: types.ModuleType) -> list[float]:
 def training(modules: tuple[types.ModuleType, ...], kind: str) -> dict[str, object]:
     """Return what the small model gives for the first batch, and its first losses, in float32.
 
-    AdamW and its two groups are made as the release's main.py makes them, which cannot be imported on its own.
+    AdamW and its two groups are made as the release's main.py makes them, which cannot be imported
+    on its own.
     """
     tokenizer, models, _, _, losses, utils, _ = modules
     model, encode = small_model(models, kind != "clip").train(), tokenizer.SimpleTokenizer()
     chosen = criterion(losses, kind)
-    exempt = [p.ndim < 2 or "bias" in n or "ln" in n or "bn" in n for n, p in model.named_parameters()]
+    exempt = [
+        p.ndim < 2 or "bias" in n or "ln" in n or "bn" in n for n, p in model.named_parameters()
+    ]
     groups = [
         {
-            "params": [p for p, free in zip(model.parameters(), exempt, strict=True) if free is not decayed],
+            "params": [
+                p for p, free in zip(model.parameters(), exempt, strict=True) if free is not decayed
+            ],
             "weight_decay": d,
         }
         for decayed, d in ((True, 0.5), (False, 0.0))
@@ -243,10 +286,16 @@ def training(modules: tuple[types.ModuleType, ...], kind: str) -> dict[str, obje
         outputs = model(normalised(torch.from_numpy(images)), encode(texts))
         loss = chosen(outputs)["loss"]
         if step == 0:
-            found |= {name: inputs.some(x.detach().numpy()) for name, x in outputs.items() if name != "logit_scale"}
+            found |= {
+                name: inputs.some(x.detach().numpy())
+                for name, x in outputs.items()
+                if name != "logit_scale"
+            }
         loss.backward()
         found["losses"].append(float(loss))
-        found["gradient_norms"].append(float(nn.utils.get_total_norm([p.grad for p in model.parameters()])))
+        found["gradient_norms"].append(
+            float(nn.utils.get_total_norm([p.grad for p in model.parameters()]))
+        )
         for group in optimizer.param_groups:
             group["lr"] = rates[step]
         optimizer.step()
@@ -272,8 +321,10 @@ def main(output: Path) -> None:
         "rows_sequel": rows(models, ids, "sequel"),
         "rows_none": rows(models, ids, "none"),
         "search": [search(probe, inputs.curve(seed)) for seed in range(inputs.CURVES)],
-        "splits": {name: split(data, size) for name, size in inputs.SPLIT_SIZES.items()}
-        | {"caltech101": caltech101(data)},
+        "splits": (
+            {name: split(data, size) for name, size in inputs.SPLIT_SIZES.items()}
+            | {"caltech101": caltech101(data)}
+        ),
         "radial": radial(losses),
         "clamped": clamped(models),
         "isolated": {kind: isolated(losses, kind) for kind in KINDS},

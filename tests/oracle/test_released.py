@@ -1,4 +1,6 @@
-"""kbench against numbers that the released code of arXiv 2404.19228 gave when it was run; see make.py."""
+"""kbench against numbers that the released code of arXiv 2404.19228 gave when it was run; see
+make.py.
+"""
 
 import io
 import json
@@ -70,7 +72,9 @@ def test_token_ids(released):
 def test_rows_of_the_embedding(released):
     """Padding is counted, an exclamation mark within a word with it."""
     assert ids() == released["rows_sequel"]
-    assert any(row[3] >= 49408 > row[5] for row in released["rows_sequel"]), "an id 0 within a text is among them"
+    assert any(row[3] >= 49408 > row[5] for row in released["rows_sequel"]), (
+        "an id 0 within a text is among them"
+    )
 
 
 def test_captions_that_keep_their_end_are_another_matter(released):
@@ -87,7 +91,10 @@ def test_the_search_goes_the_same_way(released, seed):
     def judge(strengths):
         places = [int(np.argmin(np.abs(logistic.GRID - C))) for C in strengths]
         tried.extend(places)
-        return [logistic.Tried(C, float(scores[place]), 1, True) for C, place in zip(strengths, places, strict=True)]
+        return [
+            logistic.Tried(C, float(scores[place]), 1, True)
+            for C, place in zip(strengths, places, strict=True)
+        ]
 
     best, _ = logistic.search(LinearProbeSettings().strides, judge)
     theirs = released["search"][seed]
@@ -119,7 +126,9 @@ KINDS = tuple(SIMILARITIES)
 def given(kind, step, dtype=torch.float32):
     """Return the random features of a step, or None for CLIP."""
     return (
-        None if kind == "clip" else RandomFeatures(*(torch.from_numpy(x).to(dtype) for x in inputs.frequencies(step)))
+        None
+        if kind == "clip"
+        else RandomFeatures(*(torch.from_numpy(x).to(dtype) for x in inputs.frequencies(step)))
     )
 
 
@@ -130,7 +139,11 @@ def test_scores_loss_and_gradients_of_given_sets(released, kind):
     for side in ("image", "text"):
         points, weights = (torch.from_numpy(x) for x in inputs.sets(side))
         points = (points[:, :1] if kind == "clip" else points).clone().requires_grad_()
-        weights = torch.ones(points.shape[:2], dtype=torch.float64) if kind == "clip" else weights.requires_grad_()
+        weights = (
+            torch.ones(points.shape[:2], dtype=torch.float64)
+            if kind == "clip"
+            else weights.requires_grad_()
+        )
         leaves |= {f"{side}_embed": points, f"{side}_weight": weights}
         sets[side] = PointSet(points, weights if kind == "clip" else weights[..., 0])
     similarity = create(SIMILARITIES[kind], {}, None).double()
@@ -156,7 +169,9 @@ def test_the_multiplier_stays_within_its_bounds(released, kind, scale):
 
 
 def test_frequencies_of_the_inverse_multiquadric_kernel(released):
-    """kbench draws from the law whose density the release puts into a table up to 100: 3.5e-4 apart at most."""
+    """kbench draws from the law whose density the release puts into a table up to 100: 3.5e-4 apart
+    at most.
+    """
     dim, share = 512, (np.arange(20_000) + 0.5) / 20_000
     lengths = kernels.get("imq")(1.0).scales(torch.from_numpy(share)).numpy()
     law = [stats.chi.cdf(radius / lengths, dim).mean() for radius in inputs.RADII]
@@ -170,12 +185,24 @@ PAIRS = inputs.BATCH * inputs.STEPS_OF_AN_EPOCH + 3
 
 def model_config(kind):
     """Return the configuration of a small model of the released architecture."""
-    towers = config.load("wpse-vit-b-16", {"padding_embeddings": "shared" if kind == "clip" else "counted"})
+    towers = config.load(
+        "wpse-vit-b-16", {"padding_embeddings": "shared" if kind == "clip" else "counted"}
+    )
     vision = {**towers.vision_cfg, "timm_model_name": inputs.TRUNK}
-    text = {**towers.text_cfg, "width": inputs.WIDTH, "heads": inputs.HEADS, "layers": inputs.LAYERS}
+    text = {
+        **towers.text_cfg,
+        "width": inputs.WIDTH,
+        "heads": inputs.HEADS,
+        "layers": inputs.LAYERS,
+    }
     changes = {"embed_dim": inputs.EMBEDDING, "vision_cfg": vision, "text_cfg": text}
     similarity = SIMILARITIES[kind]
-    training = RECIPE.training | {"crop": None, "selection": "last", "test_column": None, "precision": "fp32"}
+    training = RECIPE.training | {
+        "crop": None,
+        "selection": "last",
+        "test_column": None,
+        "precision": "fp32",
+    }
     training |= {"batch_size": inputs.BATCH, "epochs": inputs.EPOCHS, "warmup_epochs": 1}
     return RunConfig(
         variant=similarity,
@@ -220,7 +247,9 @@ def released_name(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 class TestTraining:
-    """One initial state, the same batches and random features: what the towers give, and the first steps."""
+    """One initial state, the same batches and random features: what the towers give, and the first
+    steps.
+    """
 
     def test_points_weights_and_embeddings(self, released, kind):
         trainer = ours(kind)
@@ -235,7 +264,9 @@ class TestTraining:
                 "text": model.similarity.embed(model.towers.encode_text(tokens), "text"),
             }
         for side, found in sets.items():
-            np.testing.assert_allclose(inputs.some(found.points.numpy()), released[kind][f"{side}_embed"], atol=3e-6)
+            np.testing.assert_allclose(
+                inputs.some(found.points.numpy()), released[kind][f"{side}_embed"], atol=3e-6
+            )
             if kind != "clip":
                 theirs = released[kind][f"{side}_weight"]
                 np.testing.assert_allclose(inputs.some(found.weights.numpy()), theirs, atol=3e-6)
@@ -243,7 +274,10 @@ class TestTraining:
     def test_losses_gradients_and_rates_of_the_first_steps(self, released, kind):
         trainer, theirs = ours(kind), released[kind]
         assert trainer.steps == len(theirs["rates"]) == inputs.EPOCHS * inputs.STEPS_OF_AN_EPOCH
-        rates = [learning_rate(trainer.config.training, step, trainer.steps) for step in range(trainer.steps)]
+        rates = [
+            learning_rate(trainer.config.training, step, trainer.steps)
+            for step in range(trainer.steps)
+        ]
         np.testing.assert_allclose(rates, theirs["rates"], rtol=1e-12)
         tokenize = tokenizer.create(trainer.config.towers)
         for step in range(inputs.STEPS):
@@ -253,22 +287,36 @@ class TestTraining:
             measured = trainer.step(torch.from_numpy(images), torch.from_numpy(tokenize(texts)))
             tolerance = 3e-5  # 1.5e-6 where the numbers were made
             assert float(measured["loss"]) == pytest.approx(theirs["losses"][step], rel=tolerance)
-            assert float(measured["gradient_norm"]) == pytest.approx(theirs["gradient_norms"][step], rel=3 * tolerance)
-        assert trainer.model.similarity.logit_scale().item() == pytest.approx(theirs["logit_scale"], rel=1e-6)
+            assert float(measured["gradient_norm"]) == pytest.approx(
+                theirs["gradient_norms"][step], rel=3 * tolerance
+            )
+        assert trainer.model.similarity.logit_scale().item() == pytest.approx(
+            theirs["logit_scale"], rel=1e-6
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_zero_shot_scores_and_predictions(released, kind, tmp_path, monkeypatch):
-    """From image files, class names and prompts in a dataset's folder to what `kbench zeroshot` keeps."""
+    """From image files, class names and prompts in a dataset's folder to what `kbench zeroshot`
+    keeps.
+    """
     run, theirs = trained(kind, tmp_path / "run"), released["zeroshot"][kind]
     dataset = a_dataset(tmp_path / "data" / "some")
-    monkeypatch.setattr(features, "_draws", lambda encoder, dataset: features.Draws([given(kind, 0)], None))
-    evaluation = Evaluation(datasets=("cifar10",), random_features={"number": inputs.FEATURES, "draws": 1})
+    monkeypatch.setattr(
+        features, "_draws", lambda encoder, dataset: features.Draws([given(kind, 0)], None)
+    )
+    evaluation = Evaluation(
+        datasets=("cifar10",), random_features={"number": inputs.FEATURES, "draws": 1}
+    )
     features.Encoder(run, evaluation, "cpu").extract(dataset, Locations(data=tmp_path / "data"))
-    outcome = tasks.get("zeroshot").score(run, Reader(run.features(dataset.name)), evaluation, device="cpu")
+    outcome = tasks.get("zeroshot").score(
+        run, Reader(run.features(dataset.name)), evaluation, device="cpu"
+    )
     expected = np.array(theirs["scores"])
-    np.testing.assert_allclose(outcome.arrays["scores"], expected, rtol=2e-5, atol=2e-5 * abs(expected).max())
+    np.testing.assert_allclose(
+        outcome.arrays["scores"], expected, rtol=2e-5, atol=2e-5 * abs(expected).max()
+    )
     assert outcome.arrays["prediction"].tolist() == theirs["predictions"]
     assert len(set(theirs["predictions"])) > 1
 
@@ -284,7 +332,9 @@ def trained(kind, folder):
 
 
 def a_dataset(folder):
-    """Return a dataset of the images, class names and prompts, written in CLIP_benchmark's layout."""
+    """Return a dataset of the images, class names and prompts, written in CLIP_benchmark's
+    layout.
+    """
     samples = ({"png": png(image), "cls": b"0"} for image in inputs.images())
     write_shards(folder / "test", samples, "{}.tar")
     (folder / "test" / "nshards.txt").write_text("1\n")
@@ -305,10 +355,18 @@ def png(image):
 def test_the_fixture_is_what_the_release_gives(tmp_path):
     if not os.environ.get("KBENCH_WPSE"):
         pytest.skip("KBENCH_WPSE names no checkout of the release")
-    subprocess.run([sys.executable, FOLDER / "make.py", tmp_path / "again.json"], check=True, capture_output=True)
-    again, kept = (json.loads(path.read_text()) for path in (tmp_path / "again.json", FOLDER / "released.json"))
+    subprocess.run(
+        [sys.executable, FOLDER / "make.py", tmp_path / "again.json"],
+        check=True,
+        capture_output=True,
+    )
+    again, kept = (
+        json.loads(path.read_text()) for path in (tmp_path / "again.json", FOLDER / "released.json")
+    )
     numbers = {*KINDS, "isolated", "zeroshot", "clamped", "radial", "versions"}
-    assert {k: v for k, v in again.items() if k not in numbers} == {k: v for k, v in kept.items() if k not in numbers}
+    assert {k: v for k, v in again.items() if k not in numbers} == {
+        k: v for k, v in kept.items() if k not in numbers
+    }
     close(again, {name: kept[name] for name in numbers - {"versions"}})
 
 

@@ -1,4 +1,6 @@
-"""Training in a process of its own that has everything imported already, so that a test can kill many of them."""
+"""Training in a process of its own that has everything imported already, so that a test can kill
+many of them.
+"""
 
 import multiprocessing
 import os
@@ -20,7 +22,8 @@ CONTEXT.set_forkserver_preload(["killed"])
 
 
 def start(run: Path, world: Path, torn: bool = False) -> multiprocessing.Process:
-    """Start training in a folder that holds config.json, with a checkpoint every few steps; returns after its start.
+    """Start training in a folder that holds config.json, with a checkpoint every few steps; returns
+    after its start.
 
     torn: the process kills itself in the middle of writing its second checkpoint.
     """

@@ -1,6 +1,8 @@
-"""Ten steps of training in float64 on given batches, by one process or by several, and what they leave.
+"""Ten steps of training in float64 on given batches, by one process or by several, and what they
+leave.
 
-Run as a program under torchrun's or srun's variables, each process trains on its part and the first one writes.
+Run as a program under torchrun's or srun's variables, each process trains on its part and the first
+one writes.
 """
 
 import sys
@@ -23,10 +25,17 @@ DEMO = towers.load("demo")
 PLAIN = DEMO.model_copy(
     update={
         "name": "plain",
-        "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16},
+        "vision_cfg": {
+            "image_size": 32,
+            "patch_size": 8,
+            "width": 32,
+            "layers": 2,
+            "head_width": 16,
+        },
     }
 )
-# (similarity, objective, towers, settings of training); the towers of the demo have batch norms, the plain ones none.
+# (similarity, objective, towers, settings of training); the towers of the demo have batch norms,
+# the plain ones none.
 CASES = {
     "cosine": ("cosine", "infonce", DEMO, {}),
     "wpse-gaussian": ("wpse-gaussian", "infonce", DEMO, {"clip_norm": 0.5}),
@@ -37,11 +46,24 @@ CASES = {
 }
 
 
-def trainer(case: str, processes: Processes, dtype: torch.dtype = torch.float64, **changes: object) -> Trainer:
-    """Return a trainer, from the same initial weights whatever the processes; changes: to the training section."""
+def trainer(
+    case: str, processes: Processes, dtype: torch.dtype = torch.float64, **changes: object
+) -> Trainer:
+    """Return a trainer, from the same initial weights whatever the processes; changes: to the
+    training section.
+    """
     name, objective, tower, settings = CASES[case]
-    chosen = {"features": FEATURES} if "features" in similarity.get(name).Settings.model_fields else {}
-    recipe = {"batch_size": BATCH, "epochs": 1, "warmup_epochs": 0.2, "learning_rate": 1e-3, **settings, **changes}
+    chosen = (
+        {"features": FEATURES} if "features" in similarity.get(name).Settings.model_fields else {}
+    )
+    recipe = {
+        "batch_size": BATCH,
+        "epochs": 1,
+        "warmup_epochs": 0.2,
+        "learning_rate": 1e-3,
+        **settings,
+        **changes,
+    }
     config = RunConfig(
         variant=name,
         similarity=name,
@@ -54,7 +76,9 @@ def trainer(case: str, processes: Processes, dtype: torch.dtype = torch.float64,
     )
     torch.set_default_dtype(dtype)
     try:
-        return Trainer(config, Manifest(corpus="world", pairs=BATCH * STEPS, shards=[]), "cpu", processes)
+        return Trainer(
+            config, Manifest(corpus="world", pairs=BATCH * STEPS, shards=[]), "cpu", processes
+        )
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -73,7 +97,9 @@ def batches(processes: Processes) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def train(trained: Trainer) -> dict[str, torch.Tensor]:
-    """Take the steps; returns every loss, the first step's gradients, and the weights and buffers at the end."""
+    """Take the steps; returns every loss, the first step's gradients, and the weights and buffers
+    at the end.
+    """
     found, losses = {}, []
     for images, tokens in batches(trained.processes):
         losses.append(trained.step(images, tokens)["loss"])

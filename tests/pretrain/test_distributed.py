@@ -1,4 +1,6 @@
-"""Several processes: equal to one with the whole batch, started alike by torchrun and srun, and never left hanging."""
+"""Several processes: equal to one with the whole batch, started alike by torchrun and srun, and
+never left hanging.
+"""
 
 import os
 import signal
@@ -25,7 +27,13 @@ from kbench.pretrain.processes import Processes
 from kbench.pretrain.trainer import Trainer
 from kbench.towers import tokenizer
 
-TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "head", "MASTER_PORT": "29500"}
+TORCHRUN = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "MASTER_ADDR": "head",
+    "MASTER_PORT": "29500",
+}
 SRUN = {
     "SLURM_PROCID": "3",
     "SLURM_STEP_NUM_TASKS": "4",
@@ -55,7 +63,12 @@ class TestPlace:
             {},
             TORCHRUN | {"WORLD_SIZE": "1"},
             SRUN | {"SLURM_STEP_NUM_TASKS": "1"},
-            {"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_JOB_ID": "7"},  # a batch script without srun
+            # A batch script without srun.
+            {
+                "SLURM_PROCID": "0",
+                "SLURM_NTASKS": "16",
+                "SLURM_JOB_ID": "7",
+            },
         ],
     )
     def test_one_process_on_its_own(self, environment):
@@ -87,7 +100,12 @@ def free_port():
 
 def start_two(*command):
     """Start a Python program as two processes, with torchrun's variables."""
-    common = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "WORLD_SIZE": "2"}
+    common = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        "WORLD_SIZE": "2",
+    }
     common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [
         subprocess.Popen(
@@ -119,7 +137,9 @@ def test_two_processes_do_what_one_does_with_the_whole_batch(two, case):
     assert one.keys() == two[case].keys()
     # Rows are dealt in turn, so gathered batches have another order: the objective must not care.
     for name, expected in one.items():
-        torch.testing.assert_close(two[case][name], expected, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            two[case][name], expected, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused():
@@ -133,7 +153,8 @@ def test_a_batch_that_cannot_be_dealt_evenly_is_refused():
 class Job:
     """`kbench pretrain` by two processes, 96 steps, in a folder of its own.
 
-    The learning rate is small, so that rounding does not grow from step to step and losses can be compared closely.
+    The learning rate is small, so that rounding does not grow from step to step and losses can be
+    compared closely.
     """
 
     def __init__(self, folder, config, world):
@@ -145,11 +166,22 @@ class Job:
         files.write_json(self.corpus, found.model_dump(mode="json"))
 
     def start(self):
-        options = ("--run", self.run, "--manifest", self.corpus, "--world", self.world, "--workers", 1)
+        options = (
+            "--run",
+            self.run,
+            "--manifest",
+            self.corpus,
+            "--world",
+            self.world,
+            "--workers",
+            1,
+        )
         return start_two("-m", "kbench", "pretrain", *options)
 
     def signal(self, number):
-        """Start, wait until training has begun, send the signal to the second process; returns both when they end."""
+        """Start, wait until training has begun, send the signal to the second process; returns both
+        when they end.
+        """
         (self.run / "metrics.jsonl").unlink(missing_ok=True)
         both = self.start()
         while not (self.run / "metrics.jsonl").exists() and both[0].poll() is None:
@@ -159,13 +191,21 @@ class Job:
         return [(process, process.communicate(timeout=60)[1]) for process in both]
 
     def losses_of_one_process(self):
-        """Train by one process on the batches that the two have had between them; returns the loss of every step."""
+        """Train by one process on the batches that the two have had between them; returns the loss
+        of every step.
+        """
         found = manifest.read(self.corpus)
         towers, batch_size = self.config.towers, self.config.training.batch_size // 2
-        arguments = (self.config.corpus, Locations(world=self.world), found, tokenizer.create(towers))
+        arguments = (
+            self.config.corpus,
+            Locations(world=self.world),
+            found,
+            tokenizer.create(towers),
+        )
         cropper = Cropper(towers.image_size, self.config.training.crop)
         parts = [
-            iter(stream.PairStream(*arguments, cropper, batch_size, self.config.seed, rank, 2)) for rank in range(2)
+            iter(stream.PairStream(*arguments, cropper, share))
+            for share in (stream.Share(batch_size, self.config.seed, rank, 2) for rank in range(2))
         ]
         trainer = Trainer(self.config, found, "cpu", Processes())
         losses = []
@@ -194,7 +234,10 @@ def test_bad_input_ends_all_processes(tmp_path, tiny_experiment, tiny_world):
     for process in job.start():
         _, message = process.communicate(timeout=60)
         assert process.returncode == 2, message
-        assert "kbench: corpus 'world' has 1 shards, too few for 2 loaders" in message and "Traceback" not in message
+        assert (
+            "kbench: corpus 'world' has 1 shards, too few for 2 loaders" in message
+            and "Traceback" not in message
+        )
 
 
 @pytest.mark.slow
@@ -203,7 +246,11 @@ def test_two_processes_killed_stopped_and_resumed(tmp_path, tiny_experiment, two
 
     (first, message), (second, _) = job.signal(signal.SIGKILL)
     assert second.returncode == -signal.SIGKILL
-    assert first.returncode == 1 and "another process of this run has died" in message and "Traceback" not in message
+    assert (
+        first.returncode == 1
+        and "another process of this run has died" in message
+        and "Traceback" not in message
+    )
 
     # The one that is told to stop tells the other.
     for process, message in job.signal(signal.SIGTERM):

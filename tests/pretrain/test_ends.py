@@ -65,7 +65,9 @@ LIMIT = 30
 
 def members(group):
     """Return the processes of a group that are still there."""
-    found = subprocess.run(["ps", "-o", "pid=,stat=", "-g", str(group)], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["ps", "-o", "pid=,stat=", "-g", str(group)], capture_output=True, text=True, check=False
+    )
     lines = [line.split() for line in found.stdout.splitlines()]
     return [int(pid) for pid, state in lines if not state.startswith("Z")]
 
@@ -79,7 +81,15 @@ def test_every_process_is_gone_soon_after_a_failure(place, tiny_experiment, tiny
     folder = tmp_path / run.name
     folder.mkdir()
     (folder / "config.json").write_bytes((run / "config.json").read_bytes())
-    arguments = ["pretrain", "--run", folder, "--manifest", tmp_path / "corpus.json", "--world", tiny_world]
+    arguments = [
+        "pretrain",
+        "--run",
+        folder,
+        "--manifest",
+        tmp_path / "corpus.json",
+        "--world",
+        tiny_world,
+    ]
     program = textwrap.dedent(PROGRAM).replace("{patch}", PLACES[place])
     started = time.monotonic()
     process = subprocess.Popen(
@@ -99,7 +109,11 @@ def test_every_process_is_gone_soon_after_a_failure(place, tiny_experiment, tiny
     assert left == [], f"after {spent:.0f} s"
     assert spent < LIMIT + 30, "importing included"
     if place == "on a full disk":
-        assert process.returncode == 1 and "No space left on device" in errors and "Traceback" not in errors
+        assert (
+            process.returncode == 1
+            and "No space left on device" in errors
+            and "Traceback" not in errors
+        )
     else:
         assert process.returncode == 1 and "made to fail here" in errors
     assert not (folder / "model.json").exists()

@@ -1,4 +1,6 @@
-"""Two processes on one run: the second waits, then refuses; what a killed one held is free at once."""
+"""Two processes on one run: the second waits, then refuses; what a killed one held is free at
+once.
+"""
 
 import errno
 import os
@@ -27,9 +29,13 @@ with lock.held(Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds tmp_path, with a child of its own; returns (process, child's pid)."""
+    """Another process that holds tmp_path, with a child of its own; returns (process, child's
+    pid).
+    """
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     child = int(process.stdout.readline())
     yield process, child
     process.kill()
@@ -39,7 +45,10 @@ def holder(tmp_path):
 
 def test_a_second_process_waits_and_then_refuses(holder, tmp_path):
     started = time.monotonic()
-    with pytest.raises(lock.Busy, match=f"another process trains {tmp_path}") as refusal, lock.held(tmp_path, 1):
+    with (
+        pytest.raises(lock.Busy, match=f"another process trains {tmp_path}") as refusal,
+        lock.held(tmp_path, 1),
+    ):
         pass
     assert 1 <= time.monotonic() - started < 10 and refusal.value.status == 75
 
@@ -69,21 +78,44 @@ def test_where_there_are_no_locks_it_is_said(tmp_path, monkeypatch, capsys):
         assert "no locks on the file system" in capsys.readouterr().err
 
 
-def test_two_trainings_of_one_run(tiny_experiment, tiny_world, tmp_path, monkeypatch, capsys, kbench):
+def test_two_trainings_of_one_run(
+    tiny_experiment, tiny_world, tmp_path, monkeypatch, capsys, kbench
+):
     _, _, (folder, _) = tiny_experiment
     run = tmp_path / "runs" / folder.name
     run.mkdir(parents=True)
     (run / "config.json").write_bytes((folder / "config.json").read_bytes())
     manifest = tmp_path / "corpus.json"
-    made = kbench("corpus", "verify", "--config", run / "config.json", "--output", manifest, "--world", tiny_world)
+    made = kbench(
+        "corpus",
+        "verify",
+        "--config",
+        run / "config.json",
+        "--output",
+        manifest,
+        "--world",
+        tiny_world,
+    )
     assert made.returncode == 0, made.stderr
     monkeypatch.setattr(lock.held.__wrapped__, "__defaults__", (0.5,))
     command = [sys.executable, "-c", HOLDER, str(run)]
-    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    other = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     child = int(other.stdout.readline())
     try:
         with pytest.raises(SystemExit) as ended:
-            main(["pretrain", "--run", str(run), "--manifest", str(manifest), "--world", str(tiny_world)])
+            main(
+                [
+                    "pretrain",
+                    "--run",
+                    str(run),
+                    "--manifest",
+                    str(manifest),
+                    "--world",
+                    str(tiny_world),
+                ]
+            )
     finally:
         other.kill()
         other.wait()

@@ -35,9 +35,13 @@ TRAINING = Training(batch_size=32, epochs=10, warmup_epochs=2)
 
 
 def test_the_released_schedule_is_numpys_linspace_and_drops_part_batches():
-    """Step counts: 50 and 35 epochs of 2,905,954 and 10,968,539 pairs, by four loaders of 512 that drop their rest."""
+    """Step counts: 50 and 35 epochs of 2,905,954 and 10,968,539 pairs, by four loaders of 512 that
+    drop their rest.
+    """
     for pairs, epochs, warmup, total in ((2_905_954, 50, 2, 70_900), (10_968_539, 35, 1, 187_425)):
-        training = Training(batch_size=2048, epochs=epochs, warmup_epochs=warmup, schedule="released")
+        training = Training(
+            batch_size=2048, epochs=epochs, warmup_epochs=warmup, schedule="released"
+        )
         assert optimizer.steps(training, pairs) == total == epochs * (-(-pairs // 4) // 512)
         rising = np.linspace(1e-6, 5e-4, warmup * total // epochs)
         falling = np.cos(np.pi * np.arange(total - len(rising)) / (total - len(rising)))
@@ -76,7 +80,9 @@ def test_a_run_leaves_a_complete_card(trained):
         assert card.final_loss == metrics.read(run.folder / "metrics.jsonl")[-1]["loss"]
         assert card.steps == 16 and card.samples == 512
         assert card.checkpoint_sha256 == files.sha256(run.folder / "model.safetensors")
-        assert card.parameters == sum(t.numel() for t in pretrained.load(run.config, run.weights).parameters())
+        assert card.parameters == sum(
+            t.numel() for t in pretrained.load(run.config, run.weights).parameters()
+        )
         assert 0 <= card.data_wait_fraction < 1 and card.peak_memory_bytes > 1e8
 
 
@@ -88,15 +94,31 @@ class Process:
         files.write_json(self.run / "config.json", config.model_dump(mode="json"))
 
     def start(self):
-        options = ["--run", self.run, "--manifest", self.manifest, "--world", self.world, "--workers", 1]
+        options = [
+            "--run",
+            self.run,
+            "--manifest",
+            self.manifest,
+            "--world",
+            self.world,
+            "--workers",
+            1,
+        ]
         command = [sys.executable, "-m", "kbench", "pretrain", *map(str, options)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
-            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def stop(self, number, delay):
-        """Start, wait until training has begun and `delay` seconds more, send a signal; returns (status, stderr)."""
+        """Start, wait until training has begun and `delay` seconds more, send a signal; returns
+        (status, stderr).
+        """
         (self.run / "metrics.jsonl").unlink(missing_ok=True)
         process = self.start()
         while not (self.run / "metrics.jsonl").exists() and process.poll() is None:
@@ -117,7 +139,9 @@ class Process:
 def process(tmp_path_factory, trained, tiny_experiment, tiny_world):
     """Make a process that trains the same run as every other it makes, in a new folder."""
     config = trained[1].config
-    config = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 6.0})})
+    config = config.model_copy(
+        update={"training": config.training.model_copy(update={"epochs": 6.0})}
+    )
     manifest = tiny_experiment[1] / "corpus.json"
     return lambda: Process(tmp_path_factory.mktemp("process"), config, manifest, tiny_world)
 
@@ -134,7 +158,9 @@ def assert_same(run, undisturbed):
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (run, undisturbed))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     logs = [metrics.read(folder / "metrics.jsonl") for folder in (run, undisturbed)]
-    compared = [[(entry["step"], entry["loss"], entry["gradient_norm"]) for entry in log] for log in logs]
+    compared = [
+        [(entry["step"], entry["loss"], entry["gradient_norm"]) for entry in log] for log in logs
+    ]
     assert compared[0] == compared[1][-len(compared[0]) :]
 
 
@@ -167,7 +193,9 @@ def test_a_killed_run_starts_from_its_last_checkpoint(process, undisturbed):
 def test_a_finished_run_is_left_alone(kbench, trained, tiny_experiment, tiny_world):
     run, results = trained[0].folder, tiny_experiment[1]
     before = (run / "model.safetensors").stat().st_mtime_ns
-    process = kbench("pretrain", "--run", run, "--manifest", results / "corpus.json", "--world", tiny_world)
+    process = kbench(
+        "pretrain", "--run", run, "--manifest", results / "corpus.json", "--world", tiny_world
+    )
     assert process.returncode == 0 and "finished already" in process.stdout
     assert (run / "model.safetensors").stat().st_mtime_ns == before
 
@@ -183,7 +211,9 @@ class TestRefusals:
         return folder
 
     def pretrain(self, kbench, run, world):
-        return kbench("pretrain", "--run", run, "--manifest", run.parent / "corpus.json", "--world", world)
+        return kbench(
+            "pretrain", "--run", run, "--manifest", run.parent / "corpus.json", "--world", world
+        )
 
     def test_corrupt_checkpoint(self, kbench, refused, run, tiny_world):
         path = run / "checkpoints" / "step-000000004.pt"
@@ -194,9 +224,14 @@ class TestRefusals:
 
     def test_checkpoint_of_another_configuration(self, kbench, refused, run, tiny_world):
         config = json.loads((run / "config.json").read_text())
-        Checkpoints(run, config | {"seed": 7, "training": config["training"] | {"epochs": 9.0}}).save(4, {"model": {}})
+        Checkpoints(
+            run, config | {"seed": 7, "training": config["training"] | {"epochs": 9.0}}
+        ).save(4, {"model": {}})
         refused(
-            self.pretrain(kbench, run, tiny_world), "another configuration", "seed 7 instead of 0", "training.epochs"
+            self.pretrain(kbench, run, tiny_world),
+            "another configuration",
+            "seed 7 instead of 0",
+            "training.epochs",
         )
 
     def test_missing_world_and_manifest(self, kbench, refused, run, tmp_path, tiny_world):
@@ -213,7 +248,16 @@ class TestRefusals:
     def test_cuda_where_there_is_none(self, kbench, refused, run, tiny_world):
         if torch.cuda.is_available():
             pytest.skip("this machine has a CUDA device")
-        options = ("--run", run, "--manifest", run.parent / "corpus.json", "--world", tiny_world, "--device", "cuda")
+        options = (
+            "--run",
+            run,
+            "--manifest",
+            run.parent / "corpus.json",
+            "--world",
+            tiny_world,
+            "--device",
+            "cuda",
+        )
         refused(kbench("pretrain", *options), "no CUDA device")
 
     def test_weights_that_are_not_the_cards(self, trained, tmp_path):
@@ -246,7 +290,10 @@ def test_two_checkpoints_are_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path, {"seed": 0})
     for step in (5, 10, 1000, 20000):
         checkpoints.save(step, {"step": step})
-    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-000001000.pt", "step-000020000.pt"]
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == [
+        "step-000001000.pt",
+        "step-000020000.pt",
+    ]
     assert checkpoints.latest()["step"] == 20000
 
 
@@ -278,12 +325,25 @@ class TestTrouble:
     def pretrain(self, tmp_path, tiny_experiment, tiny_world):
         """Run `kbench pretrain` on a run of 16 steps; returns (exit status, its folder)."""
         config = read_run(tiny_experiment[2][0] / "config.json")
-        config = config.model_copy(update={"training": config.training.model_copy(update={"max_skipped_steps": 2})})
+        config = config.model_copy(
+            update={"training": config.training.model_copy(update={"max_skipped_steps": 2})}
+        )
         run, corpus = tmp_path / config.run, tmp_path / "corpus.json"
         files.write_json(run / "config.json", config.model_dump(mode="json"))
         found = manifest.verify(config.corpus, Locations(world=tiny_world))
         files.write_json(corpus, found.model_dump(mode="json"))
-        options = ("--run", run, "--manifest", corpus, "--world", tiny_world, "--workers", 0, "--device", "cpu")
+        options = (
+            "--run",
+            run,
+            "--manifest",
+            corpus,
+            "--world",
+            tiny_world,
+            "--workers",
+            0,
+            "--device",
+            "cpu",
+        )
 
         def call():
             with pytest.raises(SystemExit) as ended:
@@ -298,13 +358,22 @@ class TestTrouble:
         def loss(objective, logits):
             calls.append(1)
             # The third step alone is skipped; from the seventh on all are, and two may be.
-            return finite(objective, logits) * (float("nan") if len(calls) == 3 or len(calls) >= 7 else 1)
+            return finite(objective, logits) * (
+                float("nan") if len(calls) == 3 or len(calls) >= 7 else 1
+            )
 
         monkeypatch.setattr(InfoNCE, "loss", loss)
         status, run = pretrain()
         message = capsys.readouterr().err
         assert status == 1 and len(calls) == 9
-        for word in ("3 steps in a row", "9 of 16", "loss nan", "gradient norm nan", "learning rate", "logit scale"):
+        for word in (
+            "3 steps in a row",
+            "9 of 16",
+            "loss nan",
+            "gradient norm nan",
+            "learning rate",
+            "logit scale",
+        ):
             assert word in message
         assert not (run / "model.json").exists()
         newest = max((run / "checkpoints").glob("step-*.pt"))

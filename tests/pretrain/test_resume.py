@@ -52,13 +52,16 @@ def test_killed_at_ten_moments_and_within_a_checkpoint(new_run, tiny_world):
 
     moments = random.Random(0)
     kills, steps = 0, set()
-    # A busy machine may not reach the next checkpoint before a kill: then there are more kills, not fewer checkpoints.
+    # A busy machine may not reach the next checkpoint before a kill: then there are more kills, not
+    # fewer checkpoints.
     while kills < KILLS or (len(steps) <= 3 and kills < 5 * KILLS):
         process = killed.start(run, tiny_world)
         time.sleep(moments.uniform(0, seconds / KILLS))
         process.kill()
         process.join(60)
-        assert process.exitcode == -signal.SIGKILL, "ended before it was killed: this test needs a longer run"
+        assert process.exitcode == -signal.SIGKILL, (
+            "ended before it was killed: this test needs a longer run"
+        )
         kills += 1
         steps.update(path.name for path in (run / "checkpoints").glob("step-*.pt"))
     assert len(steps) > 3, "hardly a checkpoint was written between the kills"

@@ -1,4 +1,6 @@
-"""A finished run that is the same is taken over from another experiment; where one is not, it is said why."""
+"""A finished run that is the same is taken over from another experiment; where one is not, it is
+said why.
+"""
 
 import json
 import shutil
@@ -16,7 +18,9 @@ from kbench.locations import Locations
 
 @pytest.fixture
 def other(trained, tmp_path):
-    """A copy of the finished experiment, as results/one; and an empty run of the same name in results/two."""
+    """A copy of the finished experiment, as results/one; and an empty run of the same name in
+    results/two.
+    """
     one = tmp_path / "results" / "one"
     shutil.copytree(trained[0].folder.parents[1], one)
     run = TrainedRun(one / "runs" / trained[0].folder.name)
@@ -32,13 +36,25 @@ def take(run, folder):
 
 
 def everything(folder):
-    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_the_same_run_is_not_trained_again(other, tiny_world, capsys):
     run, folder = other
     before = everything(run.folder)
-    command = ["pretrain", "--run", folder, "--manifest", run.folder.parents[1] / "corpus.json", "--workers", 0]
+    command = [
+        "pretrain",
+        "--run",
+        folder,
+        "--manifest",
+        run.folder.parents[1] / "corpus.json",
+        "--workers",
+        0,
+    ]
     command += ["--world", tiny_world, "--reuse", folder.parents[2]]
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in command])
@@ -55,7 +71,9 @@ def test_its_features_are_not_made_again(other, tiny_world):
     assert take(run, folder) == "one"
     _, evaluation = read_evaluation(run.folder.parents[1] / "evaluation.json")
     encoder = Encoder(TrainedRun(folder), evaluation, "cpu")
-    assert [encoder.extract(dataset, Locations(world=tiny_world)) for dataset in datasets(evaluation)] == [False] * 4
+    assert [
+        encoder.extract(dataset, Locations(world=tiny_world)) for dataset in datasets(evaluation)
+    ] == [False] * 4
 
 
 def test_features_are_copied_where_links_cannot_be_made(other, monkeypatch):
@@ -90,10 +108,16 @@ def edited(path, **changes):
     ("change", "reason"),
     [
         (lambda run: edited(run / "model.json", torch_version="1.0"), "its torch differs"),
-        (lambda run: edited(run / "model.json", training_code="0" * 12), "the code that trained it differs"),
+        (
+            lambda run: edited(run / "model.json", training_code="0" * 12),
+            "the code that trained it differs",
+        ),
         (lambda run: edited(run / "model.json", image_digest="ab"), "its container image differs"),
         (lambda run: edited(run.parents[1] / "corpus.json", pairs=5), "its corpus differs"),
-        (lambda run: (run / "model.safetensors").write_bytes(b"x"), "model.safetensors is missing or differs"),
+        (
+            lambda run: (run / "model.safetensors").write_bytes(b"x"),
+            "model.safetensors is missing or differs",
+        ),
         (lambda run: (run.parents[1] / "corpus.json").unlink(), "corpus.json"),
         (lambda run: (run / "model.json").write_text("{"), "model.json"),
         (lambda run: edited(run / "config.json", seed=7), "model.json belongs to configuration"),

@@ -1,4 +1,6 @@
-"""Held-out pairs: measured without touching training, and the rule that keeps the best epoch's weights."""
+"""Held-out pairs: measured without touching training, and the rule that keeps the best epoch's
+weights.
+"""
 
 import pytest
 import torch
@@ -60,7 +62,9 @@ def test_measuring_changes_nothing_of_training(train):
     (plain, card), (measured, with_loss) = train("last", held_out_pairs=0), train("last")
     assert files.sha256(plain / "model.safetensors") == files.sha256(measured / "model.safetensors")
     assert card.held_out_loss is None and with_loss.held_out_loss > 0
-    entries = [entry for entry in metrics.read(measured / "metrics.jsonl") if "held_out_loss" in entry]
+    entries = [
+        entry for entry in metrics.read(measured / "metrics.jsonl") if "held_out_loss" in entry
+    ]
     assert [entry["step"] for entry in entries] == [40]
 
 
@@ -73,8 +77,14 @@ def test_the_epoch_of_the_lowest_loss_is_kept(train, monkeypatch):
 
     monkeypatch.setattr(HeldOut, "loss", loss)
     folder, card = train("held-out")
-    entries = [entry for entry in metrics.read(folder / "metrics.jsonl") if "held_out_loss" in entry]
-    assert [(entry["step"], entry["held_out_loss"]) for entry in entries] == [(16, 3.5), (32, 3.0), (40, 4.0)]
+    entries = [
+        entry for entry in metrics.read(folder / "metrics.jsonl") if "held_out_loss" in entry
+    ]
+    assert [(entry["step"], entry["held_out_loss"]) for entry in entries] == [
+        (16, 3.5),
+        (32, 3.0),
+        (40, 4.0),
+    ]
     assert (card.held_out_loss, card.selection, card.selected_step) == (3.0, "held-out", 32)
     kept = pretrained.read_weights(folder / "model.safetensors")
     assert all(torch.equal(kept[name], seen[1][name]) for name in kept)
@@ -85,7 +95,9 @@ def test_scoring_twice_is_the_same_and_leaves_the_mode_alone(train, held_out_wor
     folder, _ = train("last")
     config = read_run(folder / "config.json")
     found = verify(config.corpus, held_out_world).held_out
-    measure = HeldOut(config, usable_shards(config.corpus, config.corpus.held_out(held_out_world), found))
+    measure = HeldOut(
+        config, usable_shards(config.corpus, config.corpus.held_out(held_out_world), found)
+    )
     model = pretrained.load(config, folder / "model.safetensors").train()
     torch.manual_seed(0)
     first = measure.loss(model, "cpu")
@@ -106,7 +118,9 @@ def test_too_few_pairs_are_refused(tiny_experiment, held_out_world):
 
 def test_the_released_rule_looks_at_the_test_column_and_says_so(train, held_out_world):
     folder, card = train("test-column", test_column="world-shape")
-    entries = [entry for entry in metrics.read(folder / "metrics.jsonl") if "test_column_acc1" in entry]
+    entries = [
+        entry for entry in metrics.read(folder / "metrics.jsonl") if "test_column_acc1" in entry
+    ]
     best = max(entries, key=lambda entry: entry["test_column_acc1"])
     assert (card.selection, card.selected_step) == ("test-column", best["step"])
     assert [entry["step"] for entry in entries] == [16, 32, 40]
@@ -118,11 +132,17 @@ def test_the_released_rule_looks_at_the_test_column_and_says_so(train, held_out_
 def test_the_test_column_is_the_zero_shot_accuracy_of_the_evaluation(trained, tiny_world):
     """Of a variant without random features, whose draws differ between the two."""
     run = next(run for run in trained if run.config.variant == "cosine")
-    training = run.config.training.model_copy(update={"selection": "test-column", "test_column": "world-shape"})
+    training = run.config.training.model_copy(
+        update={"selection": "test-column", "test_column": "world-shape"}
+    )
     config = run.config.model_copy(update={"training": training})
-    measured = TestColumn(config, Locations(world=tiny_world)).accuracy(pretrained.load(run.config, run.weights), "cpu")
+    measured = TestColumn(config, Locations(world=tiny_world)).accuracy(
+        pretrained.load(run.config, run.weights), "cpu"
+    )
     result = files.read_json(run.folder / "evaluation" / "world-shape" / "zeroshot.json")
-    assert measured == next(metric["value"] for metric in result["metrics"] if metric["name"] == "acc1")
+    assert measured == next(
+        metric["value"] for metric in result["metrics"] if metric["name"] == "acc1"
+    )
 
 
 def test_a_test_column_has_to_be_a_classification(train):

@@ -1,4 +1,6 @@
-"""One training step: the same gradient with less memory, and nothing changed by a step that is not finite."""
+"""One training step: the same gradient with less memory, and nothing changed by a step that is not
+finite.
+"""
 
 import copy
 
@@ -21,7 +23,9 @@ def alone(case, **changes):
 def test_micro_batches_do_what_the_whole_batch_does(case, size):
     whole = parts.train(alone(case, micro_batch_size=None))
     for name, found in parts.train(alone(case, micro_batch_size=size)).items():
-        torch.testing.assert_close(found, whole[name], rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            found, whole[name], rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 def bytes_kept(trainer):
@@ -40,7 +44,9 @@ def bytes_kept(trainer):
 def test_micro_batches_and_checkpointed_blocks_keep_less():
     whole = bytes_kept(alone(PLAIN, micro_batch_size=None))
     assert bytes_kept(alone(PLAIN, micro_batch_size=2)) < whole / 4
-    assert bytes_kept(alone(PLAIN, micro_batch_size=None, activation_checkpointing=True)) < whole / 2
+    assert (
+        bytes_kept(alone(PLAIN, micro_batch_size=None, activation_checkpointing=True)) < whole / 2
+    )
 
 
 @pytest.mark.parametrize("case", ["cosine", PLAIN])
@@ -51,7 +57,9 @@ def test_activation_checkpointing_changes_nothing(case):
 
 
 def test_micro_batches_are_refused_where_the_batch_is_normalised():
-    with pytest.raises(UserError, match=r"micro_batch_size 4: visual\.trunk.* normalises over the batch"):
+    with pytest.raises(
+        UserError, match=r"micro_batch_size 4: visual\.trunk.* normalises over the batch"
+    ):
         alone("cosine", micro_batch_size=4)
 
 
@@ -67,7 +75,8 @@ def test_compiled_blocks_do_what_others_do(monkeypatch):
     plain, traced = (alone(PLAIN, dtype=torch.float32, compile=x) for x in (False, True))
     torch.testing.assert_close(plain.step(*batch), traced.step(*batch), rtol=1e-4, atol=1e-4)
     assert plain.model.state_dict().keys() == traced.model.state_dict().keys()
-    assert compiled == ["ResidualAttentionBlock"] * 3  # two of the image tower, one of the text tower
+    # Two of the image tower, one of the text tower.
+    assert compiled == ["ResidualAttentionBlock"] * 3
 
 
 def test_clipping_bounds_the_gradient_and_reports_its_norm():
@@ -87,7 +96,9 @@ def test_half_precision_trains(precision):
     exact = alone(PLAIN).step(*parts.batches(Processes())[0])["loss"]
     torch.testing.assert_close(losses[0].double(), exact, rtol=0.02, atol=0)
     assert torch.stack(losses).isfinite().all()
-    assert not torch.equal(before["towers.visual.proj"], trainer.model.state_dict()["towers.visual.proj"])
+    assert not torch.equal(
+        before["towers.visual.proj"], trainer.model.state_dict()["towers.visual.proj"]
+    )
 
 
 def infinite_loss(logits):
@@ -103,7 +114,8 @@ def infinite_gradient(logits):
 def test_a_step_that_is_not_finite_changes_nothing(monkeypatch, broken, precision, dtype):
     trainer = alone("cosine", dtype=dtype, precision=precision)
     if precision == "fp16":
-        trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)  # the usual one makes first steps overflow
+        # The usual one makes first steps overflow.
+        trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
     first, second, third, *_ = parts.batches(Processes())
     trainer.step(*first)
     model, optimizer = (copy.deepcopy(x.state_dict()) for x in (trainer.model, trainer.optimizer))
@@ -111,12 +123,23 @@ def test_a_step_that_is_not_finite_changes_nothing(monkeypatch, broken, precisio
     with monkeypatch.context() as patched:
         patched.setattr(trainer.model.objective, "loss", broken)
         trainer.step(*second)
-    assert all(torch.equal(tensor, model[name]) for name, tensor in trainer.model.state_dict().items())
+    assert all(
+        torch.equal(tensor, model[name]) for name, tensor in trainer.model.state_dict().items()
+    )
     for number, state in trainer.optimizer.state_dict()["state"].items():
-        assert all(torch.equal(tensor, optimizer["state"][number][name]) for name, tensor in state.items())
+        assert all(
+            torch.equal(tensor, optimizer["state"][number][name]) for name, tensor in state.items()
+        )
     progress = trainer.progress.state()
-    assert (progress["step"], progress["loss_steps"], progress["skipped"], progress["skipped_in_a_row"]) == (2, 1, 1, 1)
+    assert (
+        progress["step"],
+        progress["loss_steps"],
+        progress["skipped"],
+        progress["skipped_in_a_row"],
+    ) == (2, 1, 1, 1)
     assert progress["loss_sum"] == loss_sum
     trainer.step(*third)
     assert trainer.progress.state()["skipped_in_a_row"] == 0
-    assert not torch.equal(model["towers.visual.head.proj.weight"], trainer.model.towers.visual.head.proj.weight)
+    assert not torch.equal(
+        model["towers.visual.head.proj.weight"], trainer.model.towers.visual.head.proj.weight
+    )

@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chro
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    folder = write_experiment(tmp_path_factory.mktemp("browser") / "made-up", {"cosine": 2.0, "wpse-linear": 1.0})
+    folder = write_experiment(
+        tmp_path_factory.mktemp("browser") / "made-up", {"cosine": 2.0, "wpse-linear": 1.0}
+    )
     write_weights(folder / "runs" / run_name("wpse-linear", 0) / "weights.npz")
     loaded = store.load(folder)
     return render.write(content.build(Analysis(loaded, table.frame(loaded))), folder / "report")[0]
@@ -25,7 +27,9 @@ def path(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"])
+        launched = running.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]
+        )
         yield launched
         launched.close()
 
@@ -37,7 +41,10 @@ def page(request, browser, path):
     opened.seen = []
     opened.on("console", lambda message: opened.seen.append(message.text))
     opened.on("pageerror", lambda error: opened.seen.append(str(error)))
-    opened.on("request", lambda asked: opened.seen.append(asked.url) if asked.url != path.as_uri() else None)
+    opened.on(
+        "request",
+        lambda asked: opened.seen.append(asked.url) if asked.url != path.as_uri() else None,
+    )
     opened.goto(path.as_uri())
     yield opened
     assert [entry for entry in opened.seen if not entry.startswith(("data:", "file:"))] == []
@@ -56,7 +63,9 @@ def test_axe_finds_nothing_to_object_to(page):
 
 
 def test_every_link_inside_the_page_leads_somewhere_that_can_be_seen(page):
-    links = page.evaluate("[...new Set([...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash))]")
+    links = page.evaluate(
+        "[...new Set([...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash))]"
+    )
     assert len(links) > 10
     for link in links:
         page.evaluate("hash => { location.hash = hash; }", link)
@@ -70,7 +79,9 @@ def test_the_keyboard_reaches_the_content_first_and_every_control(page):
     page.keyboard.press("Enter")
     assert page.evaluate("location.hash") == "#answer"
     controls = page.locator("a[href], button, input, summary")
-    assert page.evaluate("[...document.querySelectorAll('[tabindex]')].every(one => one.tabIndex === 0)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('[tabindex]')].every(one => one.tabIndex === 0)"
+    )
     assert controls.count() > 50
 
 
@@ -78,7 +89,9 @@ def test_in_print_nothing_is_cut_off_and_controls_are_gone(page):
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 700, "height": 900})
     assert not page.locator("nav").is_visible()
-    overflow = "[...document.querySelectorAll('.scroll')].map(part => getComputedStyle(part).overflowX)"
+    overflow = (
+        "[...document.querySelectorAll('.scroll')].map(part => getComputedStyle(part).overflowX)"
+    )
     assert set(page.evaluate(overflow)) == {"visible"}
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
@@ -86,7 +99,8 @@ def test_in_print_nothing_is_cut_off_and_controls_are_gone(page):
 def test_sorting_by_keyboard(page):
     heading = page.locator("#scores-zeroshot thead button").last
     column = (
-        "[...document.querySelectorAll('#scores-zeroshot tbody tr')].map(r => Number(r.lastElementChild.dataset.sort))"
+        "[...document.querySelectorAll('#scores-zeroshot tbody tr')].map(r =>"
+        " Number(r.lastElementChild.dataset.sort))"
     )
     heading.focus()
     page.keyboard.press("Enter")

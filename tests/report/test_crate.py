@@ -29,7 +29,8 @@ def folder(tmp_path_factory):
 
 def test_every_file_is_there_and_as_long_as_the_crate_says(folder):
     files = [entity for entity in ROCrate(folder).data_entities if entity.type == "File"]
-    assert len(files) == 1 + 4 * (3 + 4) + 1  # experiment.json; config, card, log, two results twice; report.md
+    # Experiment.json; config, card, log, two results twice; report.md.
+    assert len(files) == 1 + 4 * (3 + 4) + 1
     for entity in files:
         assert (folder / entity.id).stat().st_size == int(entity["contentSize"]), entity.id
         assert entity["encodingFormat"]
@@ -46,13 +47,19 @@ def test_every_reference_resolves(folder):
         for item in value if isinstance(value, list) else ():
             yield from references(item)
 
-    used = {identity for entity in graph for value in entity.values() for identity in references(value)}
-    assert {identity for identity in used if not identity.startswith("https://w3id.org/ro/crate/")} <= known
+    used = {
+        identity for entity in graph for value in entity.values() for identity in references(value)
+    }
+    assert {
+        identity for identity in used if not identity.startswith("https://w3id.org/ro/crate/")
+    } <= known
 
 
 def test_steps_say_what_made_what(folder):
     read = ROCrate(folder)
-    steps = {entity.id: entity for entity in read.contextual_entities if entity.type == "CreateAction"}
+    steps = {
+        entity.id: entity for entity in read.contextual_entities if entity.type == "CreateAction"
+    }
     assert len(steps) == 2 * 4 + 1
     run = run_name("filip", 1)
     pretrain, evaluate = steps[f"#pretrain-{run}"], steps[f"#evaluate-{run}"]

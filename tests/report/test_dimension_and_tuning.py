@@ -55,7 +55,10 @@ def test_scores_are_shown_against_the_dimension(folder):
     mean = sum(excess["cosine-d2", seed] for seed in range(5)) / 5
     assert shown.rows[0][1].sort == pytest.approx(mean)
     assert re.fullmatch(r"\d\.\d{3} ± \d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", shown.rows[0][1].text)
-    assert "at embedding dimension 2 wpse-gaussian has" in report.answer[0] and "dimension 8" in report.answer[0]
+    assert (
+        "at embedding dimension 2 wpse-gaussian has" in report.answer[0]
+        and "dimension 8" in report.answer[0]
+    )
     assert "1 of 2 pairs at the same embedding dimension" in report.answer[1]
 
 
@@ -70,7 +73,9 @@ def test_only_variants_of_one_dimension_are_compared(folder):
 def test_a_missing_dimension_is_missing_not_zero(tmp_path):
     folder = write_experiment(tmp_path / "rank", ABILITIES, datasets=("world-pairs",))
     for seed in (0, 1):
-        (folder / "runs" / run_name("cosine-d2", seed) / "evaluation/world-pairs/pmi_gap.json").unlink()
+        (
+            folder / "runs" / run_name("cosine-d2", seed) / "evaluation/world-pairs/pmi_gap.json"
+        ).unlink()
     report = built(folder, figures=True)
     assert part(report, "dimension").tables[0].rows[0][1].text == "missing"
     assert "dimension 2 wpse-gaussian has" in report.answer[0]
@@ -91,7 +96,9 @@ def test_groups_that_share_similarity_and_dimension_are_told_apart(tmp_path):
 
 def test_without_a_search_every_table_of_scores_says_so(folder):
     shown = part(built(folder), "pmi_gap").tables[0]
-    assert "No settings were searched for: the variants share one untuned setting." in shown.notes[-1]
+    assert (
+        "No settings were searched for: the variants share one untuned setting." in shown.notes[-1]
+    )
     assert "Checkpoint scored: the last one." in shown.notes[-1]
 
 
@@ -99,17 +106,26 @@ def test_the_search_is_shown_whole(tmp_path):
     variants = {"cosine": 1.0, "filip": 2.0}
     folder = write_experiment(tmp_path / "made-up", variants, datasets=("world-pairs",))
     (folder / "tuning.json").write_text(json.dumps(tuning_of(variants, trials=3)))
-    change(folder / "experiment.json", experiment={"tuning": {"grid": {"learning_rate": [1e-3, 3e-3, 1e-2]}}})
+    change(
+        folder / "experiment.json",
+        experiment={"tuning": {"grid": {"learning_rate": [1e-3, 3e-3, 1e-2]}}},
+    )
     report = built(folder)
     section = part(report, "tuning")
     [chosen], [search] = section.tables, section.details
-    assert [[cell.text for cell in row] for row in chosen.rows] == [["cosine", "0.003", "3"], ["filip", "0.003", "3"]]
+    assert [[cell.text for cell in row] for row in chosen.rows] == [
+        ["cosine", "0.003", "3"],
+        ["filip", "0.003", "3"],
+    ]
     assert len(search.rows) == 6
     assert [cell[-1].text for cell in search.rows[:3]] == ["3.500", "3.250", "failed"]
     assert [row[-1].best for row in search.rows[:3]] == [False, True, False]
     assert "learning_rate 0.001, 0.003, 0.01" in section.sentences[0]
     assert "equal tuning budget" not in report.answer[2]
-    assert "The budget was the same, 3 settings a variant." in part(report, "pmi_gap").tables[0].notes[-1]
+    assert (
+        "The budget was the same, 3 settings a variant."
+        in part(report, "pmi_gap").tables[0].notes[-1]
+    )
     assert "The whole search: 6 runs" in render.html(report)
 
 
@@ -120,7 +136,10 @@ def test_choices_at_the_edge_of_the_grid_are_named(tmp_path):
     tuning["variants"]["filip"]["chosen"] = {"learning_rate": 1e-3}
     (folder / "tuning.json").write_text(json.dumps(tuning))
     for grid, said in (
-        ([1e-3, 3e-3, 1e-2], ["filip chose the smallest learning_rate, 0.001: the best may lie beyond the grid."]),
+        (
+            [1e-3, 3e-3, 1e-2],
+            ["filip chose the smallest learning_rate, 0.001: the best may lie beyond the grid."],
+        ),
         ([5e-4, 1e-3, 3e-3, 1e-2], []),
         ([1e-3], []),
         (["a", "b"], []),
@@ -130,7 +149,9 @@ def test_choices_at_the_edge_of_the_grid_are_named(tmp_path):
 
 
 def test_budgets_that_differ_are_named(tmp_path):
-    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0, "filip": 2.0}, datasets=("world-pairs",))
+    folder = write_experiment(
+        tmp_path / "made-up", {"cosine": 1.0, "filip": 2.0}, datasets=("world-pairs",)
+    )
     tuning = tuning_of(["cosine", "filip"])
     tuning["variants"]["filip"]["tried"].pop()
     (folder / "tuning.json").write_text(json.dumps(tuning))
@@ -142,7 +163,9 @@ def test_budgets_that_differ_are_named(tmp_path):
 def test_a_search_for_another_variant_is_refused(tmp_path):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-pairs",))
     (folder / "tuning.json").write_text(json.dumps(tuning_of(["cosin"])))
-    with pytest.raises(UserError, match=r"tuning.json: unknown variant 'cosin'; did you mean 'cosine'"):
+    with pytest.raises(
+        UserError, match=r"tuning.json: unknown variant 'cosin'; did you mean 'cosine'"
+    ):
         store.load(folder)
     (folder / "tuning.json").write_text("{}")
     with pytest.raises(UserError, match="cannot use"):

@@ -33,7 +33,9 @@ class Page(HTMLParser):
         if tag == "a":
             self.links.append(attributes["href"])
         elif tag != "use":
-            self.loads += [attributes[key] for key in ("src", "href", "srcset", "data") if key in attributes]
+            self.loads += [
+                attributes[key] for key in ("src", "href", "srcset", "data") if key in attributes
+            ]
 
 
 def built(folder, figures=False):
@@ -104,10 +106,14 @@ def test_the_answer_is_three_sentences_and_says_who_is_behind(folder):
 
 
 def test_the_answer_when_cosine_is_last(tmp_path):
-    folder = write_experiment(tmp_path / "made-up", {"cosine": -1.0, "wpse-linear": 3.0}, seeds=(0, 1, 2, 3, 4))
+    folder = write_experiment(
+        tmp_path / "made-up", {"cosine": -1.0, "wpse-linear": 3.0}, seeds=(0, 1, 2, 3, 4)
+    )
     order, certainty, ranking = built(folder).answer
     assert "wpse-linear scores best" in order and "none ranks behind cosine" in order
-    assert "1 of 1 pairs differ beyond chance" in certainty and "wpse-linear from cosine" in certainty
+    assert (
+        "1 of 1 pairs differ beyond chance" in certainty and "wpse-linear from cosine" in certainty
+    )
     assert "seeds (here" not in ranking
 
 
@@ -122,9 +128,14 @@ def test_one_seed_says_that_training_variance_is_unknown(tmp_path):
 
 def test_a_partial_experiment(tmp_path):
     folder = write_experiment(tmp_path / "made-up", ABILITIES)
-    gone = folder / "runs" / run_name("cosine-mean", 1) / "evaluation" / "world-size" / "zeroshot.json"
+    gone = (
+        folder / "runs" / run_name("cosine-mean", 1) / "evaluation" / "world-size" / "zeroshot.json"
+    )
     gone.unlink()
-    for path in (folder / "runs" / run_name("wpse-linear", 0), folder / "runs" / run_name("wpse-linear", 1)):
+    for path in (
+        folder / "runs" / run_name("wpse-linear", 0),
+        folder / "runs" / run_name("wpse-linear", 1),
+    ):
         (path / "evaluation/world-size/zeroshot.json").unlink()
     report = built(folder)
     assert "Partial: 3 of" in report.warnings[0]
@@ -146,13 +157,18 @@ def test_an_experiment_that_has_not_begun(tmp_path):
 
 
 def test_several_objectives_are_not_averaged(tmp_path):
-    folder = write_experiment(tmp_path / "made-up", {"cosine": 3.0, "cosine-mean": 1.0}, seeds=(0, 1))
+    folder = write_experiment(
+        tmp_path / "made-up", {"cosine": 3.0, "cosine-mean": 1.0}, seeds=(0, 1)
+    )
     for path in (folder / "runs" / run_name("cosine-mean", 0)).glob("evaluation/*/*.json"):
         change(path, variant="cosine", objective="sigmoid")
     report = built(folder)
     names = {row[0].text for row in report.sections[0].tables[0].rows}
     assert names == {"cosine, infonce", "cosine, sigmoid", "cosine-mean, infonce"}
-    assert set(Page(render.html(report)).ids) >= {"variant-cosine-infonce", "variant-cosine-sigmoid"}
+    assert set(Page(render.html(report)).ids) >= {
+        "variant-cosine-infonce",
+        "variant-cosine-sigmoid",
+    }
 
 
 def test_a_smoke_run_warns(folder, tmp_path):
@@ -166,7 +182,9 @@ def test_a_smoke_run_warns(folder, tmp_path):
 
 
 def test_an_undefined_metric_is_not_a_number(tmp_path):
-    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-pairs",), seeds=(0, 1))
+    folder = write_experiment(
+        tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-pairs",), seeds=(0, 1)
+    )
     for path in folder.glob("runs/*/evaluation/world-pairs/pmi_gap.json"):
         document = json.loads(path.read_text())
         document["metrics"][2]["value"] = None
@@ -180,7 +198,11 @@ def test_best_and_second_are_marked(folder):
     [zeroshot] = [section for section in built(folder).sections if section.id == "zeroshot"]
     average = [row[-1] for row in zeroshot.tables[0].rows]
     ordered = sorted(average, key=lambda cell: -cell.sort)
-    assert ordered[0].best and ordered[1].second and not any(cell.best or cell.second for cell in ordered[2:])
+    assert (
+        ordered[0].best
+        and ordered[1].second
+        and not any(cell.best or cell.second for cell in ordered[2:])
+    )
     [gap] = [section for section in built(folder).sections if section.id == "pmi_gap"]
     excess = [row[1] for row in gap.tables[0].rows]
     assert min(excess, key=lambda cell: cell.sort).best
@@ -215,7 +237,9 @@ def test_names_are_escaped(tmp_path):
 
 def test_ten_runs_on_eight_datasets_are_quick(tmp_path):
     datasets = (*DATASETS, "world-background", "world-shape-colour", "world-digits")
-    folder = write_experiment(tmp_path / "made-up", ABILITIES | {"wpse-imq": 2.0}, datasets=datasets, n_test=1000)
+    folder = write_experiment(
+        tmp_path / "made-up", ABILITIES | {"wpse-imq": 2.0}, datasets=datasets, n_test=1000
+    )
     start = time.process_time()
     assert run("report", folder) == 0
     assert time.process_time() - start < 10
@@ -271,9 +295,17 @@ def test_comparable_published_numbers(folder, tmp_path, monkeypatch):
     from kbench.results.importing import write_rows
 
     monkeypatch.chdir(tmp_path)
-    common = dict(source="made-up", url="https://example.org", table="Table 1", corpus="world", backbone="demo")
+    common = dict(
+        source="made-up",
+        url="https://example.org",
+        table="Table 1",
+        corpus="world",
+        backbone="demo",
+    )
     common |= dict(epochs=9.6, task="zeroshot", metric="acc1", dataset="world-shape")
-    rows = [PublishedRow(**common, variant=name, value=50.0 - i) for i, name in enumerate(ABILITIES)]
+    rows = [
+        PublishedRow(**common, variant=name, value=50.0 - i) for i, name in enumerate(ABILITIES)
+    ]
     write_rows(tmp_path / "published" / "made-up.csv", rows)
     report = built(folder)
     [section] = [section for section in report.sections if section.id == "published"]
@@ -282,7 +314,11 @@ def test_comparable_published_numbers(folder, tmp_path, monkeypatch):
     outcomes = {"reproduced", "higher", "lower", "inconclusive"}
     assert {row[8].text for row in tables["published-comparable"].rows} <= outcomes
     assert len(tables["published-claims"].rows) == 6
-    assert {row[3].text for row in tables["published-claims"].rows} <= {"reproduced", "contradicted", "open"}
+    assert {row[3].text for row in tables["published-claims"].rows} <= {
+        "reproduced",
+        "contradicted",
+        "open",
+    }
     assert tables["published-overall"].rows[0][2].text == "4"
     assert r"\label{tab:published-claims}" in render.latex(report)
 
@@ -308,16 +344,26 @@ def test_spectra_are_shown_beside_that_of_pmi(folder):
     arrays = np.load(folder / "runs" / run_name("cosine", 0) / "evaluation/world-pairs/pmi_gap.npz")
     shares = arrays["singular_values"] / arrays["singular_values"].sum()
     assert rows[1][1].sort == pytest.approx(np.exp(-np.sum(shares * np.log(shares))))
-    assert rows[1][2].sort == arrays["singular_values"][0] and rows[0][2].sort == arrays["pmi_singular_values"][0]
+    assert (
+        rows[1][2].sort == arrays["singular_values"][0]
+        and rows[0][2].sort == arrays["pmi_singular_values"][0]
+    )
 
 
 def test_weights_are_drawn_where_stored(tmp_path):
-    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0, "wpse-linear": 1.0}, datasets=("world-shape",))
+    folder = write_experiment(
+        tmp_path / "made-up", {"cosine": 1.0, "wpse-linear": 1.0}, datasets=("world-shape",)
+    )
     write_weights(folder / "runs" / run_name("wpse-linear", 1) / "weights.npz")
     report = built(folder, figures=True)
     [section] = [section for section in report.sections if section.id == "weights"]
-    assert [figure.id for figure in section.figures] == [f"figure-weights-wpse-linear-{index}" for index in (0, 1)]
-    assert "caption 0 <of>" in section.figures[0].caption and "data:image/png" in section.figures[0].svg
+    assert [figure.id for figure in section.figures] == [
+        f"figure-weights-wpse-linear-{index}" for index in (0, 1)
+    ]
+    assert (
+        "caption 0 <of>" in section.figures[0].caption
+        and "data:image/png" in section.figures[0].svg
+    )
     assert "caption 0 &lt;of&gt;" in render.html(report)
     (folder / "runs" / run_name("wpse-linear", 1) / "weights.npz").write_bytes(b"PK broken")
     with pytest.raises(UserError, match=r"weights\.npz"):
@@ -331,7 +377,9 @@ def test_the_gap_has_its_interval(folder):
     shown = gap.tables[0]
     assert shown.header[-1] == "excess loss, nats, 95 % interval"
     loaded = store.load(folder)
-    values = [r.metrics[0].value for r in loaded.results if (r.variant, r.task) == ("cosine", "pmi_gap")]
+    values = [
+        r.metrics[0].value for r in loaded.results if (r.variant, r.task) == ("cosine", "pmi_gap")
+    ]
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     assert shown.rows[0][-1].text == f"{low:.3f} to {high:.3f}".replace("-", "−")
 
@@ -339,11 +387,18 @@ def test_the_gap_has_its_interval(folder):
 def test_what_the_corpus_was_found_to_hold_is_stated(tmp_path):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 2.0}, n_test=40)
     assert "corpus" not in built(folder).provenance
-    shard = {"name": "0.tar", "pairs": 97, "sha256": "0" * 64, "unusable": {"empty caption": [3, 5, 8]}}
+    shard = {
+        "name": "0.tar",
+        "pairs": 97,
+        "sha256": "0" * 64,
+        "unusable": {"empty caption": [3, 5, 8]},
+    }
     manifest = {"corpus": "web", "pairs": 97, "shards": [{**shard, "unusual": {"CMYK": 2}}]}
     (folder / "corpus.json").write_text(json.dumps(manifest), encoding="utf-8")
     said = built(folder).provenance["corpus"]
     assert said.startswith("web: 97 usable pairs in 1 shards")
     assert "passed over: empty caption 3" in said and "used as it is: CMYK 2" in said
     assert run("report", folder) == 0
-    assert "passed over: empty caption 3" in (folder / "report" / "report.md").read_text(encoding="utf-8")
+    assert "passed over: empty caption 3" in (folder / "report" / "report.md").read_text(
+        encoding="utf-8"
+    )

@@ -8,9 +8,13 @@ from synthetic import run_name, write_experiment
 
 
 def test_a_summary_holds_table_report_curves_and_plots(kbench, tmp_path):
-    folder = write_experiment(tmp_path / "mine", {"cosine": 1.0, "wpse-gaussian": 0.5}, datasets=("world-pairs",))
+    folder = write_experiment(
+        tmp_path / "mine", {"cosine": 1.0, "wpse-gaussian": 0.5}, datasets=("world-pairs",)
+    )
     log = folder / "runs" / run_name("cosine", 1) / "metrics.jsonl"
-    log.write_text("".join(json.dumps({"step": step, "loss": 4.0 / step, "new": 1}) + "\n" for step in (1, 2)))
+    log.write_text(
+        "".join(json.dumps({"step": step, "loss": 4.0 / step, "new": 1}) + "\n" for step in (1, 2))
+    )
     output = tmp_path / "summary"
     process = kbench("summarize", folder, "--output", output, "--figures", "figure-pmi_gap")
     assert process.returncode == 0, process.stderr
@@ -28,6 +32,8 @@ def test_a_summary_holds_table_report_curves_and_plots(kbench, tmp_path):
 
 def test_an_unknown_figure_is_refused_before_anything_is_written(kbench, refused, tmp_path):
     folder = write_experiment(tmp_path / "mine", {"cosine": 1.0}, datasets=("world-pairs",))
-    process = kbench("summarize", folder, "--output", tmp_path / "summary", "--figures", "figure-gop")
+    process = kbench(
+        "summarize", folder, "--output", tmp_path / "summary", "--figures", "figure-gop"
+    )
     refused(process, "figure 'figure-gop'")
     assert not (tmp_path / "summary").exists()

@@ -26,7 +26,9 @@ def write_experiment(
     draws: int = 3,
     generator_seed: int = 0,
 ) -> Path:
-    """Write results/NAME for variants with given ability (logit of accuracy) and return its folder."""
+    """Write results/NAME for variants with given ability (logit of accuracy) and return its
+    folder.
+    """
     generator = np.random.default_rng(generator_seed)
     runs = {run_name(variant, seed): (variant, seed) for variant in variants for seed in seeds}
     record = ExperimentRecord(
@@ -72,9 +74,13 @@ def change(path: Path, **values) -> None:
 
 
 def write_run(folder, run, variant, seed, ability, generator) -> None:
-    """Write model.json, config.json and metrics.jsonl; a variant's label may end with its dimension, '-d8'."""
+    """Write model.json, config.json and metrics.jsonl; a variant's label may end with its
+    dimension, '-d8'.
+    """
     steps = np.arange(1, 31) * 50
-    losses = 3.0 + 2.0 * np.exp(-steps / 400) - 0.1 * ability + 0.02 * generator.normal(size=len(steps))
+    losses = (
+        3.0 + 2.0 * np.exp(-steps / 400) - 0.1 * ability + 0.02 * generator.normal(size=len(steps))
+    )
     entries = [
         {"step": int(step), "loss": float(loss), "learning_rate": 1e-3, "logit_scale": 14.3}
         for step, loss in zip(steps, losses, strict=True)
@@ -111,12 +117,16 @@ def write_run(folder, run, variant, seed, ability, generator) -> None:
     write(path / "model.json", card.model_dump(mode="json"))
 
 
-def write_task(folder, run, variant, seed, dataset, task, ability, difficulty, draws, generator) -> None:
+def write_task(
+    folder, run, variant, seed, dataset, task, ability, difficulty, draws, generator
+) -> None:
     """Write TASK.json and, where single images have a score, TASK.npz."""
     path = folder / "runs" / run / "evaluation" / dataset
     path.mkdir(parents=True, exist_ok=True)
     if task in ("zeroshot", "linear_probe"):
-        metrics, arrays = classification(ability, difficulty, draws if task == "zeroshot" else 0, generator)
+        metrics, arrays = classification(
+            ability, difficulty, draws if task == "zeroshot" else 0, generator
+        )
         np.savez(path / f"{task}.npz", **arrays)
     elif task == "retrieval":
         metrics, arrays = retrieval(ability, difficulty, draws, generator)
@@ -129,9 +139,16 @@ def write_task(folder, run, variant, seed, dataset, task, ability, difficulty, d
         losses = excess + 0.1 * difficulty + 0.1 * generator.normal(size=(draws, len(difficulty)))
         losses += excess - losses.mean()
         spectra["excess_losses"] = losses
-        np.savez(path / f"{task}.npz", pmi=pmi, logits=pmi + 7 + generator.normal(size=len(pmi)) / 4, **spectra)
+        np.savez(
+            path / f"{task}.npz",
+            pmi=pmi,
+            logits=pmi + 7 + generator.normal(size=len(pmi)) / 4,
+            **spectra,
+        )
         metrics = [
-            Metric(name="excess_loss", value=excess, unit="nats", higher_is_better=False, main=True),
+            Metric(
+                name="excess_loss", value=excess, unit="nats", higher_is_better=False, main=True
+            ),
             Metric(name="pearson", value=0.9 + 0.01 * generator.normal(), unit="correlation"),
             Metric(name="spearman", value=0.8, unit="correlation"),
         ]
@@ -166,7 +183,9 @@ def write_task(folder, run, variant, seed, dataset, task, ability, difficulty, d
 
 
 def classification(ability, difficulty, draws, generator) -> tuple[list[Metric], dict]:
-    """Return metrics and arrays of a classifier that is right with probability sigmoid(ability - difficulty)."""
+    """Return metrics and arrays of a classifier that is right with probability sigmoid(ability -
+    difficulty).
+    """
     target = np.arange(len(difficulty)) % 4
     rounds = max(draws, 1)
     noise = generator.logistic(size=len(difficulty))
@@ -189,17 +208,26 @@ def retrieval(ability, difficulty, draws, generator) -> tuple[list[Metric], dict
     owners = np.sort(np.concatenate([images, images[::3]]))
 
     def ranks(hardness):
-        noise = generator.logistic(size=len(hardness)) + 0.1 * generator.normal(size=(draws, len(hardness)))
+        noise = generator.logistic(size=len(hardness)) + 0.1 * generator.normal(
+            size=(draws, len(hardness))
+        )
         return np.maximum(0, np.exp(1.5 + hardness - ability + noise) - 1).astype(int)
 
     of_captions, of_images = ranks(difficulty), ranks(difficulty[owners])
     metrics = [
         metric(
-            name, ((of_images if name.startswith("image") else of_captions) < int(name.split("@")[1])).mean(1), draws
+            name,
+            (
+                (of_images if name.startswith("image") else of_captions) < int(name.split("@")[1])
+            ).mean(1),
+            draws,
         )
         for name in RECALLS
     ]
-    metrics = [entry.model_copy(update={"main": entry.name == "image_retrieval_recall@5"}) for entry in metrics]
+    metrics = [
+        entry.model_copy(update={"main": entry.name == "image_retrieval_recall@5"})
+        for entry in metrics
+    ]
     return metrics, {
         "image_to_text_ranks": of_captions,
         "text_to_image_ranks": of_images,
@@ -232,7 +260,9 @@ def write_weights(path: Path, patches: int = 16, tokens: int = 6, examples: int 
         dataset=np.array("world-retrieval"),
         images=generator.integers(0, 255, (examples, 32, 32, 3), dtype=np.uint8),
         captions=np.array([f"caption {index} <of> an image" for index in range(examples)]),
-        tokens=np.array([["start", "a", f"word{index}", "end", "", ""] for index in range(examples)]),
+        tokens=np.array(
+            [["start", "a", f"word{index}", "end", "", ""] for index in range(examples)]
+        ),
         image_weights=generator.normal(size=(examples, 1 + patches)),
         token_weights=generator.normal(size=(examples, tokens)),
         image_parts=parts(1 + patches),

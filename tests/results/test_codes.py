@@ -55,7 +55,14 @@ def made_by(folder, package, similarity, stages=("training", "features", "task")
                 "features": of.features(config, EVALUATION),
                 "task": of.task(config, EVALUATION, path.stem),
             }
-            change(path, **{f"{name}_code": code.write(run) for name, code in codes.items() if name in stages})
+            change(
+                path,
+                **{
+                    f"{name}_code": code.write(run)
+                    for name, code in codes.items()
+                    if name in stages
+                },
+            )
 
 
 def edit(package, path, old, new):
@@ -77,9 +84,23 @@ def test_a_variant_added_to_a_finished_experiment_is_compared_with_the_others(fo
 @pytest.mark.parametrize(
     "stage, path, old, new, module, done",
     [
-        ("training", "pretrain/optimizer.py", "import", "import math, ", "kbench.pretrain.optimizer", "model.json"),
+        (
+            "training",
+            "pretrain/optimizer.py",
+            "import",
+            "import math, ",
+            "kbench.pretrain.optimizer",
+            "model.json",
+        ),
         ("features", "seeds.py", ">> 1", ">> 2", "kbench.seeds", "encoded.json"),
-        ("task", "measures/accuracy.py", "def ", "X = 1\n\n\ndef ", "kbench.measures.accuracy", "evaluated.json"),
+        (
+            "task",
+            "measures/accuracy.py",
+            "def ",
+            "X = 1\n\n\ndef ",
+            "kbench.measures.accuracy",
+            "evaluated.json",
+        ),
     ],
 )
 def test_shared_code_that_differs_is_named_with_the_fewest_jobs_that_mend_it(
@@ -101,7 +122,9 @@ def test_shared_code_that_differs_is_named_with_the_fewest_jobs_that_mend_it(
     assert f"{run_name(OLD, 0)}/{done}" not in message
 
 
-def test_mixed_code_is_compared_only_when_asked_for_and_then_named_under_every_table(folder, package):
+def test_mixed_code_is_compared_only_when_asked_for_and_then_named_under_every_table(
+    folder, package
+):
     made_by(folder, ROOT / "kbench", OLD)
     edit(package, "similarity/base.py", "1 << 25", "1 << 24")
     made_by(folder, package, NEW)
@@ -129,8 +152,13 @@ def test_results_that_do_not_name_their_modules_mix_with_their_own_version_only(
 
 
 def test_results_of_other_evaluation_settings_are_never_averaged_whatever_else_is_allowed(folder):
-    change(folder / "runs" / run_name(NEW, 0) / "evaluation/world-shape/zeroshot.json", evaluation="feed")
-    with pytest.raises(UserError, match=r"evaluation settings of world-shape \(zeroshot\) is not recorded in"):
+    change(
+        folder / "runs" / run_name(NEW, 0) / "evaluation/world-shape/zeroshot.json",
+        evaluation="feed",
+    )
+    with pytest.raises(
+        UserError, match=r"evaluation settings of world-shape \(zeroshot\) is not recorded in"
+    ):
         store.load(folder, mixed_images=True, mixed_code=True)
 
 
@@ -138,6 +166,10 @@ def test_a_damaged_record_of_code_is_refused(folder, package):
     made_by(folder, ROOT / "kbench", OLD)
     made_by(folder, package, NEW)
     for path in folder.glob("runs/*/code/*.json"):
-        path.write_text(path.read_text().replace('"kbench.similarity.base": "', '"kbench.similarity.base": "f'))
-    with pytest.raises(UserError, match=r"code/[0-9a-f]{12}\.json does not hold the code that its name says"):
+        path.write_text(
+            path.read_text().replace('"kbench.similarity.base": "', '"kbench.similarity.base": "f')
+        )
+    with pytest.raises(
+        UserError, match=r"code/[0-9a-f]{12}\.json does not hold the code that its name says"
+    ):
         store.load(folder)

@@ -27,11 +27,17 @@ def measured(experiment, folder, seeds=None):
         card = SimpleNamespace(checkpoint_sha256=config.hash, device="cpu")
         run = SimpleNamespace(config=config, card=card, folder=folder / "runs" / config.run)
         for dataset in map(known_datasets.get, experiment.evaluation.datasets):
-            identity = {"config_hash": config.hash, "checkpoint_sha256": config.hash, "image_digest": None}
+            identity = {
+                "config_hash": config.hash,
+                "checkpoint_sha256": config.hash,
+                "image_digest": None,
+            }
             identity |= {"dataset_sha256": dataset.name}
             for task in tasks.of(dataset, None):
                 values = dict.fromkeys(tasks.get(task).measures, 0.4 + 0.001 * config.seed)
-                result = describe(run, dataset, task, experiment.name, Outcome(10_000, values), identity)
+                result = describe(
+                    run, dataset, task, experiment.name, Outcome(10_000, values), identity
+                )
                 path = folder / "runs" / config.run / "evaluation" / dataset.name / f"{task}.json"
                 write(path, result.model_dump(mode="json"))
     return store.load(folder)
@@ -51,7 +57,9 @@ def test_the_shipped_experiments_meet_the_cells_of_the_paper(_elsewhere, tmp_pat
     rows = [row for row in published.of_source("wpse-paper") if row.corpus == name]
     found = verdicts(measured(experiment, tmp_path / name), rows)
     assert len(found) == cells
-    assert {(verdict.status, verdict.reasons) for verdict in found} == {("published value not imported", ())}
+    assert {(verdict.status, verdict.reasons) for verdict in found} == {
+        ("published value not imported", ())
+    }
     assert comparable.plan(experiment, load.resolve(experiment), rows).comparable == tuple(rows)
 
 
@@ -81,14 +89,22 @@ def test_a_margin_that_the_experiment_declares_decides(_elsewhere, tmp_path):
         assert found.status == status
 
 
-def test_a_choice_on_the_test_column_is_not_compared_with_a_source_that_states_none(_elsewhere, tmp_path):
+def test_a_choice_on_the_test_column_is_not_compared_with_a_source_that_states_none(
+    _elsewhere, tmp_path
+):
     loaded = measured(_elsewhere["cc12m"], tmp_path / "cc12m")
-    row = next(r for r in published.of_source("slip-readme") if (r.corpus, r.variant) == ("cc12m", "cosine"))
+    row = next(
+        r
+        for r in published.of_source("slip-readme")
+        if (r.corpus, r.variant) == ("cc12m", "cosine")
+    )
     [found] = verdicts(loaded, [row])
     assert found.reasons == ("checkpoint selection not stated, here test-column",)
 
 
-@pytest.mark.parametrize("what, value, reason", [("image_size", 336, "resolution"), ("split", "val", "split")])
+@pytest.mark.parametrize(
+    "what, value, reason", [("image_size", 336, "resolution"), ("split", "val", "split")]
+)
 def test_what_the_source_states_must_not_contradict(_elsewhere, tmp_path, what, value, reason):
     loaded = measured(_elsewhere["cc12m"], tmp_path / "cc12m")
     cell = next(row for row in published.of_source("wpse-paper") if row.corpus == "cc12m")
@@ -103,11 +119,16 @@ def test_objectives_are_never_pooled(_elsewhere, tmp_path):
     cell = next(row for row in published.of_source("wpse-paper") if row.corpus == "cc12m")
     # Seed 2 of the cosine variant was trained by the sigmoid loss, and is far better.
     results = tuple(
-        result.model_copy(
-            update={"objective": "sigmoid", "metrics": [m.model_copy(update={"value": 0.9}) for m in result.metrics]}
+        (
+            result.model_copy(
+                update={
+                    "objective": "sigmoid",
+                    "metrics": [m.model_copy(update={"value": 0.9}) for m in result.metrics],
+                }
+            )
+            if (result.variant, result.seed) == ("cosine", 2)
+            else result
         )
-        if (result.variant, result.seed) == ("cosine", 2)
-        else result
         for result in loaded.results
     )
     mixed = store.Store(**{**loaded.__dict__, "results": results})
@@ -122,12 +143,23 @@ def test_tables_and_published_orders_are_of_one_objective_and_unit(tmp_path):
     from kbench.report.analysis import Analysis
     from kbench.results import agreement, table
 
-    folder = write_experiment(tmp_path / "made-up", {"cosine": -1.0, "filip": 3.0}, seeds=(0, 1, 2, 3), n_test=400)
-    other = write_experiment(tmp_path / "other", {"cosine": 3.0, "filip": -1.0}, seeds=(4, 5, 6, 7), n_test=400)
+    folder = write_experiment(
+        tmp_path / "made-up", {"cosine": -1.0, "filip": 3.0}, seeds=(0, 1, 2, 3), n_test=400
+    )
+    other = write_experiment(
+        tmp_path / "other", {"cosine": 3.0, "filip": -1.0}, seeds=(4, 5, 6, 7), n_test=400
+    )
     one, two = store.load(folder), store.load(other)
     turned = tuple(result.model_copy(update={"objective": "sigmoid"}) for result in two.results)
     loaded = store.Store(**{**one.__dict__, "results": one.results + turned})
-    common = dict(source="made-up", url="https://example.org", table="t", corpus="world", backbone="demo", epochs=9.6)
+    common = dict(
+        source="made-up",
+        url="https://example.org",
+        table="t",
+        corpus="world",
+        backbone="demo",
+        epochs=9.6,
+    )
     rows = [
         published.PublishedRow(**common, **cell, variant=variant, value=value, objective=objective)
         for variant, value in (("cosine", 20.0), ("filip", 40.0))
@@ -156,21 +188,48 @@ def test_tables_and_published_orders_are_of_one_objective_and_unit(tmp_path):
 def test_nats_are_nats(tmp_path):
     loaded = store.load(write_experiment(tmp_path / "made-up", {"cosine": 0.0}, seeds=(0, 1, 2)))
     ours = [r.metrics[0].value for r in loaded.results if r.task == "pmi_gap"]
-    common = dict(source="made-up", url="https://example.org", table="t", corpus="world", backbone="demo", epochs=9.6)
-    common |= dict(variant="cosine", dataset="world-pairs", task="pmi_gap", metric="excess_loss", value=1.8)
-    nats, percent = verdicts(
-        loaded, [published.PublishedRow(**common, unit="nats"), published.PublishedRow(**common, unit="percent")]
+    common = dict(
+        source="made-up",
+        url="https://example.org",
+        table="t",
+        corpus="world",
+        backbone="demo",
+        epochs=9.6,
     )
-    assert nats.ours == pytest.approx(np.mean(ours)) and nats.difference == pytest.approx(np.mean(ours) - 1.8)
+    common |= dict(
+        variant="cosine", dataset="world-pairs", task="pmi_gap", metric="excess_loss", value=1.8
+    )
+    nats, percent = verdicts(
+        loaded,
+        [
+            published.PublishedRow(**common, unit="nats"),
+            published.PublishedRow(**common, unit="percent"),
+        ],
+    )
+    assert nats.ours == pytest.approx(np.mean(ours)) and nats.difference == pytest.approx(
+        np.mean(ours) - 1.8
+    )
     assert np.isfinite([nats.low, nats.high]).all() and nats.status == "lower"
     assert percent.reasons == ("unit percent, here nats",)
 
 
 def test_fail_on_inconclusive(tmp_path, capsys):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 0.0}, seeds=(0,))
-    common = dict(source="made-up", url="https://example.org", table="t", corpus="world", backbone="demo", epochs=9.6)
+    common = dict(
+        source="made-up",
+        url="https://example.org",
+        table="t",
+        corpus="world",
+        backbone="demo",
+        epochs=9.6,
+    )
     row = published.PublishedRow(
-        **common, variant="cosine", dataset="world-shape", task="zeroshot", metric="acc1", value=50.0
+        **common,
+        variant="cosine",
+        dataset="world-shape",
+        task="zeroshot",
+        metric="acc1",
+        value=50.0,
     )
     importing.write_rows(tmp_path / "published" / "made-up.csv", [row])
     for status, expected in (("inconclusive", 1), ("lower", 0)):
@@ -180,12 +239,17 @@ def test_fail_on_inconclusive(tmp_path, capsys):
     assert "inconclusive: cosine on world-shape" in capsys.readouterr().out
 
 
-def test_check_says_how_many_published_cells_can_be_compared_and_what_prevents_the_others(_elsewhere):
+def test_check_says_how_many_published_cells_can_be_compared_and_what_prevents_the_others(
+    _elsewhere,
+):
     experiment = _elsewhere["cc12m"]
     told = comparable.lines(experiment, load.resolve(experiment))
     assert told[0] == "78 of 195 known cells can be compared with"
     assert "  78 of wpse-paper, 78 published value not imported" in told[1]
-    assert any("78 of wpse-paper cannot: corpus cc3m, here cc12m; epochs 50, here 35" in line for line in told)
+    assert any(
+        "78 of wpse-paper cannot: corpus cc3m, here cc12m; epochs 50, here 35" in line
+        for line in told
+    )
     assert any("kme-clip-paper: cells not known here" in line for line in told)
 
 

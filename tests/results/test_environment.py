@@ -22,11 +22,16 @@ def test_every_result_and_model_names_a_recorded_environment(trained):
     assert len(named) == len(loaded.cards)
     for run, digest in named:
         seen = json.loads((results / "runs" / run / "environments" / f"{digest}.json").read_text())
-        assert seen["packages"]["torch"] == torch.__version__ and seen["packages"]["numpy"] == numpy.__version__
+        assert (
+            seen["packages"]["torch"] == torch.__version__
+            and seen["packages"]["numpy"] == numpy.__version__
+        )
         assert seen["packages"]["pillow"] == PIL.__version__ and seen["libjpeg"]
         assert seen["threads"]["torch"] == torch.get_num_threads()
         if (ROOT / ".git").exists():
-            assert len(seen["checkout"]["commit"]) == 40 and isinstance(seen["checkout"]["changed"], bool)
+            assert len(seen["checkout"]["commit"]) == 40 and isinstance(
+                seen["checkout"]["changed"], bool
+            )
 
 
 def test_times_are_in_order_and_in_utc(trained):
@@ -37,10 +42,14 @@ def test_times_are_in_order_and_in_utc(trained):
 
 def test_no_document_names_a_person_a_host_or_a_folder_of_this_machine(trained):
     results = trained[0].folder.parents[1]
-    texts = {path: path.read_text() for path in results.rglob("*") if path.suffix in (".json", ".jsonl")}
+    texts = {
+        path: path.read_text() for path in results.rglob("*") if path.suffix in (".json", ".jsonl")
+    }
     assert len(texts) > 20
     forbidden = {str(results.parent), str(ROOT), socket.gethostname(), f"/home/{getpass.getuser()}"}
-    assert {(path.name, word) for path, text in texts.items() for word in forbidden if word in text} == set()
+    assert {
+        (path.name, word) for path, text in texts.items() for word in forbidden if word in text
+    } == set()
 
 
 def test_no_file_is_named_after_this_machine(trained):
@@ -49,7 +58,9 @@ def test_no_file_is_named_after_this_machine(trained):
     assert not [name for name in names if f".{socket.gethostname()}." in name]
 
 
-def test_neither_report_nor_crate_nor_logs_name_a_person_a_host_or_a_folder(trained, tmp_path, kbench):
+def test_neither_report_nor_crate_nor_logs_name_a_person_a_host_or_a_folder(
+    trained, tmp_path, kbench
+):
     results = tmp_path / "shown"
     shutil.copytree(trained[0].folder.parents[1], results)
     (results / "logs").mkdir()
@@ -59,6 +70,13 @@ def test_neither_report_nor_crate_nor_logs_name_a_person_a_host_or_a_folder(trai
         (results / "logs" / f"{command[0]}.log").write_text(done.stdout + done.stderr)
     forbidden = {str(tmp_path), str(ROOT), f"/home/{getpass.getuser()}", "file://"}
     shown = [*(results / "report").glob("*"), *results.glob("*.json*"), *results.glob("logs/*")]
-    assert {path.name for path in shown} >= {"index.html", "report.md", "report.tex", "ro-crate-metadata.json"}
+    assert {path.name for path in shown} >= {
+        "index.html",
+        "report.md",
+        "report.tex",
+        "ro-crate-metadata.json",
+    }
     texts = {path: path.read_text() for path in shown if path.is_file()}
-    assert {(path.name, word) for path, text in texts.items() for word in forbidden if word in text} == set()
+    assert {
+        (path.name, word) for path, text in texts.items() for word in forbidden if word in text
+    } == set()

@@ -49,7 +49,10 @@ MAPPING = {
             "label_columns": 2,
             "fields": {"backbone": "demo", "task": "zeroshot", "metric": "acc1", "corpus": "world"},
             "rows": {"small / A": {"variant": "cosine"}, "small / B": {"variant": "wpse-linear"}},
-            "columns": {"Digits / easy": {"dataset": "world-digits"}, "Digits / hard": {"dataset": "world-shape"}},
+            "columns": {
+                "Digits / easy": {"dataset": "world-digits"},
+                "Digits / hard": {"dataset": "world-shape"},
+            },
             "ignore_columns": ["Scenes / all of them"],
         }
     ],
@@ -134,7 +137,11 @@ def test_csv(tmp_path):
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        (">hard<", ">harder<", "In the mapping only: 'Digits / hard'; in the document only: 'Digits / harder'"),
+        (
+            ">hard<",
+            ">harder<",
+            "In the mapping only: 'Digits / hard'; in the document only: 'Digits / harder'",
+        ),
         (">B</td>", ">A</td>", "twice: 'small / A'"),
         ("Zero-shot accuracy", "Accuracy", "0 tables match 'Zero-shot'"),
         (">11.5<", ">115<", "the cell at small / A, Digits / easy: value"),
@@ -167,12 +174,21 @@ def test_values_that_contradict_known_ones_are_not_written(page, tmp_path, capsy
 def test_the_prepared_mapping_covers_the_pending_cells():
     prepared = importing.read_mapping("wpse-paper")
     cells = {
-        (row["corpus"], row["epochs"], row["variant"], table.fields["task"], column["dataset"], column["metric"])
+        (
+            row["corpus"],
+            row["epochs"],
+            row["variant"],
+            table.fields["task"],
+            column["dataset"],
+            column["metric"],
+        )
         for table in prepared.tables
         for row in table.rows.values()
         for column in table.columns.values()
     }
-    pending = published.sources()["wpse-paper"].pending.rows("wpse-paper", "https://arxiv.org/abs/2404.19228")
+    pending = published.sources()["wpse-paper"].pending.rows(
+        "wpse-paper", "https://arxiv.org/abs/2404.19228"
+    )
     assert cells == {(r.corpus, r.epochs, r.variant, r.task, r.dataset, r.metric) for r in pending}
 
 
@@ -210,15 +226,21 @@ def test_a_document_is_fetched_from_its_address(page, served, tmp_path, capsys):
     assert run("published", "import", f"{address}/paper.html", "--mapping", name) == 0
     rows = published.read_rows(tmp_path / "published" / "made-up-paper.csv")
     assert [row.value for row in rows] == [11.5, 12.25, 21.5, 22.5]
-    assert {row.note for row in rows} == {f"imported from {address}/paper.html, SHA-256 {sha256(page)}"}
-    assert (tmp_path / "published" / "documents" / "made-up-paper.html").read_bytes() == page.read_bytes()
+    assert {row.note for row in rows} == {
+        f"imported from {address}/paper.html, SHA-256 {sha256(page)}"
+    }
+    assert (
+        tmp_path / "published" / "documents" / "made-up-paper.html"
+    ).read_bytes() == page.read_bytes()
     (folder / "paper.csv").write_text("not the table\n")
     assert run("published", "import", f"{address}/paper.csv", "--mapping", name) == 2
     assert "0 tables match" in capsys.readouterr().err
     assert len(published.read_rows(tmp_path / "published" / "made-up-paper.csv")) == 4
 
 
-@pytest.mark.parametrize("name, reason", [("absent.html", "File not found"), ("paper.pdf", "is application/pdf")])
+@pytest.mark.parametrize(
+    "name, reason", [("absent.html", "File not found"), ("paper.pdf", "is application/pdf")]
+)
 def test_an_address_without_a_document(served, tmp_path, monkeypatch, capsys, name, reason):
     monkeypatch.chdir(tmp_path)
     (served[0] / "paper.pdf").write_bytes(b"%PDF")

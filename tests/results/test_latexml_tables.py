@@ -1,4 +1,6 @@
-"""Tables as LaTeXML writes them in different ways, from page to rows; all pages and numbers are made up."""
+"""Tables as LaTeXML writes them in different ways, from page to rows; all pages and numbers are
+made up.
+"""
 
 import pytest
 import yaml
@@ -68,7 +70,9 @@ TABLES = {
             "header_rows": 2,
             "rows": {"One": {"variant": "cosine"}},
             "columns": {
-                f"{side} / {name}": {**SETS[name], "split": side.lower()} for side in ("Left", "Right") for name in SETS
+                f"{side} / {name}": {**SETS[name], "split": side.lower()}
+                for side in ("Left", "Right")
+                for name in SETS
             },
         },
         {
@@ -102,8 +106,14 @@ def _elsewhere(tmp_path, monkeypatch):
 
 def imported(tmp_path, page, table, **changes):
     """Return the exit status of an import of a page."""
-    (tmp_path / "page.html").write_text(f"<!DOCTYPE html><html><body>{page}</body></html>", encoding="utf-8")
-    mapping = {"source": "made-up-paper", "url": "https://example.org", "tables": [{"fields": FIELDS} | table]}
+    (tmp_path / "page.html").write_text(
+        f"<!DOCTYPE html><html><body>{page}</body></html>", encoding="utf-8"
+    )
+    mapping = {
+        "source": "made-up-paper",
+        "url": "https://example.org",
+        "tables": [{"fields": FIELDS} | table],
+    }
     (tmp_path / "map.yaml").write_text(yaml.safe_dump(mapping | changes))
     with pytest.raises(SystemExit) as caught:
         main(["published", "import", "page.html", "--mapping", "map.yaml"])
@@ -143,7 +153,9 @@ def test_a_table_without_a_body_is_refused(tmp_path, capsys):
 def test_spans_cannot_ask_for_more_memory_than_a_table_needs(tmp_path, span):
     cell = f"<td class='ltx_td' {span}>1</td>"
     row = f"<tr class='ltx_tr'>{cell * 30}</tr>"
-    (tmp_path / "page.html").write_text(f"<table class='ltx_tabular'>{row * 300}</table>", encoding="utf-8")
+    (tmp_path / "page.html").write_text(
+        f"<table class='ltx_tabular'>{row * 300}</table>", encoding="utf-8"
+    )
     if "999" in span:
         with pytest.raises(UserError, match="over 100,000 cells"):
             grids.read(tmp_path / "page.html")
@@ -170,7 +182,10 @@ def test_a_percentage_below_one_is_kept_where_chance_gives_less(tmp_path):
     page, table, _ = TABLES["spans"]
     page = page.replace("44.5", "0.445")
     hard = table["columns"]["Right / hard"] | {"dataset": "imagenet1k"}
-    assert imported(tmp_path, page, table | {"columns": table["columns"] | {"Right / hard": hard}}) == 0
+    assert (
+        imported(tmp_path, page, table | {"columns": table["columns"] | {"Right / hard": hard}})
+        == 0
+    )
 
 
 def test_rows_written_before_the_optional_columns_are_still_read(tmp_path):
@@ -180,7 +195,13 @@ def test_rows_written_before_the_optional_columns_are_still_read(tmp_path):
         "old,https://example.org,t,cc3m,ViT-B/16,,cosine,imagenet1k,zeroshot,acc1,17.1,,\n"
     )
     [row] = published.of_source("old")
-    assert (row.objective, row.unit, row.split, row.n_test, row.epochs) == ("infonce", "percent", None, None, None)
+    assert (row.objective, row.unit, row.split, row.n_test, row.epochs) == (
+        "infonce",
+        "percent",
+        None,
+        None,
+        None,
+    )
 
 
 def test_written_rows_are_read_back_as_they_were(tmp_path):

@@ -38,11 +38,17 @@ def _nothing_imported(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verdicts") / "made-up"
-    return store.load(write_experiment(folder, {"cosine": 0.0, "filip": 1.0}, seeds=(0, 1, 2), n_test=400))
+    return store.load(
+        write_experiment(folder, {"cosine": 0.0, "filip": 1.0}, seeds=(0, 1, 2), n_test=400)
+    )
 
 
 def ours(loaded, variant="cosine"):
-    cells = [r for r in loaded.results if (r.variant, r.dataset, r.task) == (variant, "world-shape", "zeroshot")]
+    cells = [
+        r
+        for r in loaded.results
+        if (r.variant, r.dataset, r.task) == (variant, "world-shape", "zeroshot")
+    ]
     return np.array([100 * cell.metrics[0].value for cell in cells])
 
 
@@ -99,7 +105,9 @@ def test_two_values_for_one_cell(tmp_path):
     path = tmp_path / "published" / "more.csv"
     path.parent.mkdir()
     table = '"README, additional datasets and models"'
-    line = f"slip-readme,https://x.org,{table},cc3m,ViT-B/16,40,cosine,imagenet1k,zeroshot,acc1,12.5,,"
+    line = (
+        f"slip-readme,https://x.org,{table},cc3m,ViT-B/16,40,cosine,imagenet1k,zeroshot,acc1,12.5,,"
+    )
     path.write_text(f"{HEADER}\n{line}\n")
     with pytest.raises(UserError, match=r"17\.1 and 12\.5"):
         published.rows()
@@ -110,10 +118,15 @@ def test_given_values_replace_pending_cells(tmp_path):
     path = tmp_path / "published" / "more.csv"
     path.parent.mkdir()
     # A made-up number: only the number of pending cells matters.
-    path.write_text(f"{HEADER}\nwpse-paper,https://x.org,t,cc3m,ViT-B/16,50,cosine,dtd,zeroshot,acc1,1.5,,\n")
+    path.write_text(
+        f"{HEADER}\nwpse-paper,https://x.org,t,cc3m,ViT-B/16,50,cosine,dtd,zeroshot,acc1,1.5,,\n"
+    )
     after = published.rows()
     assert len(before) == len(after)
-    assert sum(entry.value is None for entry in before) == sum(entry.value is None for entry in after) + 1
+    assert (
+        sum(entry.value is None for entry in before)
+        == sum(entry.value is None for entry in after) + 1
+    )
 
 
 @pytest.mark.parametrize("offset, status", [(0, "inconclusive"), (-45, "higher"), (45, "lower")])
@@ -132,7 +145,9 @@ def test_the_interval_predicts_one_training_of_theirs(loaded):
     values = ours(loaded)
     share = values.mean() / 100
     t, z = stats.t.ppf(0.975, 2), stats.norm.ppf(0.975)
-    same_images, other_images, with_sd = verdicts(loaded, [row(n_test=400), row(), row(n_test=400, std=2.0)])
+    same_images, other_images, with_sd = verdicts(
+        loaded, [row(n_test=400), row(), row(n_test=400, std=2.0)]
+    )
     one = values.var(ddof=1)
     assert same_images.high - same_images.difference == pytest.approx(t * np.sqrt(one / 3 + one))
     assert with_sd.high - with_sd.difference == pytest.approx(t * np.sqrt(one / 3 + 4))
@@ -166,7 +181,9 @@ def test_reasons_why_not_comparable(loaded, changes, reason):
 
 
 def test_settings_that_are_met_only_by_different_runs(tmp_path):
-    folder = write_experiment(tmp_path / "made-up", {"cosine": 0.0}, datasets=("world-shape",), seeds=(0, 1))
+    folder = write_experiment(
+        tmp_path / "made-up", {"cosine": 0.0}, datasets=("world-shape",), seeds=(0, 1)
+    )
     first, second = sorted(folder.glob("runs/*/evaluation/*/zeroshot.json"))
     change(first, corpus="cc3m")
     change(second, epochs=40)
@@ -176,7 +193,9 @@ def test_settings_that_are_met_only_by_different_runs(tmp_path):
 
 def test_a_value_that_is_not_imported(loaded):
     [found] = verdicts(loaded, [row(value=None)])
-    assert found.status == "published value not imported" and found.ours == pytest.approx(ours(loaded).mean())
+    assert found.status == "published value not imported" and found.ours == pytest.approx(
+        ours(loaded).mean()
+    )
 
 
 def published_csv(tmp_path, rows):
@@ -207,7 +226,9 @@ def three(tmp_path_factory):
 
 
 def claimed(loaded, averages):
-    """Return claims and table agreement for published averages that are the same on each dataset."""
+    """Return claims and table agreement for published averages that are the same on each
+    dataset.
+    """
     from kbench.report.analysis import Analysis
     from kbench.results import agreement, table
 
@@ -219,7 +240,11 @@ def claimed(loaded, averages):
     found = verdicts(loaded, rows)
     analysis = Analysis(loaded, table.frame(loaded))
     claims = agreement.claims(found, analysis.scores, analysis.pairs)
-    return {(c.comparison.first, c.comparison.second): c for c in claims}, agreement.tables(found), found
+    return (
+        {(c.comparison.first, c.comparison.second): c for c in claims},
+        agreement.tables(found),
+        found,
+    )
 
 
 def test_published_orders_are_reproduced_contradicted_or_open(three):
@@ -230,7 +255,9 @@ def test_published_orders_are_reproduced_contradicted_or_open(three):
     claims, [overall], found = claimed(three, {"cosine": 40.0, "filip": 30.0, "wpse-linear": 20.0})
     assert claims["cosine", "wpse-linear"].verdict == "contradicted"
     assert overall.rank_correlation == pytest.approx(-1)
-    assert overall.mean_difference == pytest.approx(np.mean([verdict.difference for verdict in found]))
+    assert overall.mean_difference == pytest.approx(
+        np.mean([verdict.difference for verdict in found])
+    )
 
 
 def test_an_order_that_chance_explains_is_open(tmp_path):

@@ -1,4 +1,6 @@
-"""Level and power of verdicts, simulated: what is said of a true reproduction, and of a difference that is there."""
+"""Level and power of verdicts, simulated: what is said of a true reproduction, and of a difference
+that is there.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ TOLERANCE = 3 * np.sqrt(0.05 * 0.95 / ROUNDS)
 
 
 def rates(seeds, sd, difference=0.0, margin=1.0, same_images=True):
-    """Return how often each outcome is given; theirs is one training, `difference` above ours in truth."""
+    """Return how often each outcome is given; theirs is one training, `difference` above ours in
+    truth.
+    """
     generator = np.random.default_rng(seeds)
 
     def trainings(*shape):
@@ -79,7 +83,9 @@ def test_the_p_value_is_that_of_student_where_only_trainings_vary():
 
 def power_table():
     """Return the rates that docs/statistics.md gives."""
-    return {(seeds, sd): rates(seeds, sd) for sd in (0.1, 0.2, 0.3, 0.5, 1.0) for seeds in (2, 3, 5, 10)}
+    return {
+        (seeds, sd): rates(seeds, sd) for sd in (0.1, 0.2, 0.3, 0.5, 1.0) for seeds in (2, 3, 5, 10)
+    }
 
 
 if __name__ == "__main__":

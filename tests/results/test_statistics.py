@@ -22,7 +22,9 @@ def load(folder):
 
 
 def null_differences(generator, seeds, images, seed_sd):
-    """Return (S, N) differences of two equally good variants: images, seeds and variants all matter."""
+    """Return (S, N) differences of two equally good variants: images, seeds and variants all
+    matter.
+    """
     shared = generator.normal(size=images)
     right = []
     for _ in range(2):
@@ -102,7 +104,9 @@ def test_a_real_difference_is_found_and_covered():
     generator = np.random.default_rng(5)
     covered = found = 0
     for _ in range(100):
-        differences = 0.1 + 0.02 * generator.normal(size=(5, 1)) + 0.3 * generator.normal(size=(5, 400))
+        differences = (
+            0.1 + 0.02 * generator.normal(size=(5, 1)) + 0.3 * generator.normal(size=(5, 400))
+        )
         result = estimate([differences])
         covered += result.low <= 0.1 <= result.high
         found += result.p < 0.05
@@ -126,7 +130,9 @@ def test_pairs_of_an_experiment(tmp_path):
     assert len(columns) == 3 and {column.metric for column in columns} == {"acc1"}
     found = {(pair.first, pair.second): pair for pair in pairs.on_average(columns)}
     assert len(found) == 3
-    far = next(pair for names, pair in found.items() if names[1] == "wpse-linear" and names[0] == "cosine")
+    far = next(
+        pair for names, pair in found.items() if names[1] == "wpse-linear" and names[0] == "cosine"
+    )
     expected = scores.average("cosine", columns).mean - scores.average("wpse-linear", columns).mean
     assert far.estimate.value == pytest.approx(expected) and far.significant
     assert far.estimate.covers_training and far.estimate.covers_sampling
@@ -161,7 +167,9 @@ def test_captions_of_one_image_are_one_sample(tmp_path):
     """Five copies of every caption know no more than one: the interval must not shrink."""
 
     def compared(copies):
-        folder = write_experiment(tmp_path / str(copies), {"cosine": 1.0, "filip": 0.8}, datasets=("world-retrieval",))
+        folder = write_experiment(
+            tmp_path / str(copies), {"cosine": 1.0, "filip": 0.8}, datasets=("world-retrieval",)
+        )
         for path in folder.glob("runs/*/evaluation/world-retrieval/retrieval.npz"):
             arrays = dict(np.load(path))
             first = np.unique(arrays["caption_images"], return_index=True)[1]
@@ -178,7 +186,9 @@ def test_captions_of_one_image_are_one_sample(tmp_path):
 
     one, five = compared(1), compared(5)
     assert one.covers_sampling and five.covers_sampling
-    assert (five.value, five.low, five.high, five.p) == pytest.approx((one.value, one.low, one.high, one.p))
+    assert (five.value, five.low, five.high, five.p) == pytest.approx(
+        (one.value, one.low, one.high, one.p)
+    )
 
 
 def test_retrieval_arrays_that_do_not_fit(tmp_path):
@@ -192,7 +202,9 @@ def test_retrieval_arrays_that_do_not_fit(tmp_path):
 
 
 def test_a_difference_that_is_no_success_is_not_tested_by_its_sign():
-    """Many small losses and a few large gains: the mean does not differ, though most signs agree."""
+    """Many small losses and a few large gains: the mean does not differ, though most signs
+    agree.
+    """
     difference = np.where(np.arange(200) % 4 == 0, 3.0, -1.0)[None]
     found = estimate([difference])
     assert found.value == 0 and found.p == 1 and not found.covers_training
@@ -201,7 +213,8 @@ def test_a_difference_that_is_no_success_is_not_tested_by_its_sign():
 def test_predictions_of_another_result_are_refused(tmp_path):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 3.0, "filip": -3.0})
     there, here = (
-        folder / "runs" / run_name(name, 0) / "evaluation/world-shape/zeroshot.npz" for name in ("cosine", "filip")
+        folder / "runs" / run_name(name, 0) / "evaluation/world-shape/zeroshot.npz"
+        for name in ("cosine", "filip")
     )
     here.write_bytes(there.read_bytes())
     loaded, *_ = load(folder)

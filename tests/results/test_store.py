@@ -35,8 +35,12 @@ def test_missing_results_have_the_job_that_makes_them(folder):
     result_path(folder, OTHER, "world-pairs", "pmi_gap").unlink()
     found = {(item.run, item.dataset, item.task): item.job for item in store.load(folder).missing}
     assert set(found) == {(RUN, "world-shape", "zeroshot"), (OTHER, "world-pairs", "pmi_gap")}
-    assert found[RUN, "world-shape", "zeroshot"].startswith(f"snakemake {folder}/runs/{RUN}/evaluated.json ")
-    assert found[OTHER, "world-pairs", "pmi_gap"].startswith(f"snakemake {folder}/runs/{OTHER}/model.json ")
+    assert found[RUN, "world-shape", "zeroshot"].startswith(
+        f"snakemake {folder}/runs/{RUN}/evaluated.json "
+    )
+    assert found[OTHER, "world-pairs", "pmi_gap"].startswith(
+        f"snakemake {folder}/runs/{OTHER}/model.json "
+    )
 
 
 def test_missing_is_never_a_number(folder):
@@ -102,7 +106,9 @@ def test_two_runs_for_one_cell(folder):
 
 def test_result_in_the_wrong_place(folder):
     change(result_path(folder), dataset="world-size")
-    with pytest.raises(UserError, match=r"clashing result: .*world-shape/zeroshot\.json holds .* world-size"):
+    with pytest.raises(
+        UserError, match=r"clashing result: .*world-shape/zeroshot\.json holds .* world-size"
+    ):
         store.load(folder)
 
 

@@ -11,10 +11,16 @@ from kbench.results.store import load
 
 def documents(path):
     text = path.read_text()
-    return [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else [json.loads(text)]
+    return (
+        [json.loads(line) for line in text.splitlines()]
+        if path.suffix == ".jsonl"
+        else [json.loads(text)]
+    )
 
 
-def test_every_document_of_finished_runs_obeys_the_schema_that_is_listed_for_it(trained, tiny_experiment):
+def test_every_document_of_finished_runs_obeys_the_schema_that_is_listed_for_it(
+    trained, tiny_experiment
+):
     results = tiny_experiment[1]
     loaded = load(results)
     table.write(loaded, table.frame(loaded))

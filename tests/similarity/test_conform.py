@@ -1,4 +1,6 @@
-"""`kbench conform`: every component holds, and each check can fail, with a sentence that has the figure."""
+"""`kbench conform`: every component holds, and each check can fail, with a sentence that has the
+figure.
+"""
 
 import shutil
 
@@ -69,14 +71,56 @@ FIXED = """
 """
 FAULTS = {
     "describes itself": ("cosine", "Cosine", "", "", "`formula` has to be one line of text"),
-    "agrees with its reference": ("cosine", "Cosine", "f", SCALED, "the scores differ from the reference by up to 0.0"),
-    "ignores the order of points": ("cosine", "Cosine", "f", ORDERED, "reordered points differ from those before by"),
-    "scores are inner products of its features": ("cosine", "Cosine", "f", APART, "of features by up to 0.25"),
+    "agrees with its reference": (
+        "cosine",
+        "Cosine",
+        "f",
+        SCALED,
+        "the scores differ from the reference by up to 0.0",
+    ),
+    "ignores the order of points": (
+        "cosine",
+        "Cosine",
+        "f",
+        ORDERED,
+        "reordered points differ from those before by",
+    ),
+    "scores are inner products of its features": (
+        "cosine",
+        "Cosine",
+        "f",
+        APART,
+        "of features by up to 0.25",
+    ),
     "has right gradients": ("cosine", "Cosine", "f", DETACHED, "not those of finite differences"),
-    "stays finite on hard sets": ("cosine", "Cosine", "f", INFINITE, "not finite on weights of zero"),
-    "draws from its generator alone": ("wpse_gaussian", "WpseGaussian", "f", FIXED, "draw the same frequencies"),
-    "names input that is not finite": ("cosine", "Cosine", "f", SILENT, "NaN is scored without a word"),
-    "scores in single precision under autocast": ("cosine", "Cosine", "f", HALF, "are torch.bfloat16"),
+    "stays finite on hard sets": (
+        "cosine",
+        "Cosine",
+        "f",
+        INFINITE,
+        "not finite on weights of zero",
+    ),
+    "draws from its generator alone": (
+        "wpse_gaussian",
+        "WpseGaussian",
+        "f",
+        FIXED,
+        "draw the same frequencies",
+    ),
+    "names input that is not finite": (
+        "cosine",
+        "Cosine",
+        "f",
+        SILENT,
+        "NaN is scored without a word",
+    ),
+    "scores in single precision under autocast": (
+        "cosine",
+        "Cosine",
+        "f",
+        HALF,
+        "are torch.bfloat16",
+    ),
 }
 
 
@@ -85,7 +129,9 @@ def test_each_check_has_a_fault_that_it_must_find():
 
 
 @pytest.mark.parametrize("check", FAULTS)
-def test_a_similarity_with_a_fault_fails_the_check_with_a_figure_and_status_1(kbench, tmp_path, check):
+def test_a_similarity_with_a_fault_fails_the_check_with_a_figure_and_status_1(
+    kbench, tmp_path, check
+):
     module, base, formula, body, sentence = FAULTS[check]
     folder = tmp_path / "workflow" / "variants"
     folder.mkdir(parents=True)
@@ -124,7 +170,8 @@ def test_the_example_of_the_readme_conforms_beside_the_experiments(kbench, tmp_p
 
 def test_what_is_no_component_is_refused(kbench, refused, tmp_path):
     refused(
-        kbench("conform", "cosin"), "unknown similarity, objective, task or dataset 'cosin'; did you mean 'cosine'?"
+        kbench("conform", "cosin"),
+        "unknown similarity, objective, task or dataset 'cosin'; did you mean 'cosine'?",
     )
     refused(kbench("conform", "absent.py"), "no such file: absent.py")
     (tmp_path / "astray.py").write_text("")

@@ -1,4 +1,6 @@
-"""What every similarity must do. Variants are found by themselves: a new file in `variants` is tested as it is."""
+"""What every similarity must do. Variants are found by themselves: a new file in `variants` is
+tested as it is.
+"""
 
 import numpy as np
 import point_sets
@@ -34,7 +36,9 @@ def test_describes_itself(name):
     assert variant.name == name
     assert "\n" not in variant.formula and variant.formula and variant.source
     for key, field in variant.Settings.model_fields.items():
-        assert not field.is_required() and field.description, f"{key} needs a default and its source"
+        assert not field.is_required() and field.description, (
+            f"{key} needs a default and its source"
+        )
 
 
 @every
@@ -53,7 +57,9 @@ def test_scores_agree_with_the_formula_in_double_precision(name, sets, tokens, d
         with torch.no_grad():
             scores = variant.scores(images, texts, draw)
         assert scores.dtype == torch.float64 and scores.shape == sets
-        torch.testing.assert_close(scores, by_reference(variant, images, texts, draw), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(
+            scores, by_reference(variant, images, texts, draw), rtol=1e-10, atol=1e-12
+        )
 
 
 @every
@@ -65,7 +71,9 @@ def test_shorter_floats_are_scored_in_single_precision(name, dtype):
         scores = variant.scores(images, texts, draw)
         assert scores.dtype == torch.float32
         wide = [PointSet(x.points.double(), x.weights.double()) for x in (images, texts)]
-        torch.testing.assert_close(scores.double(), variant.scores(*wide, draw), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            scores.double(), variant.scores(*wide, draw), rtol=1e-4, atol=1e-5
+        )
 
 
 @every
@@ -73,15 +81,22 @@ def test_scores_are_the_inner_product_of_features_where_there_are_any(name):
     variant = similarity.create(name)
     images, texts = point_sets.pair()
     for draw in draws(variant):
-        left, right = variant.represent(images, "image", draw), variant.represent(texts, "text", draw)
+        left, right = (
+            variant.represent(images, "image", draw),
+            variant.represent(texts, "text", draw),
+        )
         assert all(len(x) == 4 for x in left.values())
         if "features" in left:
             assert variant.has_features()
-            torch.testing.assert_close(variant.compare(left, right), left["features"] @ right["features"].T, **CLOSE)
+            torch.testing.assert_close(
+                variant.compare(left, right), left["features"] @ right["features"].T, **CLOSE
+            )
         else:
             assert draw is None and left.keys() == {"points", "weights"}
     if variant.has_features():
-        assert "features" in left, "the last draw is by random features, or there is nothing to draw"
+        assert "features" in left, (
+            "the last draw is by random features, or there is nothing to draw"
+        )
 
 
 @every
@@ -89,7 +104,9 @@ def test_swapping_the_sides_transposes_the_scores(name):
     variant = similarity.create(name)
     images, texts = point_sets.pair()
     for draw in draws(variant):
-        torch.testing.assert_close(variant.scores(images, texts, draw), variant.scores(texts, images, draw).T, **CLOSE)
+        torch.testing.assert_close(
+            variant.scores(images, texts, draw), variant.scores(texts, images, draw).T, **CLOSE
+        )
 
 
 @every
@@ -99,7 +116,9 @@ def test_token_order_does_not_matter(name):
     order = torch.tensor([3, 0, 4, 2, 1])
     shuffled = PointSet(images.points[:, order], images.weights[:, order])
     for draw in draws(variant):
-        torch.testing.assert_close(variant.scores(shuffled, texts, draw), variant.scores(images, texts, draw), **CLOSE)
+        torch.testing.assert_close(
+            variant.scores(shuffled, texts, draw), variant.scores(images, texts, draw), **CLOSE
+        )
 
 
 @every
@@ -108,7 +127,9 @@ def test_points_of_weight_zero_add_nothing(name):
     variant = similarity.create(name)
     images, texts = point_sets.pair()
     more = point_sets.sets(4, 3, 6, 9)
-    padded = PointSet(torch.cat([images.points, more.points], 1), torch.cat([images.weights, 0 * more.weights], 1))
+    padded = PointSet(
+        torch.cat([images.points, more.points], 1), torch.cat([images.weights, 0 * more.weights], 1)
+    )
     for draw in draws(variant):
         before, after = variant.scores(images, texts, draw), variant.scores(padded, texts, draw)
         factor = 5 / 8 if hasattr(variant.settings, "a1") else 1
@@ -119,7 +140,9 @@ def test_points_of_weight_zero_add_nothing(name):
 def test_gradients_in_double_precision(name):
     variant = similarity.create(name)
     images, texts = point_sets.sets(2, 3, 4, 1), point_sets.sets(3, 2, 4, 2)
-    leaves = [x.requires_grad_() for x in (images.points, images.weights, texts.points, texts.weights)]
+    leaves = [
+        x.requires_grad_() for x in (images.points, images.weights, texts.points, texts.weights)
+    ]
 
     for draw in draws(variant, 4):
 
@@ -154,7 +177,11 @@ def test_state_round_trip(name):
     draw = point_sets.draw(first, dtype=torch.float32)
     scores = [
         v.logit_scale()
-        * v.scores(v.embed(point_sets.tower("image"), "image"), v.embed(point_sets.tower("text", 3), "text"), draw)
+        * v.scores(
+            v.embed(point_sets.tower("image"), "image"),
+            v.embed(point_sets.tower("text", 3), "text"),
+            draw,
+        )
         for v in (first, second)
     ]
     torch.testing.assert_close(*scores, rtol=0, atol=0)
@@ -167,7 +194,11 @@ def test_what_it_takes_from_the_towers(name):
     for side in ("image", "text"):
         output = point_sets.tower(side)
         sets = variant.embed(output, side)
-        assert sets.points.shape[0] == 4 and sets.points.shape[1] in (1, 5) and sets.points.shape[2] == 6
+        assert (
+            sets.points.shape[0] == 4
+            and sets.points.shape[1] in (1, 5)
+            and sets.points.shape[2] == 6
+        )
         assert sets.weights.shape == sets.points.shape[:2]
         assert sets.weights.abs().max() <= 100
         features = variant.backbone_features(output, side)
@@ -204,8 +235,12 @@ def test_the_multiplier_stays_within_its_bounds(name):
 
 
 def hard_sets(dim=8):
-    """Pairs of image and text sets on which formulas with a square root, a norm or a logarithm go wrong."""
-    points = torch.nn.functional.normalize(torch.randn(4, 3, dim, generator=point_sets.generator()), dim=-1)
+    """Pairs of image and text sets on which formulas with a square root, a norm or a logarithm go
+    wrong.
+    """
+    points = torch.nn.functional.normalize(
+        torch.randn(4, 3, dim, generator=point_sets.generator()), dim=-1
+    )
     weights = torch.tensor([[100.0, -100.0, 100.0]]).expand(4, 3)
     same = points[:1, :1].expand(4, 3, dim)
     return {
@@ -226,7 +261,10 @@ def test_loss_and_gradient_are_finite(name, precision, case):
     for criterion in map(objective.create, objective.names()):
         for draw in draws(variant, 8):
             for scale in (1.0, 100.0):
-                sets = [PointSet(*(x.detach().clone().requires_grad_() for x in side)) for side in hard_sets()[case]]
+                sets = [
+                    PointSet(*(x.detach().clone().requires_grad_() for x in side))
+                    for side in hard_sets()[case]
+                ]
                 with torch.autocast("cpu", precision, enabled=precision != torch.float32):
                     loss = criterion(scale * variant.scores(*sets, draw))
                 loss.backward()
@@ -250,7 +288,10 @@ def test_towers_under_autocast(name, precision):
     assert scores.dtype == torch.float32
     loss.backward()
     gradients = [x.grad for output in outputs.values() for x in (output.tokens, output.pooled)]
-    assert all(g is None or g.isfinite().all() for g in (*gradients, *(p.grad for p in variant.parameters())))
+    assert all(
+        g is None or g.isfinite().all()
+        for g in (*gradients, *(p.grad for p in variant.parameters()))
+    )
 
 
 @every
@@ -277,7 +318,10 @@ def test_class_scores(name):
     images, prompts = point_sets.sets(4, 5, 6, 1), point_sets.sets(5, 2, 6, 2)
     classes = torch.tensor([1, 0, 1, 1, 0])
     for draw in draws(variant):
-        left, right = variant.represent(images, "image", draw), variant.represent(prompts, "text", draw)
+        left, right = (
+            variant.represent(images, "image", draw),
+            variant.represent(prompts, "text", draw),
+        )
         scores = variant.class_scores(left, right, classes)
         each = variant.compare(left, right)
         expected = torch.stack([each[:, classes == c].mean(1) for c in (0, 1)], 1)
@@ -290,7 +334,8 @@ def test_class_scores(name):
 
 
 @pytest.mark.parametrize(
-    "points, weights", [((2, 3), (2, 3)), ((2, 3, 0), (2, 3)), ((2, 0, 3), (2, 0)), ((2, 3, 4), (2, 4))]
+    "points, weights",
+    [((2, 3), (2, 3)), ((2, 3, 0), (2, 3)), ((2, 0, 3), (2, 0)), ((2, 3, 4), (2, 4))],
 )
 def test_shapes_that_do_not_fit_are_refused(points, weights):
     with pytest.raises(UserError, match="have shape"):
@@ -304,7 +349,9 @@ def test_any_shares_of_the_kernels(name, first, second):
     images, texts = point_sets.pair()
     for draw in draws(variant):
         scores = variant.scores(images, texts, draw)
-        torch.testing.assert_close(scores, by_reference(variant, images, texts, draw), rtol=1e-10, atol=1e-13)
+        torch.testing.assert_close(
+            scores, by_reference(variant, images, texts, draw), rtol=1e-10, atol=1e-13
+        )
 
 
 def test_the_released_probe_scales_for_more_features_than_it_draws():
@@ -313,5 +360,8 @@ def test_the_released_probe_scales_for_more_features_than_it_draws():
     variant = similarity.create("wpse-gaussian", {"a1": 0})
     images, texts = point_sets.pair()
     draw = point_sets.draw(variant)
-    scores = [variant.scores(images, texts, d) for d in (draw, replace(draw, nominal=2 * len(draw.phases)))]
+    scores = [
+        variant.scores(images, texts, d)
+        for d in (draw, replace(draw, nominal=2 * len(draw.phases)))
+    ]
     np.testing.assert_allclose(scores[1], scores[0] / 2)

@@ -44,7 +44,9 @@ def test_one_at_distance_zero(name, length):
 
 @every_kernel
 @settings(deadline=None)
-@given(length=lengths, number=st.integers(1, 20), dim=st.integers(1, 30), seed=st.integers(0, 2**31))
+@given(
+    length=lengths, number=st.integers(1, 20), dim=st.integers(1, 30), seed=st.integers(0, 2**31)
+)
 def test_positive_semi_definite(name, length, number, dim, seed):
     points = torch.randn(number, dim, generator=point_sets.generator(seed), dtype=torch.float64)
     squares = (points[:, None] - points).square().sum(-1)
@@ -54,7 +56,9 @@ def test_positive_semi_definite(name, length, number, dim, seed):
 @every_kernel
 @pytest.mark.parametrize("distance", [0.1, 0.5, 1.0, 2.0])
 def test_mixture_of_gaussians_is_the_kernel(name, distance):
-    """k(r) = E exp(-s^2 r^2 / 2), with the expectation taken by the midpoint rule over the uniform number."""
+    """k(r) = E exp(-s^2 r^2 / 2), with the expectation taken by the midpoint rule over the uniform
+    number.
+    """
     kernel = kernels.get(name)(0.5)
     uniform = (torch.arange(1_000_000, dtype=torch.float64) + 0.5) / 1_000_000
     mean = torch.exp(-(kernel.scales(uniform) ** 2) * distance**2 / 2).mean().item()
@@ -62,7 +66,9 @@ def test_mixture_of_gaussians_is_the_kernel(name, distance):
 
 
 def test_half_normal_in_both_tails():
-    uniform = torch.tensor([0, 1e-12, 1e-6, 0.5, 1 - 1e-6, 1 - 1e-12, 1 - 2**-53], dtype=torch.float64)
+    uniform = torch.tensor(
+        [0, 1e-12, 1e-6, 0.5, 1 - 1e-6, 1 - 1e-12, 1 - 2**-53], dtype=torch.float64
+    )
     drawn = half_normal(uniform)
     expected = stats.halfnorm.isf(1 - uniform[1:-1].numpy())
     np.testing.assert_allclose(drawn[2:-1], expected[1:], rtol=1e-9)
@@ -72,10 +78,11 @@ def test_half_normal_in_both_tails():
 
 @functools.cache
 def bessel_law(dim):
-    """Distribution function of the published radial density r^nu K_nu(r), nu = (d - 1) / 2, for even d.
+    """Distribution function of the published radial density r^nu K_nu(r), nu = (d - 1) / 2, for
+    even d.
 
-    With n = nu - 1/2 it is exp(-r) theta_n(r), theta the reverse Bessel polynomials:
-    theta_n = (2 n - 1) theta_(n - 1) + r^2 theta_(n - 2); a common factor is taken out at each step.
+    With n = nu - 1/2 it is exp(-r) theta_n(r), theta the reverse Bessel polynomials: theta_n = (2 n
+    - 1) theta_(n - 1) + r^2 theta_(n - 2); a common factor is taken out at each step.
     """
     radii = np.linspace(0, 6 * np.sqrt(dim) + 10, 20_001)
     before, now = np.ones_like(radii), 1 + radii
@@ -111,14 +118,21 @@ def test_imq_frequencies_follow_the_published_bessel_density(dim, method):
 
 @pytest.mark.parametrize("dim", [2, 512])
 def test_one_imq_row_in_a_million_is_right_too(dim):
-    """Frequencies are not cut off: rows whose |n| exceeds the 1e-5 quantile are as many as they should be."""
-    radii = kernels.get("imq")(1.0).scales(torch.rand(1_000_000, generator=point_sets.generator(), dtype=torch.float64))
+    """Frequencies are not cut off: rows whose |n| exceeds the 1e-5 quantile are as many as they
+    should be.
+    """
+    radii = kernels.get("imq")(1.0).scales(
+        torch.rand(1_000_000, generator=point_sets.generator(), dtype=torch.float64)
+    )
     radii = radii.numpy() * np.sqrt(np.random.default_rng(0).chisquare(dim, 1_000_000))
     # P(|n| chi_d > r), by quadrature over |n|.
     for probability in (1e-3, 1e-5):
         radius = np.quantile(radii, 1 - probability)
         expected, _ = integrate.quad(
-            lambda n, r=radius: 2 * stats.norm.pdf(n) * stats.chi2.sf((r / n) ** 2, dim), 0, 12, limit=500
+            lambda n, r=radius: 2 * stats.norm.pdf(n) * stats.chi2.sf((r / n) ** 2, dim),
+            0,
+            12,
+            limit=500,
         )
         count = 1_000_000 * probability
         assert abs(expected * 1_000_000 - count) < 5 * np.sqrt(count)
@@ -134,7 +148,9 @@ def estimates(name, method, points, features, draws, seed=0):
     kernel, generator = kernels.get(name)(0.5), point_sets.generator(seed)
     result = []
     for _ in range(draws):
-        drawn = estimators.get(method).draw(kernel, features, points.shape[1], generator, torch.float64)
+        drawn = estimators.get(method).draw(
+            kernel, features, points.shape[1], generator, torch.float64
+        )
         draw = RandomFeatures(*drawn)
         mapped = draw.factor * torch.cos(points @ draw.frequencies.T + draw.phases)
         result.append(mapped @ mapped.T)
@@ -159,7 +175,9 @@ def test_orthogonal_features_vary_less_than_the_published(name):
     points = unit_points(12, 16)
     squares = (points[:, None] - points).square().sum(-1)
     exact = kernels.get(name)(0.5).value(squares)
-    published, ours = ((estimates(name, m, points, 64, 60) - exact).square().mean() for m in ("rff", "orthogonal"))
+    published, ours = (
+        (estimates(name, m, points, 64, 60) - exact).square().mean() for m in ("rff", "orthogonal")
+    )
     assert ours < published
 
 
@@ -168,16 +186,26 @@ def test_orthogonal_blocks_or_not(method):
     frequencies, phases = estimators.get(method).draw(
         kernels.get("gaussian")(0.5), 20, 6, point_sets.generator(), torch.float32
     )
-    assert frequencies.shape == (20, 6) and phases.shape == (20,) and frequencies.dtype == torch.float32
+    assert (
+        frequencies.shape == (20, 6)
+        and phases.shape == (20,)
+        and frequencies.dtype == torch.float32
+    )
     directions = frequencies[:6] / frequencies[:6].norm(dim=1, keepdim=True)
-    assert torch.allclose(directions @ directions.T, torch.eye(6), atol=1e-5) == (method == "orthogonal")
+    assert torch.allclose(directions @ directions.T, torch.eye(6), atol=1e-5) == (
+        method == "orthogonal"
+    )
 
 
 @every_estimator
 def test_directions_are_uniform_and_phases_too(method):
-    """Every coordinate of every row is as often positive as negative, which a plain QR would not give."""
+    """Every coordinate of every row is as often positive as negative, which a plain QR would not
+    give.
+    """
     generator, kernel = point_sets.generator(), kernels.get("gaussian")(0.5)
-    drawn = [estimators.get(method).draw(kernel, 8, 3, generator, torch.float64) for _ in range(1000)]
+    drawn = [
+        estimators.get(method).draw(kernel, 8, 3, generator, torch.float64) for _ in range(1000)
+    ]
     positive = torch.stack([frequencies > 0 for frequencies, _ in drawn]).double().mean(0)
     assert (positive - 0.5).abs().max() < 4 * 0.5 / 1000**0.5
     if method == "rff":
@@ -188,7 +216,9 @@ def test_directions_are_uniform_and_phases_too(method):
 @pytest.mark.parametrize("method", ["paired", "orthogonal"])
 def test_an_odd_number_is_refused_where_features_come_in_pairs(method):
     with pytest.raises(UserError, match="7 is odd"):
-        estimators.get(method).draw(kernels.get("imq")(1.0), 7, 4, point_sets.generator(), torch.float32)
+        estimators.get(method).draw(
+            kernels.get("imq")(1.0), 7, 4, point_sets.generator(), torch.float32
+        )
 
 
 @pytest.mark.parametrize("package, what", [(kernels, "kernel"), (estimators, "estimator")])

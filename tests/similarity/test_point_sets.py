@@ -28,7 +28,9 @@ def test_weights_are_bounded_functions_of_a_linear_head(name):
                 heads["image"].weight.mul_(scale)
             logits = (output.tokens @ heads["image"].weight.T).squeeze(-1)
         weights = variant.embed(output, "image").weights
-        torch.testing.assert_close(weights, ACTIVATIONS[name](logits.double()).float(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            weights, ACTIVATIONS[name](logits.double()).float(), rtol=1e-5, atol=1e-5
+        )
 
 
 def test_heads_start_with_variance_one_over_width():
@@ -65,7 +67,9 @@ def test_points_and_backbone_features():
 def test_kernels_never_see_a_negative_squared_distance(monkeypatch):
     smallest = []
     value = Gaussian.value
-    monkeypatch.setattr(Gaussian, "value", lambda self, r: smallest.append(r.min().item()) or value(self, r))
+    monkeypatch.setattr(
+        Gaussian, "value", lambda self, r: smallest.append(r.min().item()) or value(self, r)
+    )
     points = torch.randn(40, 3, 7, generator=point_sets.generator())
     same = PointSet(points, torch.ones(40, 3))
     similarity.create("wpse-gaussian").scores(same, same)

@@ -25,7 +25,9 @@ def sets():
 @pytest.fixture
 def draw():
     g = point_sets.generator(7)
-    return RandomFeatures(2 * torch.randn(6, 4, generator=g, dtype=torch.float64), torch.rand(6, generator=g).double())
+    return RandomFeatures(
+        2 * torch.randn(6, 4, generator=g, dtype=torch.float64), torch.rand(6, generator=g).double()
+    )
 
 
 # One sample has 18 angles: parts of one sample, of two with a rest of one, of all.
@@ -55,26 +57,37 @@ def test_gradcheck(sets, draw, at_a_time, kept):
 
 def test_agrees_with_the_straightforward_implementation(sets, draw, at_a_time, kept):
     torch.testing.assert_close(
-        gradients(weighted_means, sets, draw), gradients(straightforward, sets, draw), rtol=1e-12, atol=1e-14
+        gradients(weighted_means, sets, draw),
+        gradients(straightforward, sets, draw),
+        rtol=1e-12,
+        atol=1e-14,
     )
 
 
 def test_weights_without_gradient(sets, draw):
     sets = sets[0], sets[1].detach()
-    torch.testing.assert_close(gradients(weighted_means, sets, draw), gradients(straightforward, sets, draw))
+    torch.testing.assert_close(
+        gradients(weighted_means, sets, draw), gradients(straightforward, sets, draw)
+    )
 
 
 def test_points_that_are_not_contiguous(sets, draw):
-    points = torch.randn(3, 4, 5, generator=point_sets.generator(), dtype=torch.float64).permute(2, 0, 1)
+    points = torch.randn(3, 4, 5, generator=point_sets.generator(), dtype=torch.float64).permute(
+        2, 0, 1
+    )
     sets = points.requires_grad_(), sets[1]
-    torch.testing.assert_close(gradients(weighted_means, sets, draw), gradients(straightforward, sets, draw))
+    torch.testing.assert_close(
+        gradients(weighted_means, sets, draw), gradients(straightforward, sets, draw)
+    )
 
 
 def test_points_about_zero(sets, draw):
     with torch.no_grad():
         sets[0][0] *= 1e-9
         sets[0][1] = 0
-    torch.testing.assert_close(gradients(weighted_means, sets, draw), gradients(straightforward, sets, draw))
+    torch.testing.assert_close(
+        gradients(weighted_means, sets, draw), gradients(straightforward, sets, draw)
+    )
 
 
 def test_backward_twice(sets, draw, kept):

@@ -13,11 +13,14 @@ import pytest
 from tiny import EXPERIMENT, ROOT
 
 pytestmark = pytest.mark.skipif(
-    "KBENCH_SLURM" not in os.environ, reason="needs a Slurm of its own: tests/slurm/ci.sh starts one"
+    "KBENCH_SLURM" not in os.environ,
+    reason="needs a Slurm of its own: tests/slurm/ci.sh starts one",
 )
 
 SLOW = (
-    EXPERIMENT.replace("variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]", "variants: [cosine]")
+    EXPERIMENT.replace(
+        "variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]", "variants: [cosine]"
+    )
     .replace("seeds: [0]", "seeds: [0, 1, 2]")
     .replace("epochs: 1,", "epochs: 20,")
 )
@@ -44,7 +47,12 @@ class Checkout:
 
     def snakemake(self, *arguments):
         return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=800
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            timeout=800,
         )
 
     def start(self, *arguments):
@@ -64,8 +72,16 @@ class Checkout:
         return (self.folder / "snakemake.log").read_text()
 
     def prepare(self):
-        """Make world and corpus here; return the runs' folders, relative to the working directory."""
-        words = ("--cores", "2", str(self.results / "corpus.json"), "--config", "experiment=mine.yaml")
+        """Make world and corpus here; return the runs' folders, relative to the working
+        directory.
+        """
+        words = (
+            "--cores",
+            "2",
+            str(self.results / "corpus.json"),
+            "--config",
+            "experiment=mine.yaml",
+        )
         subprocess.run(
             [sys.executable, "-m", "snakemake", *words],
             cwd=self.folder,
@@ -74,7 +90,10 @@ class Checkout:
             capture_output=True,
             timeout=200,
         )
-        return sorted(path.relative_to(self.folder) for path in (self.folder / self.results / "runs").iterdir())
+        return sorted(
+            path.relative_to(self.folder)
+            for path in (self.folder / self.results / "runs").iterdir()
+        )
 
     def undisturbed(self, run):
         """Return a run's weights and metrics as an undisturbed process makes them."""
@@ -84,18 +103,26 @@ class Checkout:
         world = next((self.folder / self.results).glob("world-*[!e]"))
         manifest = self.folder / self.results / "corpus.json"
         words = ("pretrain", "--run", copy, "--manifest", manifest, "--world", world)
-        subprocess.run([sys.executable, "-m", "kbench", *words], env=self.variables, check=True, timeout=300)
+        subprocess.run(
+            [sys.executable, "-m", "kbench", *words], env=self.variables, check=True, timeout=300
+        )
         return outcome(copy)
 
     def training_log(self, run):
-        return (self.folder / self.results / "logs" / "pretrain" / "runs" / f"{run.name}.log").read_text()
+        return (
+            self.folder / self.results / "logs" / "pretrain" / "runs" / f"{run.name}.log"
+        ).read_text()
 
     def trainer(self, run):
         """Return the process that trains a run, once it has trained some steps."""
         path = self.folder / run / "metrics.jsonl"
         if not path.exists() or not path.read_text():
             return None
-        found = (pid for pid, words in processes() if "pretrain" in words and str(run) in words and "srun" not in words)
+        found = (
+            pid
+            for pid, words in processes()
+            if "pretrain" in words and str(run) in words and "srun" not in words
+        )
         return next(found, None)
 
 
@@ -106,7 +133,10 @@ def processes():
                 words = (folder / "cmdline").read_text().split("\0")
             except OSError:
                 continue
-            if words[0].endswith(("python", "python3", Path(sys.executable).name)) and "kbench" in words:
+            if (
+                words[0].endswith(("python", "python3", Path(sys.executable).name))
+                and "kbench" in words
+            ):
                 yield int(folder.name), words
 
 
@@ -124,7 +154,9 @@ def job(run):
 
 def jobs():
     """Return the comment of every job that waits or runs, by job id."""
-    lines = subprocess.check_output(["squeue", "--noheader", "--format=%i %k"], text=True).splitlines()
+    lines = subprocess.check_output(
+        ["squeue", "--noheader", "--format=%i %k"], text=True
+    ).splitlines()
     return dict(line.split(maxsplit=1) for line in lines)
 
 
@@ -135,7 +167,10 @@ def outcome(folder):
 
 def timeless(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: line[key] for key in ("step", "loss", "gradient_norm", "logit_scale")} for line in lines]
+    return [
+        {key: line[key] for key in ("step", "loss", "gradient_norm", "logit_scale")}
+        for line in lines
+    ]
 
 
 def test_preempted_requeued_and_timed_out_runs_end_as_if_nothing_had_been(tmp_path):
@@ -221,7 +256,9 @@ def test_two_tasks_of_a_job_compute_what_one_process_does(tmp_path):
 
 
 def test_one_line_of_the_experiment_trains_by_two_tasks(tmp_path):
-    experiment = SLOW.replace("seeds: [0, 1, 2]", "seeds: [0]").replace("epochs: 20,", "epochs: 0.5,")
+    experiment = SLOW.replace("seeds: [0, 1, 2]", "seeds: [0]").replace(
+        "epochs: 20,", "epochs: 0.5,"
+    )
     experiment = experiment.replace("pairs: 512", "pairs: 5200") + "resources: {processes: 2}\n"
     here = Checkout(tmp_path, experiment, SITE.replace("{first", "{gpu_request: gpus, first"))
     (run,) = here.prepare()
@@ -235,10 +272,22 @@ def test_one_line_of_the_experiment_trains_by_two_tasks(tmp_path):
 @pytest.mark.parametrize(
     ("site", "words"),
     [
-        ("{partition: gup}", ["Invalid partition name specified", "change partition", "partitions: main, paper"]),
-        ("{rules: {world: {memory_gb: 9000}}}", ["rule 'world'", "rules.world.memory_gb", "partition main has 1 x"]),
-        ("{gpu_request: gpus, gpu: {partition: paper}}", ["rule 'features'", "gpu_request", "8000 MB, no GPU"]),
-        ("{gpu_request: gres, gpu_type: h100}", ["Requested node configuration", "or gpu_request or gpu_type"]),
+        (
+            "{partition: gup}",
+            ["Invalid partition name specified", "change partition", "partitions: main, paper"],
+        ),
+        (
+            "{rules: {world: {memory_gb: 9000}}}",
+            ["rule 'world'", "rules.world.memory_gb", "partition main has 1 x"],
+        ),
+        (
+            "{gpu_request: gpus, gpu: {partition: paper}}",
+            ["rule 'features'", "gpu_request", "8000 MB, no GPU"],
+        ),
+        (
+            "{gpu_request: gres, gpu_type: h100}",
+            ["Requested node configuration", "or gpu_request or gpu_type"],
+        ),
         ("{constraint: fast}", ["Invalid feature specification", "change constraint"]),
     ],
 )
@@ -246,12 +295,16 @@ def test_what_slurm_refuses_is_said_before_anything_is_submitted(tmp_path, site,
     here = Checkout(tmp_path, EXPERIMENT, site)
     process = here.snakemake()
     assert process.returncode == 2, process.stderr
-    message = next(line for line in process.stderr.splitlines() if line.startswith("kbench: Slurm refuses"))
+    message = next(
+        line for line in process.stderr.splitlines() if line.startswith("kbench: Slurm refuses")
+    )
     assert all(word in message for word in words), message
     assert "Traceback" not in process.stderr and not jobs()
 
 
-@pytest.mark.skipif("KBENCH_SLURM_ACCOUNTS" not in os.environ, reason="needs a Slurm with accounting")
+@pytest.mark.skipif(
+    "KBENCH_SLURM_ACCOUNTS" not in os.environ, reason="needs a Slurm with accounting"
+)
 def test_an_account_that_slurm_refuses_is_said_too(tmp_path):
     process = Checkout(tmp_path, EXPERIMENT, "{account: nobodys}").snakemake()
     assert process.returncode == 2 and "change account or qos" in process.stderr
@@ -262,12 +315,20 @@ def test_the_doctor_looks_from_a_compute_node(tmp_path):
     here = Checkout(tmp_path, EXPERIMENT, "{gpu_request: gres}")
     command = [sys.executable, "-m", "kbench", "doctor", "--slurm"]
     process = subprocess.run(
-        command, cwd=here.folder, env=here.variables, capture_output=True, text=True, timeout=200, check=False
+        command,
+        cwd=here.folder,
+        env=here.variables,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
     lines = process.stdout[process.stdout.index("slurm ") :].splitlines()
     text = "\n".join(lines)
     assert "partition main" in text and "gpu:2" in text and "TMPDIR" in text
     assert len([line for line in lines if "read and written" in line]) == 2
     # This node claims GPUs that are not there, which is what a doctor is for.
-    assert [line for line in lines if line.startswith("BAD")] == [line for line in lines if "GPU  " in line]
+    assert [line for line in lines if line.startswith("BAD")] == [
+        line for line in lines if "GPU  " in line
+    ]
     assert "CUDA_VISIBLE_DEVICES=0; no device of NVIDIA" in text

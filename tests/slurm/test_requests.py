@@ -15,16 +15,27 @@ NEEDS = Resources(threads=4, memory_gb=16, hours=10)
 def asked(rule, attempt=1, needs=NEEDS, **settings):
     """Return the resources of a job at an attempt."""
     resources = request(rule, needs, Site(**settings)).resources()
-    return {name: value(None, attempt) if callable(value) else value for name, value in resources.items()}
+    return {
+        name: value(None, attempt) if callable(value) else value
+        for name, value in resources.items()
+    }
 
 
 @pytest.mark.parametrize("switch", ["gpus", "gres"])
 def test_gpus_are_asked_for_one_way_and_only_where_images_are_encoded(switch):
     for rule in RULES:
-        job, options = asked(rule, gpu_request=switch), request(rule, NEEDS, Site(gpu_request=switch)).options()
+        job, options = (
+            asked(rule, gpu_request=switch),
+            request(rule, NEEDS, Site(gpu_request=switch)).options(),
+        )
         uses = rule in ("pretrain", "features")
-        assert ("gpu" in job, "gres" in job) == (uses and switch == "gpus", uses and switch == "gres"), rule
-        assert [o.split("=")[0] for o in options if "g" in o[:4]] == ([f"--{switch}"] if uses else []), rule
+        assert ("gpu" in job, "gres" in job) == (
+            uses and switch == "gpus",
+            uses and switch == "gres",
+        ), rule
+        assert [o.split("=")[0] for o in options if "g" in o[:4]] == (
+            [f"--{switch}"] if uses else []
+        ), rule
     assert not any("gpu" in asked(rule) or "gres" in asked(rule) for rule in RULES)
 
 
@@ -32,7 +43,10 @@ def test_the_type_of_gpu_is_part_of_either_way():
     assert asked("pretrain", gpu_request="gres", gpu_type="a100")["gres"] == "gpu:a100:1"
     job = asked("pretrain", gpu_request="gpus", gpu_type="a100")
     assert (job["gpu"], job["gpu_model"]) == (1, "a100")
-    assert "--gpus=a100:1" in request("pretrain", NEEDS, Site(gpu_request="gpus", gpu_type="a100")).options()
+    assert (
+        "--gpus=a100:1"
+        in request("pretrain", NEEDS, Site(gpu_request="gpus", gpu_type="a100")).options()
+    )
 
 
 def test_memory_and_time_grow_with_retries_up_to_what_the_site_has():
@@ -52,12 +66,26 @@ def test_a_rule_comes_before_the_gpu_section_and_that_before_the_site():
         "rules": {"features": {"partition": "short", "cpus": 8, "hours": 0.5}},
         "jobs_per_partition": {"gpu": 8, "cpu-small": 2},
     }
-    pretrain, features, evaluate = (asked(rule, **settings) for rule in ("pretrain", "features", "evaluate"))
-    assert (pretrain["slurm_partition"], pretrain["constraint"], pretrain["slurm_account"]) == ("gpu", "a100", "lab")
-    assert (features["slurm_partition"], features["constraint"], features["runtime"]) == ("short", "a100", 30)
+    pretrain, features, evaluate = (
+        asked(rule, **settings) for rule in ("pretrain", "features", "evaluate")
+    )
+    assert (pretrain["slurm_partition"], pretrain["constraint"], pretrain["slurm_account"]) == (
+        "gpu",
+        "a100",
+        "lab",
+    )
+    assert (features["slurm_partition"], features["constraint"], features["runtime"]) == (
+        "short",
+        "a100",
+        30,
+    )
     assert request("features", NEEDS, Site(**settings)).cpus == 8
     assert evaluate["slurm_partition"] == "cpu" and "constraint" not in evaluate
-    assert (pretrain["jobs_in_gpu"], evaluate["jobs_in_gpu"], pretrain["jobs_in_cpu_small"]) == (1, 0, 0)
+    assert (pretrain["jobs_in_gpu"], evaluate["jobs_in_gpu"], pretrain["jobs_in_cpu_small"]) == (
+        1,
+        0,
+        0,
+    )
     assert profile.limits(Site(**settings))["jobs_in_gpu"] == 8
 
 
@@ -66,7 +94,8 @@ def test_one_line_of_the_experiment_spreads_training_over_tasks_and_nodes():
     job = asked("pretrain", needs=needs, gpu_request="gres", gpus_per_node=4)
     assert (job["mpi"], job["tasks"], job["nodes"], job["gres"]) == ("srun", 8, 2, "gpu:4")
     assert (
-        "mpi" not in asked("features", needs=needs) and asked("features", needs=needs, gpu_request="gpus")["gpu"] == 1
+        "mpi" not in asked("features", needs=needs)
+        and asked("features", needs=needs, gpu_request="gpus")["gpu"] == 1
     )
 
 
@@ -154,13 +183,19 @@ def test_without_slurm_the_profile_says_where_it_belongs(monkeypatch):
             "sbatch: error: invalid partition specified: gpus",
             "change partition in slurm-site.yaml; partitions: fast, main",
         ),
-        ("sbatch: error: Invalid account or account/partition combination specified", "change account or qos"),
+        (
+            "sbatch: error: Invalid account or account/partition combination specified",
+            "change account or qos",
+        ),
         ("allocation failure: Invalid feature specification", "change constraint"),
         (
             "allocation failure: Requested node configuration is not available",
             "rules.pretrain.memory_gb or gpu_request",
         ),
-        ("sbatch: error: Requested time limit is invalid (missing or exceeds some limit)", "rules.pretrain.hours"),
+        (
+            "sbatch: error: Requested time limit is invalid (missing or exceeds some limit)",
+            "rules.pretrain.hours",
+        ),
     ],
 )
 def test_a_refusal_is_shown_in_slurms_words_with_the_setting_to_change(commands, said, words):
@@ -173,7 +208,9 @@ def test_a_refusal_is_shown_in_slurms_words_with_the_setting_to_change(commands,
     assert words in str(error.value) and said.split(": ")[-1] in str(error.value)
 
 
-def test_jobs_of_a_lost_snakemake_are_stopped_and_others_left_alone(commands, tmp_path, monkeypatch, capsys):
+def test_jobs_of_a_lost_snakemake_are_stopped_and_others_left_alone(
+    commands, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     lines = [
         f"11\\trule_pretrain_wildcards_runs_cosine-s0-1234abcd\\t{tmp_path}",

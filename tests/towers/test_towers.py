@@ -32,9 +32,19 @@ FAMILIES = {
     "swin": (timm("swin_tiny_patch4_window7_224", "avg"), TEXT, {}, 49),
     "open_clip": (PLAIN, TEXT, {"quick_gelu": True}, 17),
     "open_clip-average": ({**PLAIN, "pool_type": "avg", "final_ln_after_pool": True}, TEXT, {}, 17),
-    "open_clip-attention": ({**PLAIN, "attentional_pool": True, "attn_pooler_queries": 5}, TEXT, {}, 5),
+    "open_clip-attention": (
+        {**PLAIN, "attentional_pool": True, "attn_pooler_queries": 5},
+        TEXT,
+        {},
+        5,
+    ),
     "resnet": ({"image_size": 64, "width": 8, "layers": [1, 1, 1, 1]}, TEXT, {}, 5),
-    "bidirectional-text": (PLAIN, {**TEXT, "no_causal_mask": True, "pool_type": "last", "proj_bias": True}, {}, 17),
+    "bidirectional-text": (
+        PLAIN,
+        {**TEXT, "no_causal_mask": True, "pool_type": "last", "proj_bias": True},
+        {},
+        17,
+    ),
     "counted-padding": (timm("vit_tiny_patch16_224"), TEXT, {"padding_embeddings": "counted"}, 197),
 }
 """(image tower, text tower, further keys, number of image tokens)"""
@@ -42,7 +52,9 @@ FAMILIES = {
 
 def settings_of(family):
     vision, text, further, _ = FAMILIES[family]
-    return config.TowerConfig(name=family, embed_dim=24, vision_cfg=vision, text_cfg=text, **further)
+    return config.TowerConfig(
+        name=family, embed_dim=24, vision_cfg=vision, text_cfg=text, **further
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -74,11 +86,20 @@ def assert_like_open_clip(settings, image_tokens):
     tokens = torch.from_numpy(tokenizer.create(settings)(["a red dog", "two cats on a sofa", ""]))
     with torch.inference_mode():
         image, text = towers.encode_image(images), towers.encode_text(tokens)
-        torch.testing.assert_close(image.project(image.pooled), peer.encode_image(images), atol=1e-6, rtol=1e-5)
-        torch.testing.assert_close(text.project(text.pooled), peer.encode_text(tokens), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            image.project(image.pooled), peer.encode_image(images), atol=1e-6, rtol=1e-5
+        )
+        torch.testing.assert_close(
+            text.project(text.pooled), peer.encode_text(tokens), atol=1e-6, rtol=1e-5
+        )
         normalise = torch.nn.functional.normalize
-        ours = normalise(image.project(image.pooled), dim=-1) @ normalise(text.project(text.pooled), dim=-1).T
-        torch.testing.assert_close(peer.logit_scale.exp() * ours, peer.get_logits(images, tokens)[0], atol=1e-5, rtol=0)
+        ours = (
+            normalise(image.project(image.pooled), dim=-1)
+            @ normalise(text.project(text.pooled), dim=-1).T
+        )
+        torch.testing.assert_close(
+            peer.logit_scale.exp() * ours, peer.get_logits(images, tokens)[0], atol=1e-5, rtol=0
+        )
         assert image.project(image.tokens).shape == (3, image_tokens, settings.embed_dim)
     assert image.tokens.shape == (3, image_tokens, towers.widths["image"])
     assert text.tokens.shape == (3, settings.context_length, towers.widths["text"])
@@ -100,7 +121,9 @@ def test_tokens_come_after_the_final_norm(family):
     with torch.inference_mode():
         tokens = towers.encode_image(torch.randn(2, 3, *towers.visual.image_size)).tokens
     torch.testing.assert_close(tokens.mean(-1), torch.zeros(tokens.shape[:2]), atol=1e-5, rtol=0)
-    torch.testing.assert_close(tokens.var(-1, unbiased=False), torch.ones(tokens.shape[:2]), atol=2e-2, rtol=0)
+    torch.testing.assert_close(
+        tokens.var(-1, unbiased=False), torch.ones(tokens.shape[:2]), atol=2e-2, rtol=0
+    )
 
 
 def test_the_papers_configuration():
@@ -122,7 +145,10 @@ def test_the_papers_configuration():
     assert (len(text.transformer.resblocks), text.heads, settings.context_length) == (12, 8, 77)
     assert text.attn_mask[0, 1] == -torch.inf and text.attn_mask[1, 0] == 0
     for projection, width in ((towers.visual.head.proj.weight, 768), (text.text_projection, 512)):
-        assert abs(projection.std().item() * width**0.5 - 1) < 0.02 and abs(projection.mean().item()) < 1e-3
+        assert (
+            abs(projection.std().item() * width**0.5 - 1) < 0.02
+            and abs(projection.mean().item()) < 1e-3
+        )
     assert towers.visual.head.proj.bias is None
 
 
@@ -167,7 +193,9 @@ class TestRefusals:
     def test_towers_that_pool_their_feature_map(self):
         vision = timm("resnet10t", "rot_attn", None, 64)
         with pytest.raises(UserError, match="leaves no tokens"):
-            Towers(config.TowerConfig(name="pooled", embed_dim=24, vision_cfg=vision, text_cfg=TEXT))
+            Towers(
+                config.TowerConfig(name="pooled", embed_dim=24, vision_cfg=vision, text_cfg=TEXT)
+            )
 
     def test_text_towers_of_hugging_face(self):
         with pytest.raises(UserError, match="own text transformer"):
@@ -180,23 +208,33 @@ class TestRefusals:
     def test_a_tokenizer_that_is_not_here(self):
         with pytest.raises(UserError, match="'nobody/nothing', which is not on this machine"):
             text = {**TEXT, "hf_tokenizer_name": "nobody/nothing"}
-            tokenizer.create(config.TowerConfig(name="hf", embed_dim=24, vision_cfg=PLAIN, text_cfg=text))
+            tokenizer.create(
+                config.TowerConfig(name="hf", embed_dim=24, vision_cfg=PLAIN, text_cfg=text)
+            )
 
     def test_a_trunk_that_does_not_exist(self):
         with pytest.raises(UserError, match="cannot build"):
             vision = timm("vit_of_nowhere")
-            Towers(config.TowerConfig(name="nowhere", embed_dim=24, vision_cfg=vision, text_cfg=TEXT))
+            Towers(
+                config.TowerConfig(name="nowhere", embed_dim=24, vision_cfg=vision, text_cfg=TEXT)
+            )
 
 
 def test_a_tokenizer_of_hugging_face(tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "red": 2, "dog": 3}, unk_token="[UNK]"))
+    words = Tokenizer(
+        models.WordLevel({"[PAD]": 0, "[UNK]": 1, "red": 2, "dog": 3}, unk_token="[UNK]")
+    )
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(tmp_path)
     text = {**TEXT, "context_length": 4, "hf_tokenizer_name": str(tmp_path)}
-    tokenize = tokenizer.create(config.TowerConfig(name="hf", embed_dim=24, vision_cfg=PLAIN, text_cfg=text))
+    tokenize = tokenizer.create(
+        config.TowerConfig(name="hf", embed_dim=24, vision_cfg=PLAIN, text_cfg=text)
+    )
     assert tokenize(["red dog", "dog red blue dog dog"]).tolist() == [[2, 3, 0, 0], [3, 2, 1, 3]]
 
 
@@ -225,9 +263,12 @@ def test_unknown_words_share_one_row():
 
 
 def test_towers_do_not_wait_for_transformers():
-    """open_clip would import them for towers that kbench does not build; others may import them afterwards."""
+    """open_clip would import them for towers that kbench does not build; others may import them
+    afterwards.
+    """
     code = (
-        "import sys, kbench.towers.model; assert 'transformers' not in sys.modules; "
-        "import importlib.util as u; assert u.find_spec('transformers') is None or __import__('transformers')"
+        "import sys, kbench.towers.model; assert 'transformers' not in sys.modules; import"
+        " importlib.util as u; assert u.find_spec('transformers') is None or"
+        " __import__('transformers')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

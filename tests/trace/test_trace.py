@@ -73,7 +73,10 @@ def test_records_that_were_edited_are_said(kbench, finished, content):
 
 def test_a_result_is_found_from_within_its_folder(kbench, finished):
     path = document(finished, "cosine")
-    for here, name in ((path.parent, path.name), (finished / "runs", path.relative_to(finished / "runs"))):
+    for here, name in (
+        (path.parent, path.name),
+        (finished / "runs", path.relative_to(finished / "runs")),
+    ):
         done = kbench("trace", name, cwd=here)
         assert done.returncode == 0 and done.stdout.count("as recorded") == 8, done.stderr
 
@@ -88,7 +91,11 @@ def test_features_of_another_key_are_said(kbench, finished):
 def test_a_cell_leads_to_its_rows_and_its_printed_number(kbench, finished):
     done = kbench("trace", finished, "wpse-gaussian", "world-digits", "acc1", "--task", "zeroshot")
     assert done.returncode == 0, done.stderr
-    [metric] = [m for m in files.read_json(document(finished, "wpse-gaussian"))["metrics"] if m["name"] == "acc1"]
+    [metric] = [
+        m
+        for m in files.read_json(document(finished, "wpse-gaussian"))["metrics"]
+        if m["name"] == "acc1"
+    ]
     assert f"zeroshot acc1: {100 * metric['value']:.1f} %, mean ± sd of 1 rows" in done.stdout
     assert str(document(finished, "wpse-gaussian")) in done.stdout
     assert "snakemake " in done.stdout and "runs/wpse-gaussian-s0" in done.stdout
@@ -115,10 +122,14 @@ def test_a_result_that_was_moved_is_refused(kbench, refused, finished):
 
 
 @pytest.mark.slow
-def test_a_result_made_again_is_equal_and_one_that_was_changed_is_found(kbench, refused, finished, tmp_path):
+def test_a_result_made_again_is_equal_and_one_that_was_changed_is_found(
+    kbench, refused, finished, tmp_path
+):
     path = document(finished, "wpse-gaussian")
     shown = kbench("rerun", path)
-    assert shown.returncode == 0 and "kbench pretrain --run again/runs/wpse-gaussian" in shown.stdout
+    assert (
+        shown.returncode == 0 and "kbench pretrain --run again/runs/wpse-gaussian" in shown.stdout
+    )
     equal = kbench("rerun", path, "--go", tmp_path / "again")
     assert equal.returncode == 0, equal.stdout + equal.stderr
     assert "equal: all 3 metrics" in equal.stdout

@@ -1,4 +1,6 @@
-"""Names and paths on their way from `snakemake --config` to a job's words; and what a dry run leaves behind."""
+"""Names and paths on their way from `snakemake --config` to a job's words; and what a dry run
+leaves behind.
+"""
 
 import json
 import os
@@ -13,7 +15,16 @@ from tiny import EXPERIMENT, ROOT
 from kbench.errors import UserError
 from kbench.plan.workflow import Workflow
 
-AWKWARD = ["it's here", "$(touch owned)", "`touch owned`", 'a "quoted" one', "a;touch owned", "über alles", "-n", "*"]
+AWKWARD = [
+    "it's here",
+    "$(touch owned)",
+    "`touch owned`",
+    'a "quoted" one',
+    "a;touch owned",
+    "über alles",
+    "-n",
+    "*",
+]
 STUB = """#!{python}
 import json, pathlib, sys
 with open({record!r}, "a") as stream:
@@ -27,7 +38,9 @@ if "--output" in words:
 
 @pytest.fixture
 def spoken(checkout, tmp_path):  # noqa: F811
-    """Return a function that runs Snakemake with a `kbench` that only notes its words, and the words of each call."""
+    """Return a function that runs Snakemake with a `kbench` that only notes its words, and the
+    words of each call.
+    """
     record, programs = tmp_path / "words", tmp_path / "programs"
     programs.mkdir()
     stub = programs / "kbench"
@@ -38,9 +51,19 @@ def spoken(checkout, tmp_path):  # noqa: F811
         record.unlink(missing_ok=True)
         path = f"{programs}:{os.environ['PATH']}"
         target = f"{dict(pair.split('=', 1) for pair in config).get('results', 'results')}/tiny/corpus.json"
-        command = ("--cores", 1, target if not target.startswith("-") else f"./{target}", "--config", *config)
+        command = (
+            "--cores",
+            1,
+            target if not target.startswith("-") else f"./{target}",
+            "--config",
+            *config,
+        )
         done = snakemake(*command, cwd=checkout, path_first=path)
-        return done, [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+        return done, (
+            [json.loads(line) for line in record.read_text().splitlines()]
+            if record.exists()
+            else []
+        )
 
     return run
 
@@ -50,7 +73,7 @@ def test_a_name_reaches_the_job_as_it_is(checkout, spoken, name):  # noqa: F811
     results, data = f"results {name}", f"data {name}"
     done, words = spoken("experiment=tiny", f"results={results}", f"data={data}")
     assert done.returncode == 0, done.stdout + done.stderr
-    (make, verify) = words
+    make, verify = words
     assert make[make.index("--output") + 1].startswith(f"{results}/tiny/world-")
     assert verify[verify.index("--output") + 1] == f"{results}/tiny/corpus.json"
     assert verify[verify.index("--data") + 1] == data
@@ -62,11 +85,16 @@ def test_a_name_reaches_the_job_as_it_is(checkout, spoken, name):  # noqa: F811
 def test_braces_are_refused_in_one_message(checkout, key):  # noqa: F811
     process = snakemake("-n", "--cores", 1, "--config", f"{key}=a{{b}}c", cwd=checkout)
     assert process.returncode == 2
-    assert "takes what stands in braces for a wildcard" in process.stderr and "Traceback" not in process.stderr
+    assert (
+        "takes what stands in braces for a wildcard" in process.stderr
+        and "Traceback" not in process.stderr
+    )
     assert not list(checkout.rglob("*.json"))
 
 
-@pytest.mark.parametrize(("value", "words"), [("a\nb", "cannot be printed"), (" ", "is empty"), ("", "is empty")])
+@pytest.mark.parametrize(
+    ("value", "words"), [("a\nb", "cannot be printed"), (" ", "is empty"), ("", "is empty")]
+)
 def test_what_cannot_be_a_name_is_refused(value, words):
     with pytest.raises(UserError, match=words):
         Workflow({"results": value})
@@ -89,12 +117,17 @@ def test_every_word_of_a_rule_is_quoted_by_snakemake(path):
 
 def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Return time and content of all files but Snakemake's own."""
-    files = (path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts)
+    files = (
+        path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts
+    )
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
 def planned(process) -> dict[str, int]:
-    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", process.stdout, re.MULTILINE)}
+    return {
+        rule: int(count)
+        for rule, count in re.findall(r"^(\w+) +(\d+)$", process.stdout, re.MULTILINE)
+    }
 
 
 @pytest.mark.parametrize("name", ["demo", "cifar10", "cc12m"])
@@ -103,7 +136,9 @@ def test_a_dry_run_plans_all_and_leaves_nothing(checkout, name):  # noqa: F811
     process = snakemake("-n", "--cores", 1, "--config", f"experiment={name}", cwd=checkout)
     assert process.returncode == 0, process.stderr
     jobs = planned(process)
-    runs = len(Workflow({"experiment": str(ROOT / "workflow" / "experiments" / f"{name}.yaml")}).runs)
+    runs = len(
+        Workflow({"experiment": str(ROOT / "workflow" / "experiments" / f"{name}.yaml")}).runs
+    )
     assert jobs["features"] == jobs["evaluate"] == runs and jobs["pretrain"] >= runs
     assert everything(checkout) == before
 
@@ -114,10 +149,20 @@ def test_a_dry_run_says_what_a_changed_experiment_would_do_and_changes_nothing(c
     before = everything(checkout)
     assert (
         "Nothing to be done"
-        in snakemake("-n", "--cores", 1, "results/tiny/corpus.json", "--config", "experiment=tiny", cwd=checkout).stdout
+        in snakemake(
+            "-n",
+            "--cores",
+            1,
+            "results/tiny/corpus.json",
+            "--config",
+            "experiment=tiny",
+            cwd=checkout,
+        ).stdout
     )
     other = checkout / "other.yaml"
-    other.write_text(EXPERIMENT.replace("[cosine,", "[cosine-mean,").replace("draws: 2", "draws: 3"))
+    other.write_text(
+        EXPERIMENT.replace("[cosine,", "[cosine-mean,").replace("draws: 2", "draws: 3")
+    )
     process = snakemake("-n", "--cores", 1, "--config", "experiment=other.yaml", cwd=checkout)
     other.unlink()
     assert process.returncode == 0 and planned(process)["pretrain"] == 2

@@ -1,4 +1,6 @@
-"""A stranger's folder: what is added to a finished experiment runs alone, and is compared with what was there."""
+"""A stranger's folder: what is added to a finished experiment runs alone, and is compared with what
+was there.
+"""
 
 import own_folder
 import pytest

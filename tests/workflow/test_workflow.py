@@ -20,12 +20,16 @@ def snakemake(*arguments, cwd, path_first=None, **environment):
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     variables["PATH"] = path_first or f"{Path(sys.executable).parent}:{variables['PATH']}"
     command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=600
+    )
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """What a working directory holds of a checkout, with the tiny experiment added, in a path with a space."""
+    """What a working directory holds of a checkout, with the tiny experiment added, in a path with
+    a space.
+    """
     folder = tmp_path / "a checkout"
     folder.mkdir()
     shutil.copy(ROOT / "Snakefile", folder)
@@ -41,7 +45,9 @@ def test_the_snakefile_is_short_and_every_rule_is_a_kbench_command():
         text = path.read_text()
         for rule in re.split(r"^\s*rule ", text, flags=re.MULTILINE)[1:]:
             name = rule.split(":")[0]
-            assert "shell:" in rule and re.search(r'"(exec )?kbench ', rule.split("shell:")[1]), name
+            assert "shell:" in rule and re.search(r'"(exec )?kbench ', rule.split("shell:")[1]), (
+                name
+            )
             assert "log:" in rule and "benchmark:" in rule, name
         assert "script:" not in text and "run:" not in text
 
@@ -49,7 +55,9 @@ def test_the_snakefile_is_short_and_every_rule_is_a_kbench_command():
 def test_no_checkpoint_or_training_log_is_a_declared_output():
     text = (ROOT / "workflow" / "rules" / "pretrain.smk").read_text()
     outputs = re.search(r"output:(.*?)log:", text, flags=re.DOTALL)[1]
-    assert "model.safetensors" in outputs and "checkpoints" not in outputs and "metrics" not in outputs
+    assert (
+        "model.safetensors" in outputs and "checkpoints" not in outputs and "metrics" not in outputs
+    )
 
 
 def test_lint_is_clean():
@@ -60,7 +68,9 @@ def test_lint_is_clean():
 @pytest.mark.parametrize("smoke", ["true", "false"])
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_a_plan(checkout, name, smoke):
-    process = snakemake("-n", "--cores", 1, "--config", f"experiment={name}", f"smoke={smoke}", cwd=checkout)
+    process = snakemake(
+        "-n", "--cores", 1, "--config", f"experiment={name}", f"smoke={smoke}", cwd=checkout
+    )
     assert process.returncode == 0, process.stdout + process.stderr
     assert "pretrain" in process.stdout and "report" in process.stdout
     assert "workflow specific profile profiles/default" in process.stderr
@@ -88,7 +98,13 @@ def test_from_an_experiment_file_to_a_report(checkout):
     assert first.returncode == 0, first.stdout + first.stderr
     results = checkout / "results" / "tiny"
     assert "Report: results/tiny/report/index.html" in first.stderr
-    for name in ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex"):
+    for name in (
+        "table.csv",
+        "table.json",
+        "report/index.html",
+        "report/report.md",
+        "report/report.tex",
+    ):
         assert (results / name).stat().st_size > 500, name
     assert (
         len(list(results.glob("logs/pretrain/runs/*.log")))
@@ -126,7 +142,9 @@ def test_an_interrupted_workflow_loses_nothing(checkout):
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", "experiment=tiny"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
-    first = subprocess.Popen(command, cwd=checkout, env=variables, stderr=subprocess.DEVNULL, start_new_session=True)
+    first = subprocess.Popen(
+        command, cwd=checkout, env=variables, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     results = checkout / "results" / "tiny"
     while not any(path.stat().st_size for path in results.glob("runs/*/metrics.jsonl")):
         assert first.poll() is None, "the workflow ended before it could be interrupted"
@@ -140,11 +158,15 @@ def test_an_interrupted_workflow_loses_nothing(checkout):
     again = snakemake("--cores", 2, "--config", "experiment=tiny", cwd=checkout)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (results / "corpus.json").stat().st_mtime_ns == corpus
-    assert any("going on from step" in log.read_text() for log in results.glob("logs/pretrain/runs/*.log"))
+    assert any(
+        "going on from step" in log.read_text() for log in results.glob("logs/pretrain/runs/*.log")
+    )
 
 
 @pytest.mark.slow
 def test_a_failing_job_shows_its_message_and_keeps_the_rest(checkout):
-    process = snakemake("--cores", 1, "--config", "experiment=cifar10", "data=nowhere", cwd=checkout)
+    process = snakemake(
+        "--cores", 1, "--config", "experiment=cifar10", "data=nowhere", cwd=checkout
+    )
     assert process.returncode != 0
     assert "kbench: the data folder nowhere does not exist" in process.stdout + process.stderr

@@ -1,4 +1,6 @@
-"""What is written: layout, labels, determinism, held-out digits, and what happens to a folder that is there."""
+"""What is written: layout, labels, determinism, held-out digits, and what happens to a folder that
+is there.
+"""
 
 import filecmp
 import io
@@ -33,7 +35,9 @@ CLASSES = {
 
 
 def all_files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def pixels(sample):
@@ -55,7 +59,11 @@ def test_the_same_seed_gives_the_same_bytes(small_world, tmp_path):
     assert small(tmp_path / "again") == 0
     names = all_files(small_world)
     assert names == all_files(tmp_path / "again")
-    assert filecmp.cmpfiles(small_world, tmp_path / "again", names, shallow=False) == (names, [], [])
+    assert filecmp.cmpfiles(small_world, tmp_path / "again", names, shallow=False) == (
+        names,
+        [],
+        [],
+    )
 
 
 def test_another_seed_gives_other_images_and_captions(small_world, tmp_path, read_shards):
@@ -132,7 +140,12 @@ def test_fresh_pairs_name_their_scene_and_caption(small_world, read_shards, worl
 
 def test_default_sizes():
     settings = WorldSettings()
-    assert (settings.pairs, settings.eval_images, settings.retrieval_images, settings.fresh_pairs) == (
+    assert (
+        settings.pairs,
+        settings.eval_images,
+        settings.retrieval_images,
+        settings.fresh_pairs,
+    ) == (
         20_000,
         1000,
         500,
@@ -151,7 +164,9 @@ def test_clip_benchmark_reads_the_layout(small_world, read_shards, name):
     assert len(dataset.classes) == CLASSES[name]
     assert dataset.templates == ["{c}", "a photo of {c}", "a picture of {c}"]
     read = list(dataset)
-    assert [label for _, label in read] == [int(sample["cls"]) for sample in read_shards(root / "test")]
+    assert [label for _, label in read] == [
+        int(sample["cls"]) for sample in read_shards(root / "test")
+    ]
     assert all(image.shape == (32, 32, 3) for image, _ in read)
 
 
@@ -161,7 +176,11 @@ def test_clip_benchmark_reads_the_retrieval_set(small_world):
 
     root = small_world / "benchmark" / "world-retrieval"
     dataset = build_dataset(
-        "wds/world-retrieval", root=str(root), split="test", transform=np.asarray, task="zeroshot_retrieval"
+        "wds/world-retrieval",
+        root=str(root),
+        split="test",
+        transform=np.asarray,
+        task="zeroshot_retrieval",
     )
     captions = [lines for _, lines in dataset]
     assert len(captions) == 32
@@ -184,7 +203,9 @@ def test_every_class_is_there_even_in_the_smallest_world(tmp_path, read_shards, 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_prompts_are_captions_and_pmi_classifies_every_scene(small_world, world, name):
-    """The class whose prompt has the highest PMI is the scene's own, so labels, prompts and scenes fit together."""
+    """The class whose prompt has the highest PMI is the scene's own, so labels, prompts and scenes
+    fit together.
+    """
     names = (small_world / "benchmark" / name / "classnames.txt").read_text().splitlines()
     named = streams.SHAPE_SETS[name][0] if name != "world-digits" else ("glyph",)
     prompts = [world.caption_index(prompt) for prompt in names]
@@ -214,13 +235,19 @@ def test_retrieval_images_show_different_scenes(small_world, read_shards, world)
 
 
 def test_what_pmi_itself_reaches_in_retrieval(world):
-    """The figures that the docstring of `retrieval` quotes: no learned score can be expected above them."""
+    """The figures that the docstring of `retrieval` quotes: no learned score can be expected above
+    them.
+    """
     training, _ = digit_images()
     drawn = list(streams.retrieval(world, np.random.default_rng(0), 500, training))
     scenes = np.array([json.loads(sample["json"])["scene"] for sample in drawn])
-    captions = np.array([[world.caption_index(t) for t in s["txt"].decode().splitlines()] for s in drawn])
+    captions = np.array(
+        [[world.caption_index(t) for t in s["txt"].decode().splitlines()] for s in drawn]
+    )
     # Ties, as between two images of one scene, are broken at random.
-    scores = world.pmi[np.ix_(scenes, captions.ravel())] + 1e-9 * np.random.default_rng(1).random((500, 2500))
+    scores = world.pmi[np.ix_(scenes, captions.ravel())] + 1e-9 * np.random.default_rng(1).random(
+        (500, 2500)
+    )
     own = scores.reshape(500, 500, 5)[np.arange(500), np.arange(500)]
     image_rank = (scores.reshape(500, 500, 5) > own[None]).sum(axis=0)
     text_rank = (scores > own.max(axis=1, keepdims=True)).sum(axis=1)
@@ -229,25 +256,37 @@ def test_what_pmi_itself_reaches_in_retrieval(world):
 
 
 def test_held_out_digits_are_seen_in_one_place_only(tmp_path, monkeypatch, read_shards, world):
-    """With blank training digits and solid held-out ones, every digit image tells which it shows."""
+    """With blank training digits and solid held-out ones, every digit image tells which it
+    shows.
+    """
     blank = {digit: np.zeros((10, 8, 8), np.uint8) for digit in DIGITS}
     solid = {digit: np.full((10, 8, 8), 255, np.uint8) for digit in DIGITS}
     monkeypatch.setattr(making, "digit_images", lambda: (blank, solid))
     folder = tmp_path / "w"
     make(folder, WorldSettings(pairs=300, eval_images=64))
     for part in ("corpus", "benchmark/world-retrieval/test", "benchmark/world-pairs/test"):
-        drawn = [s for s in read_shards(folder / part) if world.scenes[json.loads(s["json"])["scene"]].is_digit]
+        drawn = [
+            s
+            for s in read_shards(folder / part)
+            if world.scenes[json.loads(s["json"])["scene"]].is_digit
+        ]
         assert drawn
         assert max(pixels(sample).max() for sample in drawn) < 30
-    train, test = (read_shards(folder / "benchmark/world-digits" / split) for split in ("train", "test"))
+    train, test = (
+        read_shards(folder / "benchmark/world-digits" / split) for split in ("train", "test")
+    )
     assert len(train) == len(test) == 100
     assert max(pixels(sample).max() for sample in train) < 30
     assert min(np.mean(pixels(sample) > 200) for sample in test) > 0.35
 
 
 def test_each_digit_image_is_shown_once(world, monkeypatch):
-    """Grey squares in place of the digits, each of its own shade: what is drawn is what `render` was handed."""
-    shades = {name: np.stack([np.full((8, 8), 40 + i, np.uint8) for i in range(50)]) for name in DIGITS}
+    """Grey squares in place of the digits, each of its own shade: what is drawn is what `render`
+    was handed.
+    """
+    shades = {
+        name: np.stack([np.full((8, 8), 40 + i, np.uint8) for i in range(50)]) for name in DIGITS
+    }
     shown = []
 
     def remember(scene, rng, digits):
@@ -273,7 +312,9 @@ def test_a_finished_world_is_left_alone(small_world, capsys):
     before = {name: (small_world / name).stat().st_mtime_ns for name in all_files(small_world)}
     assert small(small_world) == 0
     assert "nothing to do" in capsys.readouterr().out
-    assert before == {name: (small_world / name).stat().st_mtime_ns for name in all_files(small_world)}
+    assert before == {
+        name: (small_world / name).stat().st_mtime_ns for name in all_files(small_world)
+    }
 
 
 def test_a_damaged_world_is_written_again(small_world, tmp_path):
@@ -339,7 +380,8 @@ def test_a_path_that_cannot_be_a_folder_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--pairs", "0"), ("--eval-images", "41"), ("--seed", "-1"), ("--pairs", "many")]
+    ("option", "value"),
+    [("--pairs", "0"), ("--eval-images", "41"), ("--seed", "-1"), ("--pairs", "many")],
 )
 def test_values_out_of_range_are_refused(tmp_path, option, value, capsys):
     assert run("--output", tmp_path / "w", option, value) == 2
@@ -370,11 +412,22 @@ def test_a_full_disk_is_the_users_error(tmp_path, monkeypatch):
 
 
 def test_torch_is_not_imported(tmp_path):
-    arguments = ["world", "make", "--output", str(tmp_path / "w"), "--pairs", "10", "--eval-images", "42"]
+    arguments = [
+        "world",
+        "make",
+        "--output",
+        str(tmp_path / "w"),
+        "--pairs",
+        "10",
+        "--eval-images",
+        "42",
+    ]
     code = (
-        "import sys\nfrom kbench import cli\n"
-        f"try:\n    cli.main({arguments!r})\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
-        "print(sorted({'torch', 'open_clip', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
+        f"import sys\nfrom kbench import cli\ntry:\n    cli.main({arguments!r})\nexcept SystemExit"
+        " as stop:\n    assert not stop.code, stop.code\nprint(sorted({'torch', 'open_clip',"
+        " 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     )
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert finished.stdout.splitlines()[-1] == "[]"

@@ -25,8 +25,12 @@ PERTURBATIONS = {
     "0.9 times": lambda world, rng: 0.9 * world.pmi,
     "1.1 times": lambda world, rng: 1.1 * world.pmi,
     "noise": lambda world, rng: world.pmi + 0.3 * rng.standard_normal(world.pmi.shape),
-    "scene offsets": lambda world, rng: world.pmi + 0.3 * rng.standard_normal((len(world.scenes), 1)),
-    "caption offsets": lambda world, rng: world.pmi + 0.3 * rng.standard_normal((1, len(world.captions))),
+    "scene offsets": (
+        lambda world, rng: world.pmi + 0.3 * rng.standard_normal((len(world.scenes), 1))
+    ),
+    "caption offsets": (
+        lambda world, rng: world.pmi + 0.3 * rng.standard_normal((1, len(world.captions)))
+    ),
     "clipped floor": lambda world, rng: np.maximum(world.pmi, -2),
     "log p(y | a)": lambda world, rng: np.log(world.p),
     "joint probability": lambda world, rng: np.log(world.prior[:, None] * world.p),
@@ -58,7 +62,9 @@ def test_size_of_the_loss(world, joint, best):
 
 
 def test_a_constant_score_costs_the_logarithm_of_the_batch(world, joint):
-    assert infonce(np.zeros_like(world.pmi), *joint, batch=100) == pytest.approx(math.log(100), abs=1e-12)
+    assert infonce(np.zeros_like(world.pmi), *joint, batch=100) == pytest.approx(
+        math.log(100), abs=1e-12
+    )
 
 
 def test_infonce_against_sums_written_out():

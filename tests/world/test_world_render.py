@@ -22,14 +22,19 @@ def glyph_mask(pixels: np.ndarray) -> np.ndarray:
 
 
 def box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    rows, columns = np.nonzero((mask > 0.35).any(axis=1))[0], np.nonzero((mask > 0.35).any(axis=0))[0]
+    rows, columns = (
+        np.nonzero((mask > 0.35).any(axis=1))[0],
+        np.nonzero((mask > 0.35).any(axis=0))[0],
+    )
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def outline(pixels: np.ndarray) -> np.ndarray:
     """Return the glyph cut out and brought to 16 x 16."""
     mask = Image.fromarray((glyph_mask(pixels) * 255).astype(np.uint8))
-    return np.asarray(mask.resize((16, 16), Image.Resampling.BOX, box=box(glyph_mask(pixels))), dtype=float)
+    return np.asarray(
+        mask.resize((16, 16), Image.Resampling.BOX, box=box(glyph_mask(pixels))), dtype=float
+    )
 
 
 def nearest(colour: np.ndarray, names: tuple[str, ...]) -> str:
@@ -108,10 +113,14 @@ def test_an_image_is_32_rgb():
 def test_digits_are_those_of_scikit_learn_each_once(digits):
     reference = load_digits()
     expected = sorted(
-        (int(d), (i * 255 // 16).astype(np.uint8).tobytes()) for i, d in zip(*_arrays(reference), strict=True)
+        (int(d), (i * 255 // 16).astype(np.uint8).tobytes())
+        for i, d in zip(*_arrays(reference), strict=True)
     )
     seen = sorted(
-        (DIGITS.index(name), image.tobytes()) for part in digits for name, images in part.items() for image in images
+        (DIGITS.index(name), image.tobytes())
+        for part in digits
+        for name, images in part.items()
+        for image in images
     )
     assert seen == expected
 
@@ -121,7 +130,9 @@ def _arrays(reference) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_digits_are_split_without_overlap(digits):
-    training, held_out = ({image.tobytes() for images in part.values() for image in images} for part in digits)
+    training, held_out = (
+        {image.tobytes() for images in part.values() for image in images} for part in digits
+    )
     assert (len(training), len(held_out)) == (1300, 497)
     assert not training & held_out
 
@@ -136,5 +147,7 @@ def test_a_digit_shows_one_of_the_given_images(digits):
     ink = one["three"][0]
     rows, columns = np.nonzero(ink.max(axis=1) > 60)[0], np.nonzero(ink.max(axis=0) > 60)[0]
     cut = Image.fromarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-    expected = np.asarray(cut.resize((right - left, bottom - top), Image.Resampling.BICUBIC), dtype=float)
+    expected = np.asarray(
+        cut.resize((right - left, bottom - top), Image.Resampling.BICUBIC), dtype=float
+    )
     assert np.corrcoef(expected.ravel(), pixels[top:bottom, left:right].ravel())[0, 1] > 0.9

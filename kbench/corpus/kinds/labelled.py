@@ -18,14 +18,21 @@ class LabelledCorpus(Corpus):
     """
 
     kind: Literal["labelled"]
-    folder: str = Field(description="folder below the data folder, in CLIP_benchmark's webdataset layout")
+    folder: str = Field(
+        description="folder below the data folder, in CLIP_benchmark's webdataset layout"
+    )
     split: str = Field(default="train", description="split to train on; never one that is scored")
-    templates: tuple[str, ...] = Field(min_length=1, description="captions with {c} for the class word")
+    templates: tuple[str, ...] = Field(
+        min_length=1, description="captions with {c} for the class word"
+    )
     words: tuple[tuple[str, ...], ...] = Field(
-        min_length=2, description="for each class its words; repeating a word makes it as much likelier"
+        min_length=2,
+        description="for each class its words; repeating a word makes it as much likelier",
     )
 
-    held_out_shards: int = Field(default=0, ge=0, description="last shards, kept from training for the held-out loss")
+    held_out_shards: int = Field(
+        default=0, ge=0, description="last shards, kept from training for the held-out loss"
+    )
 
     def shards(self, locations: Locations) -> list[Shard]:
         """Return the shards of the split that are trained on."""
@@ -36,13 +43,20 @@ class LabelledCorpus(Corpus):
         return split_held_out(self._all(locations), self.held_out_shards)[1]
 
     def _all(self, locations: Locations) -> list[Shard]:
-        return [TarShard.at(path) for path in sorted_files(locations.folder("data") / self.folder / self.split)]
+        return [
+            TarShard.at(path)
+            for path in sorted_files(locations.folder("data") / self.folder / self.split)
+        ]
 
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:
         """Return every template with every word of the sample's class."""
         label = int(sample["cls"]) if sample.get("cls", b"").strip().isdigit() else -1
         if not 0 <= label < len(self.words):
             raise Unusable(
-                "bad label", f"its label {sample.get('cls')!r} is not a class index from 0 to {len(self.words) - 1}"
+                "bad label",
+                f"its label {sample.get('cls')!r} is not a class index from 0 to"
+                f" {len(self.words) - 1}",
             )
-        return [t.format(c=word) for t, word in itertools.product(self.templates, self.words[label])]
+        return [
+            t.format(c=word) for t, word in itertools.product(self.templates, self.words[label])
+        ]

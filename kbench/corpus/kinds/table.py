@@ -14,21 +14,31 @@ from kbench.errors import UserError, unknown
 from kbench.locations import Locations
 
 ROWS_PER_SHARD = 512
-"""Rows that a loader process reads one after the other; few enough that small tables serve many processes."""
+"""Rows that a loader process reads one after the other; few enough that small tables serve many
+processes.
+"""
 
 # A caption of any length is read, and refused by its length later, instead of ending the table.
 csv.field_size_limit(MAX_MEMBER_BYTES)
 
 
 class TableCorpus(Corpus):
-    """Rows of a CSV or TSV file with a header; image paths are relative to a folder and do not leave it."""
+    """Rows of a CSV or TSV file with a header; image paths are relative to a folder and do not
+    leave it.
+    """
 
     kind: Literal["table"]
-    file: str = Field(description="CSV or TSV file below the data folder; .tsv and .txt are separated by tabs")
-    images: str = Field(default=".", description="folder below the data folder that image paths are relative to")
+    file: str = Field(
+        description="CSV or TSV file below the data folder; .tsv and .txt are separated by tabs"
+    )
+    images: str = Field(
+        default=".", description="folder below the data folder that image paths are relative to"
+    )
     image_column: str = Field(default="image", description="column of the image paths")
     caption_column: str = Field(default="caption", description="column of the captions")
-    held_out_file: str | None = Field(default=None, description="table of pairs for the held-out loss")
+    held_out_file: str | None = Field(
+        default=None, description="table of pairs for the held-out loss"
+    )
 
     def shards(self, locations: Locations) -> list[Shard]:
         """Return the parts of the table."""
@@ -103,7 +113,9 @@ class TableShard(Shard):
     columns: tuple[int, int]
 
     def read(self, hashed: Hash | None = None) -> Iterator[tuple[str, Sample]]:
-        """Yield (row number, {'jpg': image file, 'txt': caption}); a row without a readable image has no 'jpg'."""
+        """Yield (row number, {'jpg': image file, 'txt': caption}); a row without a readable image
+        has no 'jpg'.
+        """
         with self.path.open("rb") as stream:
             stream.seek(self.start)
             rows = _Rows(stream, self.path)
@@ -133,11 +145,15 @@ class TableShard(Shard):
 
 
 class _Rows:
-    """Rows of a table, and the position in bytes after the last one; bytes that are not UTF-8 are kept as they are."""
+    """Rows of a table, and the position in bytes after the last one; bytes that are not UTF-8 are
+    kept as they are.
+    """
 
     def __init__(self, stream: BinaryIO, path: Path) -> None:
         self.stream, self.position = stream, stream.tell()
-        self.reader = csv.reader(self._lines(), delimiter="," if path.suffix.lower() == ".csv" else "\t")
+        self.reader = csv.reader(
+            self._lines(), delimiter="," if path.suffix.lower() == ".csv" else "\t"
+        )
 
     def _lines(self) -> Iterator[str]:
         for line in self.stream:

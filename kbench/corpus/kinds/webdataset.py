@@ -16,10 +16,17 @@ class WeightedShards(Section):
     """Shards, and how often an epoch passes over them."""
 
     shards: str = Field(
-        description="pattern of the shards below the data folder, or a URL: cc3m/{00000..00331}.tar, hf://..., s3://..."
+        description=(
+            "pattern of the shards below the data folder, or a URL: cc3m/{00000..00331}.tar,"
+            " hf://..., s3://..."
+        )
     )
     weight: float = Field(
-        default=1.0, gt=0, description="passes over these shards in an epoch; 0.5: a half of them, drawn anew each time"
+        default=1.0,
+        gt=0,
+        description=(
+            "passes over these shards in an epoch; 0.5: a half of them, drawn anew each time"
+        ),
     )
 
 
@@ -32,7 +39,10 @@ class WebdatasetCorpus(Corpus):
 
     kind: Literal["webdataset"]
     sources: tuple[Annotated[WeightedShards, BeforeValidator(_plain)], ...] = Field(
-        min_length=1, description="patterns of shards, braces and * expanded, or {shards: pattern, weight: number}"
+        min_length=1,
+        description=(
+            "patterns of shards, braces and * expanded, or {shards: pattern, weight: number}"
+        ),
     )
     held_out_sources: tuple[str, ...] = Field(
         default=(), description="patterns of shards kept from training for the held-out loss"
@@ -40,7 +50,11 @@ class WebdatasetCorpus(Corpus):
 
     def shards(self, locations: Locations) -> list[Shard]:
         """Return the shards of all sources."""
-        return [shard for source in self.sources for shard in _expand(source.shards, locations, source.weight)]
+        return [
+            shard
+            for source in self.sources
+            for shard in _expand(source.shards, locations, source.weight)
+        ]
 
     def held_out(self, locations: Locations) -> list[Shard]:
         """Return the shards that are kept from training."""

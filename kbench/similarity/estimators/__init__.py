@@ -1,4 +1,6 @@
-"""Ways to draw random features whose inner product is a kernel on average: one file each, found by itself."""
+"""Ways to draw random features whose inner product is a kernel on average: one file each, found by
+itself.
+"""
 
 import sys
 
@@ -14,5 +16,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> type[Estimator]:
-    """Return the class of the estimator `name`; UserError naming the nearest match if there is none."""
+    """Return the class of the estimator `name`; UserError naming the nearest match if there is
+    none.
+    """
     return FAMILY.load(name)

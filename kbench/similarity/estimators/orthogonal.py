@@ -8,11 +8,13 @@ from kbench.similarity.kernels.base import Kernel
 
 
 class Orthogonal(Estimator):
-    """Cosine and sine of orthogonal frequencies, for any mixture of Gaussians; the number has to be even.
+    """Cosine and sine of orthogonal frequencies, for any mixture of Gaussians; the number has to be
+    even.
 
-    Directions are uniform, and orthogonal within a block of d; a length is that of a normal vector times a
-    scale of the mixture, and the scales are stratified: one from each of n equally likely intervals, in
-    random order. Every single frequency keeps the kernel's spectral law, so the estimate stays unbiased.
+    Directions are uniform, and orthogonal within a block of d; a length is that of a normal vector
+    times a scale of the mixture, and the scales are stratified: one from each of n equally likely
+    intervals, in random order. Every single frequency keeps the kernel's spectral law, so the
+    estimate stays unbiased.
     """
 
     name = "orthogonal"
@@ -35,7 +37,9 @@ def _stratified(number: int, generator: torch.Generator) -> torch.Tensor:
     return (torch.randperm(number, generator=generator) + within) / number
 
 
-def _directions(number: int, dim: int, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
+def _directions(
+    number: int, dim: int, generator: torch.Generator, dtype: torch.dtype
+) -> torch.Tensor:
     """Return (number, dim) unit vectors, uniform, orthogonal within each block of `dim` rows.
 
     The Q of a normal matrix is Haar distributed once the signs of R's diagonal are moved into it

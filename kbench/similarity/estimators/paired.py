@@ -8,7 +8,9 @@ from kbench.similarity.kernels.base import Kernel
 
 
 class Paired(Estimator):
-    """Half as many independent frequencies, each with its cosine and its sine; the number has to be even."""
+    """Half as many independent frequencies, each with its cosine and its sine; the number has to be
+    even.
+    """
 
     name = "paired"
     formula = "independent frequencies; cosine and sine of each"

@@ -14,5 +14,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> type[Kernel]:
-    """Return the class of the kernel `name`; UserError naming the nearest match if there is none."""
+    """Return the class of the kernel `name`; UserError naming the nearest match if there is
+    none.
+    """
     return FAMILY.load(name)

@@ -14,8 +14,9 @@ class Kernel(ABC):
     """A kernel k(v, t) of |v - t| that is positive definite in every dimension, with k(v, v) = 1.
 
     Such a kernel is a mixture of Gaussians of different widths (Schoenberg 1938, "Metric spaces and
-    completely monotone functions"), so that its spectral law is that of s z: z a standard normal vector, s >=
-    0 an independent random number. A kernel therefore says two things: its value, and the law of s.
+    completely monotone functions"), so that its spectral law is that of s z: z a standard normal
+    vector, s >= 0 an independent random number. A kernel therefore says two things: its value, and
+    the law of s.
     """
 
     name: ClassVar[str]

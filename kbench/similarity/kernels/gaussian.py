@@ -7,7 +7,9 @@ from kbench.similarity.kernels.base import Kernel
 
 
 class Gaussian(Kernel):
-    """k(v, t) = exp(-|v - t|^2 / (2 length^2)); frequencies are normal with standard deviation 1 / length."""
+    """k(v, t) = exp(-|v - t|^2 / (2 length^2)); frequencies are normal with standard deviation 1 /
+    length.
+    """
 
     name = "gaussian"
     formula = "exp(-|v - t|^2 / (2 length^2))"

@@ -9,8 +9,8 @@ from kbench.similarity.kernels.base import Kernel, half_normal
 class InverseMultiquadric(Kernel):
     """k(v, t) = length / sqrt(length^2 + |v - t|^2).
 
-    With n standard normal, E exp(-n^2 r^2 / (2 length^2)) = (1 + r^2 / length^2)^(-1/2), hence s = |n| /
-    length.
+    With n standard normal, E exp(-n^2 r^2 / (2 length^2)) = (1 + r^2 / length^2)^(-1/2), hence s =
+    |n| / length.
     """
 
     name = "imq"

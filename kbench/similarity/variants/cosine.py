@@ -9,7 +9,9 @@ from kbench.similarity.sets import EPSILON, PointSet, Pooled, Side
 
 
 class Cosine(Similarity):
-    """The cosine of two embeddings; of several points the mean counts, and a weight of 0 means absent."""
+    """The cosine of two embeddings; of several points the mean counts, and a weight of 0 means
+    absent.
+    """
 
     name = "cosine"
     formula = "<v, t> / (|v| |t|), one pooled point"
@@ -20,7 +22,9 @@ class Cosine(Similarity):
         """Return unit embeddings (B, d)."""
         return functional.normalize(sets.mean(), dim=-1, eps=EPSILON)
 
-    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+    def reference(
+        self, image: PointSet, text: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
         """Return the cosine of the means of the points that are there."""
         means = []
         for one in (image, text):
@@ -29,9 +33,14 @@ class Cosine(Similarity):
         v, t = means
         return v @ t / (v.norm() * t.norm())
 
-    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+    def straightforward(
+        self, images: PointSet, texts: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
         """Return products of unit means over all points."""
-        v, t = (functional.normalize(sets.points.mean(1), dim=-1, eps=EPSILON) for sets in (images, texts))
+        v, t = (
+            functional.normalize(sets.points.mean(1), dim=-1, eps=EPSILON)
+            for sets in (images, texts)
+        )
         return v @ t.T
 
     def class_features(self, means: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,8 @@ from kbench.similarity.sets import PointSet, Tokens
 
 
 class Filip(Similarity):
-    """Every token keeps its best match on the other side; these are averaged a side, then over both sides.
+    """Every token keeps its best match on the other side; these are averaged a side, then over both
+    sides.
 
     A point of weight 0 is absent; weights have no other effect. A set without any point scores 0.
     """
@@ -19,14 +20,21 @@ class Filip(Similarity):
     source = "Yao et al. 2021, arXiv 2111.07783; both directions averaged, which is kbench's choice"
     takes = Tokens
 
-    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+    def reference(
+        self, image: PointSet, text: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
         """Return the mean over both sides of the mean best match of each point."""
-        v, t = ([x / x.norm() for w, x in zip(s.weights[0], s.points[0], strict=True) if w != 0] for s in (image, text))
+        v, t = (
+            [x / x.norm() for w, x in zip(s.weights[0], s.points[0], strict=True) if w != 0]
+            for s in (image, text)
+        )
         forward = sum(max(x @ y for y in t) for x in v) / len(v)
         backward = sum(max(x @ y for x in v) for y in t) / len(t)
         return (forward + backward) / 2
 
-    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+    def straightforward(
+        self, images: PointSet, texts: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
         """Return both directions from all inner products at once, every point there."""
         inner = torch.einsum("bmd,cnd->bcmn", images.unit().points, texts.unit().points)
         return (inner.amax(3).mean(2) + inner.amax(2).mean(2)) / 2

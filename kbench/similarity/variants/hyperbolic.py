@@ -18,10 +18,11 @@ LARGEST_ARGUMENT = math.asinh(2.0**15)  # of sinh, so that squares stay exact en
 class Hyperbolic(Similarity):
     """MERU's Lorentzian distance, negated, without its entailment loss.
 
-    An embedding v (the mean of the present points of a set) is scaled by a side's learned factor, d^(-1/2) at
-    first and at most 1, and lifted onto the hyperboloid of curvature -c by the exponential map at its apex, x
-    = sinh(sqrt(c) |v|) v / (sqrt(c) |v|). With x_0 = sqrt(1 / c + |x|^2) the distance is arccosh(c (x_0 y_0 -
-    <x, y>)) / sqrt(c). The curvature is learned, within a factor of 10 of its start.
+    An embedding v (the mean of the present points of a set) is scaled by a side's learned factor,
+    d^(-1/2) at first and at most 1, and lifted onto the hyperboloid of curvature -c by the
+    exponential map at its apex, x = sinh(sqrt(c) |v|) v / (sqrt(c) |v|). With x_0 = sqrt(1 / c +
+    |x|^2) the distance is arccosh(c (x_0 y_0 - <x, y>)) / sqrt(c). The curvature is learned, within
+    a factor of 10 of its start.
     """
 
     name = "hyperbolic"
@@ -33,7 +34,9 @@ class Hyperbolic(Similarity):
     class Settings(Settings):
         """Parameters."""
 
-        curvature: float = Field(1, gt=0, description="curvature c at the start; MERU, arXiv 2304.09172")
+        curvature: float = Field(
+            1, gt=0, description="curvature c at the start; MERU, arXiv 2304.09172"
+        )
 
     def __init__(self, settings: Settings, widths: Widths | None = None) -> None:
         super().__init__(settings, widths)
@@ -53,12 +56,15 @@ class Hyperbolic(Similarity):
         """Return the scores (B, C)."""
         x, y = images["points"][:, 0], texts["points"][:, 0]
         x_0, y_0 = (1 + x.square().sum(1)).sqrt(), (1 + y.square().sum(1)).sqrt()
-        # cosh(D) - 1 = 2 sinh(D / 2)^2 keeps small distances accurate, where arccosh has no derivative.
+        # cosh(D) - 1 = 2 sinh(D / 2)^2 keeps small distances accurate, where arccosh has no
+        # derivative.
         half = (torch.outer(x_0, y_0) - x @ y.T - 1) / 2
         distance = 2 * torch.asinh(half.clamp(min=torch.finfo(half.dtype).eps).sqrt())
         return -distance / self._root_curvature(x)
 
-    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+    def reference(
+        self, image: PointSet, text: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
         """Return minus the distance by arccosh, which the scores avoid."""
         curvature = self._root_curvature(image.points).square()
         lifted = []
@@ -71,10 +77,16 @@ class Hyperbolic(Similarity):
         (x_0, x), (y_0, y) = lifted
         return -torch.acosh(curvature * (x_0 * y_0 - x @ y)) / curvature.sqrt()
 
-    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
-        """Return minus the distances by arccosh, as before training: curvature 1, factor d^(-1/2)."""
+    def straightforward(
+        self, images: PointSet, texts: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
+        """Return minus the distances by arccosh, as before training: curvature 1, factor
+        d^(-1/2).
+        """
         means = [sets.points.mean(1) / sets.points.shape[2] ** 0.5 for sets in (images, texts)]
-        x, y = (torch.sinh(v.norm(dim=1, keepdim=True)) / v.norm(dim=1, keepdim=True) * v for v in means)
+        x, y = (
+            torch.sinh(v.norm(dim=1, keepdim=True)) / v.norm(dim=1, keepdim=True) * v for v in means
+        )
         x_0, y_0 = (torch.sqrt(1 + space.square().sum(1)) for space in (x, y))
         return -torch.acosh(torch.outer(x_0, y_0) - x @ y.T)
 

@@ -22,7 +22,9 @@ class KernelPooled(KernelSimilarity):
     class Settings(KernelSettings):
         """Parameters."""
 
-        kernel: Literal[*kernels.names()] = Field("gaussian", description=f"the kernel k; {RELEASED}")
+        kernel: Literal[*kernels.names()] = Field(
+            "gaussian", description=f"the kernel k; {RELEASED}"
+        )
         length: float = Field(0.5, gt=0, description=f"width of k (sigma, c or l); {RELEASED}")
 
     @property

@@ -10,10 +10,17 @@ class WpseGaussianOnly(WpseGaussian):
 
     name = "wpse-gaussian-only"
     source = "ablation of arXiv 2404.19228v3"
-    remark = "known to train badly: away from a match the kernel is flat, so there is little gradient to follow"
+    remark = (
+        "known to train badly: away from a match the kernel is flat, so there is little gradient to"
+        " follow"
+    )
 
     class Settings(WpseGaussian.Settings):
         """Parameters."""
 
-        a1: float = Field(0, ge=0, description="share of the linear kernel; ablation of arXiv 2404.19228v3")
-        a2: float = Field(1, ge=0, description="share of the kernel k; ablation of arXiv 2404.19228v3")
+        a1: float = Field(
+            0, ge=0, description="share of the linear kernel; ablation of arXiv 2404.19228v3"
+        )
+        a2: float = Field(
+            1, ge=0, description="share of the kernel k; ablation of arXiv 2404.19228v3"
+        )

@@ -16,4 +16,6 @@ class WpseGaussianPositive(WpseGaussian):
     class Settings(WpseGaussian.Settings):
         """Parameters."""
 
-        activation: Literal["positive"] = Field("positive", description="100 tanh(softplus(x) / 100); kbench's")
+        activation: Literal["positive"] = Field(
+            "positive", description="100 tanh(softplus(x) / 100); kbench's"
+        )

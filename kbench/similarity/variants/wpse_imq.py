@@ -19,8 +19,12 @@ class WpseImq(KernelSimilarity):
     class Settings(KernelSettings, WeightSettings):
         """Parameters."""
 
-        a1: float = Field(0.667, ge=0, description=f"share of the linear kernel; {ASSUMED}, the Gaussian's")
-        a2: float = Field(0.333, ge=0, description=f"share of the kernel; {ASSUMED}, the Gaussian's")
+        a1: float = Field(
+            0.667, ge=0, description=f"share of the linear kernel; {ASSUMED}, the Gaussian's"
+        )
+        a2: float = Field(
+            0.333, ge=0, description=f"share of the kernel; {ASSUMED}, the Gaussian's"
+        )
         c: float = Field(0.5, gt=0, description=f"width of the kernel; {RELEASED}")
 
     @property

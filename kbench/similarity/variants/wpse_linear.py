@@ -31,7 +31,9 @@ class WpseLinear(Similarity):
         """Return weighted means (B, d)."""
         return self.settings.a1**0.5 * sets.unit().weighted_mean()
 
-    def reference(self, image: PointSet, text: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+    def reference(
+        self, image: PointSet, text: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
         """Return mean_ij w_i u_j a1 <v_i, t_j>, pair by pair."""
         total = image.points.new_zeros(())
         for w, v in zip(image.weights[0], image.points[0], strict=True):
@@ -39,7 +41,9 @@ class WpseLinear(Similarity):
                 total = total + w * u * self.settings.a1 * (v @ t) / (v.norm() * t.norm())
         return total / (image.points.shape[1] * text.points.shape[1])
 
-    def straightforward(self, images: PointSet, texts: PointSet, draw: RandomFeatures | None) -> torch.Tensor:
+    def straightforward(
+        self, images: PointSet, texts: PointSet, draw: RandomFeatures | None
+    ) -> torch.Tensor:
         """Return products of weighted means of unit points."""
         v, t = ((sets.weights[..., None] * sets.unit().points).mean(1) for sets in (images, texts))
         return self.settings.a1 * v @ t.T

@@ -38,7 +38,14 @@ rule evaluate:
 """
 
 OF_A_RUN = ("model.safetensors", "model.json", "encoded.json", "evaluated.json")
-LAST = ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex")
+LAST = (
+    "table.csv",
+    "table.json",
+    "bundle.tar.xz",
+    "report/index.html",
+    "report/report.md",
+    "report/report.tex",
+)
 """What jobs write, in order."""
 
 

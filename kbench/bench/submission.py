@@ -32,7 +32,7 @@ corpus) echo '{}' >corpus.json ;;
 pretrain) touch runs/$values/model.safetensors runs/$values/model.json ;;
 features) touch runs/$values/encoded.json ;;
 evaluate) touch runs/$values/evaluated.json ;;
-compare) touch table.csv table.json ;;
+compare) touch table.csv table.json bundle.tar.xz ;;
 report) mkdir -p report; touch report/index.html report/report.md report/report.tex ;;
 esac
 record=benchmarks/$rule

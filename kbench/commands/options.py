@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 def add_results(parser: argparse.ArgumentParser) -> None:
     """Add the results folder and what may be mixed in it."""
     parser.add_argument(
-        "results", type=Path, help="results folder of an experiment, results/EXPERIMENT"
+        "results",
+        type=Path,
+        help="results folder of an experiment, results/EXPERIMENT, or its bundle.tar.xz",
     )
     parser.add_argument(
         "--allow-mixed-images",

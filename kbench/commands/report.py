@@ -1,14 +1,16 @@
-"""Render an experiment's results as one HTML page, Markdown and LaTeX, at any time, finished or
-not.
+"""Render an experiment's results as one HTML page, Markdown and LaTeX, finished or not.
 
-The page needs nothing but itself. What is missing is listed with the job that makes it.
+The page needs nothing but itself. What is missing is listed with the job that makes it. A bundle,
+which `kbench compare` writes, is rendered without the runs.
 
-Example:
+Examples:
   kbench report results/demo
+  kbench report results/demo/summary/bundle.tar.xz --output page
 """
 
 import argparse
 import sys
+from pathlib import Path
 
 from kbench.commands import options
 
@@ -16,6 +18,9 @@ from kbench.commands import options
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     options.add_results(parser)
+    parser.add_argument(
+        "--output", type=Path, help="folder to write; default: report/ below the results"
+    )
     parser.add_argument(
         "--crate",
         action="store_true",
@@ -34,7 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     analysis = Analysis(loaded, table.frame(loaded))
     report = content.build(analysis)
-    page, *others = render.write(report, arguments.results / "report")
+    beside = arguments.results if loaded.unpacked is None else arguments.results.parent
+    page, *others = render.write(report, arguments.output or beside / "report")
     print("\n".join(report.warnings + report.answer))
     for path in others:
         print(f"wrote {path}")

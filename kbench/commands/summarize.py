@@ -1,9 +1,9 @@
 """Write what is worth keeping of an experiment into a small folder: its report, its numbers, its
 plots, its costs.
 
-FOLDER/table.csv is the tidy table, curves.csv the training logs, jobs.csv time and disk of every
-job (`kbench check` plans with it), report.md the report; --figures adds plots of the page as SVG
-files.
+FOLDER/bundle.tar.xz is what `kbench report` renders again, table.csv the tidy table, curves.csv the
+training logs, jobs.csv time and disk of every job (`kbench check` plans with it), report.md the
+report; --figures adds plots of the page as SVG files.
 
 Example:
   kbench summarize results/demo --output results/demo/summary --figures figure-pmi_gap
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     from kbench import files
     from kbench.report import content, render, svg
     from kbench.report.analysis import Analysis
-    from kbench.results import curves, table
+    from kbench.results import bundle, curves, table
 
     frame = table.frame(loaded)
     report = content.build(Analysis(loaded, frame))
@@ -40,9 +40,11 @@ def run(arguments: argparse.Namespace) -> None:
     for name in arguments.figures:
         if name not in figures:
             raise unknown("figure", name, figures)
-    output, jobs = arguments.output, cost.measured(arguments.results)
+    output, jobs = arguments.output, cost.measured(loaded.place)
     files.write_text(output / "table.csv", frame.to_csv(index=False))
     files.write_text(output / "report.md", render.markdown(report))
+    if loaded.unpacked is None:
+        bundle.write(loaded.folder, output / bundle.NAME)
     if jobs:
         cost.write(jobs, output / "jobs.csv")
     steps = curves.write(loaded, output / "curves.csv")

@@ -35,6 +35,8 @@ def write(analysis: Analysis) -> Path:
     result is missing.
     """
     store = analysis.store
+    if store.unpacked is not None:
+        raise UserError("a crate describes the files of a results folder; a bundle has few of them")
     if store.missing or not store.results:
         raise UserError(
             f"{store.folder} is not finished: {len(store.missing)} of {store.expected} results are"

@@ -13,7 +13,7 @@ from kbench.document.parts import Figure, ReportSection
 from kbench.report import svg
 from kbench.report.analysis import Analysis
 from kbench.report.plots import canvas
-from kbench.results import samples
+from kbench.results.arrays import read
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,9 +69,9 @@ def section(analysis: Analysis, figures: bool) -> ReportSection | None:
 def _arrays(analysis: Analysis, group: str) -> dict[str, np.ndarray] | None:
     """Return the arrays of the group's first run that stored them, or None."""
     for run in analysis.runs_of(group):
-        path = analysis.store.folder / "runs" / run / FILE
+        path = analysis.store.place / "runs" / run / FILE
         if path.is_file():
-            return samples.read(path, NAMES)
+            return read(path, NAMES)
     return None
 
 

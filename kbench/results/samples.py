@@ -1,8 +1,5 @@
 """Scores of single test samples, whose mean is the reported metric: what paired tests compare."""
 
-import zipfile
-import zlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +7,8 @@ import numpy as np
 from kbench import tasks
 from kbench.errors import UserError
 from kbench.records.documents import TaskResult
+from kbench.results.arrays import Arrays, read
 from kbench.results.store import Store
-
-Arrays = dict[str, np.ndarray]
 
 
 def per_sample(store: Store, result: TaskResult, metric: str) -> np.ndarray | None:
@@ -33,15 +29,6 @@ def per_sample(store: Store, result: TaskResult, metric: str) -> np.ndarray | No
         raise UserError(f"{path}: its arrays do not fit each other: {error}") from error
     _check(path, result, metric, scores, measure.in_batches)
     return scores
-
-
-def read(path: Path, names: Iterable[str]) -> Arrays:
-    """Return those of the named arrays that a file holds; UserError if it is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names if name in stored}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
 
 
 def kept(store: Store, task: str, groups: dict[str, str]) -> dict[str, Arrays]:

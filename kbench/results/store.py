@@ -1,8 +1,9 @@
 """Reads every result of an experiment, refuses mixtures, and says what is missing."""
 
 import functools
+import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from kbench.errors import UserError, unknown
 from kbench.files import read_json
 from kbench.records import training_log
 from kbench.records.documents import ExperimentRecord, ModelCard, Record, TaskResult, TuningRecord
-from kbench.results import jobs, mixture
+from kbench.results import bundle, jobs, mixture
 from kbench.results.mixture import document_path
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -43,6 +44,13 @@ class Store:
     # Trained runs that lie in the folder but are no longer part of the experiment.
     stale: tuple[str, ...]
     tuning: TuningRecord | None  # the search for settings, if there was one
+    # Of a bundle: where it is unpacked. `folder` then only names the experiment.
+    unpacked: tempfile.TemporaryDirectory | None = None
+
+    @property
+    def place(self) -> Path:
+        """The folder with the files."""
+        return Path(self.unpacked.name) if self.unpacked else self.folder
 
     @property
     def expected(self) -> int:
@@ -67,33 +75,33 @@ class Store:
         """What has to be said under every table of results that were allowed to mix; empty if
         nothing is mixed.
         """
-        notes = (self.images_note, mixture.code_note(self.folder, self.results, self.cards))
+        notes = (self.images_note, mixture.code_note(self.place, self.results, self.cards))
         return [note for note in notes if note]
 
     def arrays(self, result: TaskResult) -> Path | None:
         """Return the path of a result's arrays (TASK.npz), or None if it has none."""
-        path = document_path(self.folder, result.run, result.dataset, result.task).with_suffix(
+        path = document_path(self.place, result.run, result.dataset, result.task).with_suffix(
             ".npz"
         )
         return path if path.is_file() else None
 
     def config(self, run: str) -> dict:
         """Return the frozen configuration of a run; empty if it has none yet."""
-        path = self.folder / "runs" / run / "config.json"
+        path = self.place / "runs" / run / "config.json"
         return read_json(path) if path.is_file() else {}
 
     def corpus(self) -> manifest.Manifest | None:
         """Return what the corpus was found to hold, or None before it was verified."""
-        path = self.folder / "corpus.json"
+        path = self.place / "corpus.json"
         return manifest.read(path) if path.is_file() else None
 
     def log(self, run: str) -> list[dict]:
         """Return the logged training steps of a run; empty if there is no log."""
-        return training_log.read(self.folder / "runs" / run / "metrics.jsonl")
+        return training_log.read(self.place / "runs" / run / "metrics.jsonl")
 
 
 def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> Store:
-    """Read and check all results in results/EXPERIMENT.
+    """Read and check all results in results/EXPERIMENT, or in a bundle of it.
 
     mixed_images, mixed_code: they may be of several container images, or of code that does not
     agree.
@@ -102,6 +110,8 @@ def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> 
     not mix.
     """
     folder = Path(folder)
+    if folder.is_file():
+        return _of_bundle(folder, mixed_images, mixed_code)
     if not folder.is_dir():
         raise UserError(f"no such results folder: {folder}")
     if not (folder / "experiment.json").is_file():
@@ -121,6 +131,15 @@ def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> 
         stale=tuple(sorted(_trained_runs(folder) - set(experiment.runs))),
         tuning=_tuning(folder / "tuning.json", experiment),
     )
+
+
+def _of_bundle(path: Path, mixed_images: bool, mixed_code: bool) -> Store:
+    unpacked = bundle.unpack(path)
+    store = load(Path(unpacked.name), mixed_images, mixed_code)
+    beside = path.resolve().parent.name == store.experiment.name
+    folder = path.parent if beside else Path("results") / store.experiment.name
+    missing = tuple(_missing(folder, store.experiment, store.results, store.cards))
+    return replace(store, folder=folder, missing=missing, unpacked=unpacked)
 
 
 def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:

@@ -178,6 +178,11 @@ class Task(ABC):
     keeps: ClassVar[tuple[str, ...]] = ()
     """Arrays that `part` reads."""
 
+    @classmethod
+    def reads(cls) -> frozenset[str]:
+        """Return the arrays of a result that anybody reads: its metrics' tests and `part`."""
+        return frozenset(cls.keeps).union(*(measure.needs for measure in cls.metrics))
+
     @abstractmethod
     def score(
         self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str

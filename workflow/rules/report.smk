@@ -9,6 +9,7 @@ rule compare:
             labels={"what": "tidy table"},
         ),
         experiment.path("table.json"),
+        experiment.path("bundle.tar.xz"),
     log:
         experiment.path("logs", "compare.log"),
     benchmark:
@@ -24,7 +25,7 @@ rule compare:
 
 rule report:
     input:
-        experiment.path("table.json"),
+        experiment.path("bundle.tar.xz"),
     output:
         report(
             experiment.path("report", "index.html"),
@@ -40,7 +41,5 @@ rule report:
     threads: experiment.request("report").cpus
     resources:
         **experiment.request("report").resources(),
-    params:
-        folder=subpath(input[0], parent=True),
     shell:
-        "kbench report {params.folder:q} > {log:q} 2>&1"
+        "kbench report {input:q} > {log:q} 2>&1"

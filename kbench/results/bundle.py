@@ -1,0 +1,101 @@
+"""A comparison in one file: every document that a report reads, without weights and features.
+
+A tar archive, compressed as one stream, because runs resemble each other. Of a result's arrays it
+has those that its task declares for tests and for its part of the report. Equal results make equal
+bytes.
+"""
+
+import io
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from lzma import LZMAError
+from pathlib import Path
+
+import numpy as np
+
+from kbench import files, tasks
+from kbench.errors import UserError
+from kbench.results.arrays import read
+
+NAME = "bundle.tar.xz"
+LARGEST = 4 << 30
+"""Bytes that a bundle may hold; a small archive can claim any number."""
+
+DOCUMENTS = (
+    "experiment.json",
+    "evaluation.json",
+    "corpus.json",
+    "tuning.json",
+    "runs/*/config.json",
+    "runs/*/model.json",
+    "runs/*/metrics.jsonl",
+    "runs/*/code/*.json",
+    "runs/*/environments/*.json",
+    "runs/*/evaluation/*/*.json",
+)
+ARRAYS = ("runs/*/evaluation/*/*.npz", "runs/*/weights.npz")
+
+
+def write(results: Path, path: Path) -> None:
+    """Write the bundle of results/EXPERIMENT, whole or not at all."""
+    with (
+        files.replacing(path) as temporary,
+        tarfile.open(temporary, "w:xz", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name, content in _members(results):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def unpack(path: Path) -> tempfile.TemporaryDirectory:
+    """Return a folder, there until it is closed, with what results/EXPERIMENT held.
+
+    Raises UserError if the file is no bundle, or one that writes anywhere else or claims too much.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="kbench-bundle-")
+    try:
+        with tarfile.open(path, "r:xz") as archive:
+            members = archive.getmembers()
+            _check(path, members)
+            archive.extractall(folder.name, members, filter="data")
+    except (tarfile.TarError, LZMAError, EOFError, OSError) as error:
+        raise UserError(f"{path} is not a bundle of kbench, or is damaged: {error}") from error
+    return folder
+
+
+def _check(path: Path, members: list[tarfile.TarInfo]) -> None:
+    foreign = next((m.name for m in members if not _belongs(m)), None)
+    if foreign is not None:
+        raise UserError(f"{path} is not a bundle of kbench: it holds {foreign!r}")
+    if sum(member.size for member in members) > LARGEST:
+        raise UserError(f"{path} claims to hold more than {LARGEST >> 30} GiB; it is not unpacked")
+
+
+def _belongs(member: tarfile.TarInfo) -> bool:
+    return member.isfile() and any(_is(pattern, member.name) for pattern in (*DOCUMENTS, *ARRAYS))
+
+
+def _is(pattern: str, name: str) -> bool:
+    wanted, parts = pattern.split("/"), name.split("/")
+    plain = len(wanted) == len(parts) and not {"", ".", ".."} & set(parts)
+    return plain and all(map(fnmatchcase, parts, wanted))
+
+
+def _members(results: Path) -> Iterator[tuple[str, bytes]]:
+    for pattern in DOCUMENTS:
+        for path in sorted(results.glob(pattern)):
+            yield str(path.relative_to(results)), path.read_bytes()
+    for pattern in ARRAYS:
+        for path in sorted(results.glob(pattern)):
+            yield str(path.relative_to(results)), _needed(path)
+
+
+def _needed(path: Path) -> bytes:
+    """Return a file of arrays again, not compressed, with those that somebody declares to read."""
+    declared, content = tasks.find(path.stem), io.BytesIO()
+    arrays = read(path, declared.reads() if declared else None)
+    np.savez(content, **arrays)
+    return content.getvalue()

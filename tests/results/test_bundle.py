@@ -1,0 +1,108 @@
+"""A bundle renders the same report as the runs it was made of, and nothing hostile is unpacked."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from kbench import files
+from kbench.errors import UserError
+from kbench.report import content, render
+from kbench.report.analysis import Analysis
+from kbench.results import bundle, store, table
+
+
+def rendered(loaded):
+    report = content.build(Analysis(loaded, table.frame(loaded)))
+    return render.markdown(report), [f.svg for section in report.sections for f in section.figures]
+
+
+@pytest.fixture(scope="module")
+def results(trained, tiny_experiment):
+    return tiny_experiment[1]
+
+
+@pytest.fixture(scope="module")
+def bundled(results, tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / bundle.NAME
+    bundle.write(results, path)
+    return path
+
+
+def archive(path, *members):
+    with tarfile.open(path, "w:xz") as made:
+        for member, content in members:
+            member.size = len(content)
+            made.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_it_renders_what_the_runs_do(results, bundled):
+    text, figures = rendered(store.load(results))
+    again, figures_again = rendered(store.load(bundled))
+    # The runs lie where the tests run; a bundle speaks of results/EXPERIMENT.
+    text = text.replace(f"{results}", "results/tiny").replace(
+        "experiment=results", "experiment=tiny"
+    )
+    assert again.splitlines() == text.splitlines()
+    assert figures_again == figures and len(figures) > 3
+
+
+def test_no_table_of_it_lacks_a_paired_test(results, bundled):
+    both = [store.load(path) for path in (results, bundled)]
+    for first, second in zip(*(loaded.results for loaded in both), strict=True):
+        paths = [
+            loaded.arrays(result) for loaded, result in zip(both, (first, second), strict=True)
+        ]
+        assert (paths[0] is None) == (paths[1] is None)
+        if paths[0]:
+            ours, theirs = (np.load(path) for path in paths)
+            assert set(theirs.files) <= set(ours.files)
+            assert all(np.array_equal(ours[name], theirs[name]) for name in theirs.files)
+
+
+def test_equal_results_make_equal_bytes_without_times_and_owners(results, bundled, tmp_path):
+    bundle.write(results, tmp_path / "again")
+    assert files.sha256(bundled) == files.sha256(tmp_path / "again")
+    with tarfile.open(bundled) as made:
+        assert {(m.mtime, m.uid, m.uname) for m in made.getmembers()} == {(0, 0, "")}
+
+
+def test_the_report_command_takes_one(bundled, kbench, refused, tmp_path):
+    done = kbench("report", bundled, "--output", tmp_path / "page")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page" / "index.html").stat().st_size > 10_000
+    refused(kbench("report", bundled, "--crate", "--output", tmp_path / "other"), "results folder")
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.json", "/tmp/out.json", "runs/../../config.json", "runs/a/b.py", "other.json"]
+)
+def test_what_does_not_belong_into_one_is_not_unpacked(tmp_path, name):
+    path = archive(tmp_path / "hostile", (tarfile.TarInfo(name), b"{}"))
+    with pytest.raises(UserError, match="not a bundle of kbench: it holds"):
+        store.load(path)
+
+
+def test_links_and_devices_are_not_unpacked(tmp_path):
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+        member = tarfile.TarInfo("experiment.json")
+        member.type, member.linkname = kind, "/etc/passwd"
+        with pytest.raises(UserError, match="it holds 'experiment.json'"):
+            store.load(archive(tmp_path / "hostile", (member, b"")))
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "LARGEST", 1 << 20)
+    bomb = archive(tmp_path / "bomb", (tarfile.TarInfo("corpus.json"), b"0" * (2 << 20)))
+    assert bomb.stat().st_size < 1000
+    with pytest.raises(UserError, match="claims to hold more than"):
+        store.load(bomb)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None])
+def test_a_damaged_one_is_refused(bundled, tmp_path, content):
+    (tmp_path / "cut").write_bytes(bundled.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(UserError, match="not a bundle of kbench, or is damaged"):
+        store.load(tmp_path / "cut")

@@ -20,6 +20,20 @@ class DiskFull(UserError):
     status = 1
 
 
+LONGEST = 200
+"""Characters of what was seen that a message repeats."""
+
+
+def shown(seen: object) -> str:
+    """Return what was seen as a message repeats it: as Python writes it, cut where it is long.
+
+    >>> shown("cosin")
+    "'cosin'"
+    """
+    text = repr(seen)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
+
+
 def unknown(what: str, seen: str, legal: Iterable[str]) -> UserError:
     """Return the error for a name that is not among the legal ones, with the nearest match.
 
@@ -27,6 +41,6 @@ def unknown(what: str, seen: str, legal: Iterable[str]) -> UserError:
     "unknown variant 'cosin'; did you mean 'cosine'? Legal: cosine, filip"
     """
     names = sorted(legal)
-    near = difflib.get_close_matches(seen, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(seen[:LONGEST], names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else "."
-    return UserError(f"unknown {what} '{seen}'{hint} Legal: {', '.join(names)}")
+    return UserError(f"unknown {what} {shown(seen)}{hint} Legal: {', '.join(names)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kbench.errors import DiskFull, UserError
+from kbench.records import strict_json
 
 FULL = 1 << 20
 """Free bytes below which a disk counts as full."""
@@ -102,7 +103,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; UserError if it is absent or not JSON."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return strict_json.parse(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
     except (ValueError, OSError) as error:

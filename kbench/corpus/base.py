@@ -71,6 +71,7 @@ class Corpus(Section, ABC):
     samples: int | None = Field(
         default=None,
         gt=0,
+        le=1 << 40,
         description="pairs that count as an epoch; default: all usable ones, sources weighted",
     )
     max_unusable: float = Field(

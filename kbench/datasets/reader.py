@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from kbench.datasets.dataset import Dataset
 from kbench.datasets.texts import lines
 from kbench.datasets.transform import Transform
 from kbench.errors import UserError, unknown
+from kbench.records import strict_json
 
 
 @dataclass
@@ -106,9 +106,20 @@ class Split:
         self.labels.captions += captions
         self.labels.caption_images += [index] * len(captions)
         if self.dataset.kind == "pairs":
-            pair = json.loads(sample["json"])
-            self.labels.scenes.append(pair["scene"])
-            self.labels.caption_indices.append(pair["caption"])
+            scene, caption = _pair(sample)
+            self.labels.scenes.append(scene)
+            self.labels.caption_indices.append(caption)
+
+
+def _pair(sample: Sample) -> tuple[int, int]:
+    """Return the numbers of a pair's scene and caption; UserError if the sample has none."""
+    try:
+        pair = strict_json.parse(sample["json"].decode())
+        return int(pair["scene"]), int(pair["caption"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"a pair of {sample.get('__key__', '?')} has no scene and caption: {error}"
+        ) from error
 
 
 def digest(root: Path) -> str:

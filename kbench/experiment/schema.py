@@ -7,19 +7,28 @@ from pydantic import Field, model_validator
 from kbench.corpus.augmentation import Crop
 from kbench.corpus.kinds import AnyCorpus
 from kbench.files import canonical_hash
-from kbench.measures.settings import LinearProbeSettings
+from kbench.measures.settings import MOST_FEATURES, LinearProbeSettings
 from kbench.records.section import Section
 from kbench.towers.config import TowerConfig
+
+MOST_SAMPLES = 1 << 20
+"""In a batch: more is a slip of the pen, not an experiment."""
+
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class Training(Section):
     """The optimisation recipe; defaults are those of the released code where it states one."""
 
     batch_size: int = Field(
-        gt=1, description="effective batch size: pairs that the loss compares with each other"
+        gt=1,
+        le=MOST_SAMPLES,
+        description="effective batch size: pairs that the loss compares with each other",
     )
-    epochs: float = Field(gt=0, description="passes over the corpus, possibly fractional")
-    warmup_epochs: float = Field(ge=0, description="epochs of linear warm-up")
+    epochs: float = Field(
+        gt=0, le=100_000, description="passes over the corpus, possibly fractional"
+    )
+    warmup_epochs: float = Field(ge=0, le=100_000, description="epochs of linear warm-up")
     schedule: Literal["continuous", "released"] = Field(
         default="continuous",
         description=(
@@ -28,30 +37,34 @@ class Training(Section):
             " the code of arXiv 2404.19228"
         ),
     )
-    learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate")
-    initial_learning_rate: float = Field(default=1e-6, ge=0, description="where the warm-up starts")
+    learning_rate: float = Field(default=5e-4, gt=0, le=1000, description="peak learning rate")
+    initial_learning_rate: float = Field(
+        default=1e-6, ge=0, le=1000, description="where the warm-up starts"
+    )
     final_learning_rate: float = Field(
-        default=1e-5, ge=0, description="where the cosine decay ends"
+        default=1e-5, ge=0, le=1000, description="where the cosine decay ends"
     )
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
         default=(0.9, 0.98), description="AdamW's moment decay rates"
     )
-    eps: float = Field(default=1e-8, gt=0, description="AdamW's epsilon")
+    eps: float = Field(default=1e-8, gt=0, le=1, description="AdamW's epsilon")
     weight_decay: float = Field(
-        default=0.5, ge=0, description="AdamW's decoupled decay, on matrices only"
+        default=0.5, ge=0, le=1000, description="AdamW's decoupled decay, on matrices only"
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="autocast type")
     micro_batch_size: int | None = Field(
         default=None,
         gt=0,
+        le=MOST_SAMPLES,
         description="pairs of a process that are in memory at once, same gradient; null: all",
     )
     clip_norm: float | None = Field(
-        default=None, gt=0, description="largest gradient norm; null: not clipped"
+        default=None, gt=0, le=1e9, description="largest gradient norm; null: not clipped"
     )
     max_skipped_steps: int = Field(
         default=10,
         ge=0,
+        le=1_000_000,
         description=(
             "steps in a row skipped for a loss or gradient not finite; one more stops the run"
         ),
@@ -118,10 +131,16 @@ class RandomFeatureSettings(Section):
     """Random Fourier features in evaluation."""
 
     number: int = Field(
-        default=1024, gt=0, description="features per draw; 1024 in the released code"
+        default=1024,
+        gt=0,
+        le=MOST_FEATURES,
+        description="features per draw; 1024 in the released code",
     )
     draws: int = Field(
-        default=1, ge=1, description="independent draws; the table reports mean and sd over them"
+        default=1,
+        ge=1,
+        le=10_000,
+        description="independent draws; the table reports mean and sd over them",
     )
     estimator: str | None = Field(
         default=None, description="how frequencies are drawn; null: kbench's default"
@@ -140,7 +159,10 @@ class Evaluation(Section):
     random_features: RandomFeatureSettings = RandomFeatureSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()
     batch_size: int = Field(
-        default=256, gt=0, description="images encoded at once; does not change results"
+        default=256,
+        gt=0,
+        le=MOST_SAMPLES,
+        description="images encoded at once; does not change results",
     )
     synthetic: bool = Field(
         default=False, description="read the embedded world in place of real data (smoke runs)"
@@ -152,15 +174,18 @@ class Resources(Section):
     identity.
     """
 
-    threads: int = Field(default=1, ge=1, description="CPU threads")
+    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads")
     processes: int = Field(
-        default=1, ge=1, description="training processes, each with its part of every batch"
+        default=1,
+        ge=1,
+        le=65_536,
+        description="training processes, each with its part of every batch",
     )
     workers: int = Field(
-        default=1, ge=0, description="data loader processes of each training process"
+        default=1, ge=0, le=1024, description="data loader processes of each training process"
     )
-    memory_gb: int = Field(default=4, ge=1, description="main memory, gigabytes")
-    hours: float = Field(default=1, gt=0, description="time limit")
+    memory_gb: int = Field(default=4, ge=1, le=65_536, description="main memory, gigabytes")
+    hours: float = Field(default=1, gt=0, le=10_000, description="time limit")
 
 
 class Tuning(Section):
@@ -172,12 +197,15 @@ class Tuning(Section):
         min_length=1,
         description="values to try of keys of `training` and of settings of the similarity",
     )
-    trials: int = Field(gt=0, description="points of the grid that each variant tries")
-    seed: int = Field(
+    trials: int = Field(gt=0, le=10_000, description="points of the grid that each variant tries")
+    seed: Seed = Field(
         default=1000, description="training seed of the search; none of the reported seeds"
     )
     epochs: float | None = Field(
-        default=None, gt=0, description="length of a trial; null: as long as a reported run"
+        default=None,
+        gt=0,
+        le=100_000,
+        description="length of a trial; null: as long as a reported run",
     )
     rule: Literal["held-out loss"] = Field(
         default="held-out loss", description="what decides; the lowest is chosen"
@@ -205,7 +233,7 @@ class Experiment(Section):
     )
     variants: tuple[Variant, ...] = Field(min_length=1)
     objective: str = Field(default="infonce", description="a name of kbench.objective")
-    seeds: tuple[int, ...] = Field(min_length=1, description="training seeds")
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=1000, description="training seeds")
     training: Training
     tuning: Tuning | None = Field(
         default=None, description="null: all variants share the settings of `training`"
@@ -215,6 +243,7 @@ class Experiment(Section):
     margin: float = Field(
         default=1.0,
         gt=0,
+        le=100,
         description="largest difference from a published value that counts as reproduced, points",
     )
 

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from kbench.records.section import Section
 
+MOST_FEATURES = 1 << 20
+"""Random features of one draw."""
+
 
 class LinearProbeSettings(Section):
     """The published logistic regression; its grid is logspace(-6, 6, 97), searched coarse to
@@ -17,7 +20,9 @@ class LinearProbeSettings(Section):
         min_length=1,
         description="grid strides, in order; the grid has 97 values",
     )
-    random_features: int = Field(default=512, gt=0, description="random features of the probe")
+    random_features: int = Field(
+        default=512, gt=0, le=MOST_FEATURES, description="random features of the probe"
+    )
     released_scaling: bool = Field(
         default=True,
         description="scale them by sqrt(2/1024) as the released code does, whatever their number",
@@ -30,7 +35,9 @@ class LinearProbeSettings(Section):
             " classification does not"
         ),
     )
-    max_iterations: int = Field(default=1000, gt=0, description="L-BFGS iterations per fit")
+    max_iterations: int = Field(
+        default=1000, gt=0, le=1_000_000, description="L-BFGS iterations per fit"
+    )
     tolerance: float | None = Field(
         default=None,
         gt=0,

@@ -13,6 +13,7 @@ import torch
 from kbench import files
 from kbench.errors import UserError
 from kbench.identity.code import Code, conflicts
+from kbench.records import strict_json
 
 if TYPE_CHECKING:
     from kbench.pretrain.trainer import Trainer
@@ -86,8 +87,8 @@ class Checkpoints:
         newest = paths[-1]
         try:
             state = torch.load(newest, map_location="cpu", weights_only=True)
-            found = json.loads(state["identity"])
-            modules = json.loads(state["modules"]) if "modules" in state else None
+            found = strict_json.parse(state["identity"])
+            modules = strict_json.parse(state["modules"]) if "modules" in state else None
         except (
             UnpicklingError,
             RuntimeError,

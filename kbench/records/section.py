@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kbench.errors import shown
+
 
 class Section(BaseModel):
     """Base of all sections: immutable, unknown keys refused."""
@@ -21,12 +23,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        seen = "" if problem["type"] == "missing" else f" (seen: {problem['input']!r})"
+        seen = "" if problem["type"] == "missing" else f" (seen: {shown(problem['input'])})"
         return f"{place or 'the file'}: {problem['msg']}{seen}"
     legal = sorted(_keys(model, problem["loc"][:-1]))
     near = difflib.get_close_matches(str(problem["loc"][-1]), legal, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"unknown key '{place}'{hint} Legal: {', '.join(legal)}"
+    return f"unknown key {shown(place)}{hint} Legal: {', '.join(legal)}"
 
 
 def _keys(model: type[BaseModel], place: tuple[str | int, ...]) -> set[str]:

@@ -1,8 +1,9 @@
 """The training log of a run, metrics.jsonl: one JSON object a line."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from kbench.records import strict_json
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -12,7 +13,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     entries = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
-            entries.append(json.loads(line))
+            entries.append(strict_json.parse(line))
         except ValueError:
             break
     return entries

@@ -8,6 +8,9 @@ from kbench.errors import UserError, unknown
 from kbench.similarity import estimators
 
 RELEASED = "released code of arXiv 2404.19228"
+LARGEST = 1e6
+"""Of a share or a width: no number beyond means anything in single precision."""
+
 ASSUMED = "an assumption: not published"
 
 
@@ -56,10 +59,12 @@ class WeightSettings(Settings):
 class KernelSettings(Settings):
     """Parameters of a1 <v, t> + a2 k(v, t) and of the random features that stand for k."""
 
-    a1: float = Field(0.667, ge=0, description=f"share of the linear kernel; {RELEASED}")
-    a2: float = Field(0.333, ge=0, description=f"share of the kernel k; {RELEASED}")
+    a1: float = Field(
+        0.667, ge=0, le=LARGEST, description=f"share of the linear kernel; {RELEASED}"
+    )
+    a2: float = Field(0.333, ge=0, le=LARGEST, description=f"share of the kernel k; {RELEASED}")
     features: int = Field(
-        1024, ge=1, description=f"number of random features in training; {RELEASED}"
+        1024, ge=1, le=1 << 20, description=f"number of random features in training; {RELEASED}"
     )
     estimator: Literal[*estimators.names()] = Field(
         "rff", description=f"random features in training; {RELEASED}"

@@ -1,13 +1,13 @@
 """Tower configurations: open_clip model JSON files, kbench's own or open_clip's."""
 
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from kbench.errors import UserError, unknown
+from kbench.records import strict_json
 from kbench.records.section import Section
 
 OWN = Path(__file__).parent / "configs"
@@ -98,7 +98,7 @@ def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
     """
     path = _find(name)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = strict_json.parse(path.read_text(encoding="utf-8"))
         own = {key: values[key] for key in values if key not in OF_THE_SIMILARITY}
         return TowerConfig(**{"name": path.stem, **own} | (changes or {}))
     except ValidationError as error:

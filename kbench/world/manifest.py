@@ -19,8 +19,10 @@ MOST_CLASSES = 42
 class WorldSettings(Section):
     """What the bytes of a world depend on."""
 
-    seed: int = Field(default=0, ge=0, description="seed of everything that is drawn")
-    pairs: int = Field(default=20_000, ge=1, description="images in the corpus, ten captions each")
+    seed: int = Field(default=0, ge=0, lt=1 << 63, description="seed of everything that is drawn")
+    pairs: int = Field(
+        default=20_000, ge=1, le=10_000_000, description="images in the corpus, ten captions each"
+    )
     eval_images: int = Field(
         default=1000,
         ge=MOST_CLASSES,
@@ -32,6 +34,7 @@ class WorldSettings(Section):
     held_out_pairs: int = Field(
         default=0,
         ge=0,
+        le=10_000_000,
         description=(
             "fresh pairs for choosing settings and checkpoints; they appear in nothing reported"
         ),

@@ -31,7 +31,10 @@ class LabelledCorpus(Corpus):
     )
 
     held_out_shards: int = Field(
-        default=0, ge=0, description="last shards, kept from training for the held-out loss"
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="last shards, kept from training for the held-out loss",
     )
 
     def shards(self, locations: Locations) -> list[Shard]:

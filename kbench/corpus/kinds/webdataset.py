@@ -24,6 +24,7 @@ class WeightedShards(Section):
     weight: float = Field(
         default=1.0,
         gt=0,
+        le=1000,
         description=(
             "passes over these shards in an epoch; 0.5: a half of them, drawn anew each time"
         ),

@@ -15,14 +15,24 @@ class WorldCorpus(Corpus):
 
     kind: Literal["world"]
     name: str = "world"
-    seed: int = Field(default=0, ge=0, description="seed of the world's images and captions")
-    pairs: int = Field(default=20000, ge=64, description="number of images in the corpus")
+    seed: int = Field(
+        default=0, ge=0, lt=1 << 63, description="seed of the world's images and captions"
+    )
+    pairs: int = Field(
+        default=20000, ge=64, le=10_000_000, description="number of images in the corpus"
+    )
     evaluation_images: int = Field(
-        default=1000, ge=42, description="images in each split of each evaluation set"
+        default=1000,
+        ge=42,
+        le=10_000_000,
+        description="images in each split of each evaluation set",
     )
 
     held_out_pairs: int = Field(
-        default=0, ge=0, description="pairs for the held-out loss, drawn with their own seed"
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="pairs for the held-out loss, drawn with their own seed",
     )
 
     def shards(self, locations: Locations) -> list[Shard]:

@@ -10,7 +10,7 @@ from kbench.lazily import nn, torch
 from kbench.similarity.base import Representation, Similarity
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Pooled, Side, Widths
-from kbench.similarity.settings import Settings
+from kbench.similarity.settings import LARGEST, Settings
 
 LARGEST_ARGUMENT = math.asinh(2.0**15)  # of sinh, so that squares stay exact enough in float32
 
@@ -35,7 +35,7 @@ class Hyperbolic(Similarity):
         """Parameters."""
 
         curvature: float = Field(
-            1, gt=0, description="curvature c at the start; MERU, arXiv 2304.09172"
+            1, gt=0, le=LARGEST, description="curvature c at the start; MERU, arXiv 2304.09172"
         )
 
     def __init__(self, settings: Settings, widths: Widths | None = None) -> None:

@@ -7,7 +7,7 @@ from pydantic import Field
 from kbench.similarity import kernels
 from kbench.similarity.kernels.base import Kernel
 from kbench.similarity.sets import Pooled
-from kbench.similarity.settings import RELEASED, KernelSettings
+from kbench.similarity.settings import LARGEST, RELEASED, KernelSettings
 from kbench.similarity.weighted import KernelSimilarity
 
 
@@ -25,7 +25,9 @@ class KernelPooled(KernelSimilarity):
         kernel: Literal[*kernels.names()] = Field(
             "gaussian", description=f"the kernel k; {RELEASED}"
         )
-        length: float = Field(0.5, gt=0, description=f"width of k (sigma, c or l); {RELEASED}")
+        length: float = Field(
+            0.5, gt=0, le=LARGEST, description=f"width of k (sigma, c or l); {RELEASED}"
+        )
 
     @property
     def kernel(self) -> Kernel:

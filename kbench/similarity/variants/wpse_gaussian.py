@@ -4,7 +4,7 @@ from pydantic import Field
 
 from kbench.similarity.kernels.gaussian import Gaussian
 from kbench.similarity.sets import WeightedTokens
-from kbench.similarity.settings import RELEASED, KernelSettings, WeightSettings
+from kbench.similarity.settings import LARGEST, RELEASED, KernelSettings, WeightSettings
 from kbench.similarity.weighted import PAPER, KernelSimilarity
 
 
@@ -19,7 +19,9 @@ class WpseGaussian(KernelSimilarity):
     class Settings(KernelSettings, WeightSettings):
         """Parameters."""
 
-        sigma: float = Field(0.5, gt=0, description=f"width of the Gaussian kernel; {RELEASED}")
+        sigma: float = Field(
+            0.5, gt=0, le=LARGEST, description=f"width of the Gaussian kernel; {RELEASED}"
+        )
 
     @property
     def kernel(self) -> Gaussian:

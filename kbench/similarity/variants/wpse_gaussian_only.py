@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from kbench.similarity.settings import LARGEST
 from kbench.similarity.variants.wpse_gaussian import WpseGaussian
 
 
@@ -19,8 +20,11 @@ class WpseGaussianOnly(WpseGaussian):
         """Parameters."""
 
         a1: float = Field(
-            0, ge=0, description="share of the linear kernel; ablation of arXiv 2404.19228v3"
+            0,
+            ge=0,
+            le=LARGEST,
+            description="share of the linear kernel; ablation of arXiv 2404.19228v3",
         )
         a2: float = Field(
-            1, ge=0, description="share of the kernel k; ablation of arXiv 2404.19228v3"
+            1, ge=0, le=LARGEST, description="share of the kernel k; ablation of arXiv 2404.19228v3"
         )

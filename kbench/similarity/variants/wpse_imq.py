@@ -4,7 +4,7 @@ from pydantic import Field
 
 from kbench.similarity.kernels.imq import InverseMultiquadric
 from kbench.similarity.sets import WeightedTokens
-from kbench.similarity.settings import ASSUMED, RELEASED, KernelSettings, WeightSettings
+from kbench.similarity.settings import ASSUMED, LARGEST, RELEASED, KernelSettings, WeightSettings
 from kbench.similarity.weighted import PAPER, KernelSimilarity
 
 
@@ -20,12 +20,15 @@ class WpseImq(KernelSimilarity):
         """Parameters."""
 
         a1: float = Field(
-            0.667, ge=0, description=f"share of the linear kernel; {ASSUMED}, the Gaussian's"
+            0.667,
+            ge=0,
+            le=LARGEST,
+            description=f"share of the linear kernel; {ASSUMED}, the Gaussian's",
         )
         a2: float = Field(
-            0.333, ge=0, description=f"share of the kernel; {ASSUMED}, the Gaussian's"
+            0.333, ge=0, le=LARGEST, description=f"share of the kernel; {ASSUMED}, the Gaussian's"
         )
-        c: float = Field(0.5, gt=0, description=f"width of the kernel; {RELEASED}")
+        c: float = Field(0.5, gt=0, le=LARGEST, description=f"width of the kernel; {RELEASED}")
 
     @property
     def kernel(self) -> InverseMultiquadric:

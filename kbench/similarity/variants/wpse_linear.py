@@ -9,7 +9,7 @@ from kbench.similarity.base import Similarity
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.scale import PlainScale
 from kbench.similarity.sets import PointSet, Side, WeightedTokens
-from kbench.similarity.settings import WeightSettings
+from kbench.similarity.settings import LARGEST, WeightSettings
 from kbench.similarity.weighted import PAPER
 
 
@@ -25,7 +25,9 @@ class WpseLinear(Similarity):
     class Settings(WeightSettings):
         """Parameters."""
 
-        a1: float = Field(1, gt=0, description=f"factor of the linear kernel; {PAPER}, ablation")
+        a1: float = Field(
+            1, gt=0, le=LARGEST, description=f"factor of the linear kernel; {PAPER}, ablation"
+        )
 
     def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor:
         """Return weighted means (B, d)."""

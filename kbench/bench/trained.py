@@ -25,10 +25,6 @@ def points(folder: Path, locations: Locations) -> torch.Tensor:
     model = pretrained.load(run.config, run.weights)
     split = Split(dataset, dataset.root(locations), dataset.test_split)
     images = next(split.batches(SAMPLES, run.config.towers.image_size))
-    pixels = model.normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
     tokens = torch.from_numpy(tokenizer.create(run.config.towers)(split.labels.captions[:SAMPLES]))
-    sets = (
-        model.similarity.embed(model.towers.encode_image(pixels), "image"),
-        model.similarity.embed(model.towers.encode_text(tokens), "text"),
-    )
+    sets = model.embed_images(images), model.embed_texts(tokens)
     return torch.cat([x.points.flatten(0, 1) for x in sets]).double()

@@ -15,7 +15,7 @@ from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError
 from kbench.experiment import differences, load
 from kbench.experiment.schema import Experiment, RunConfig
-from kbench.plan import cost
+from kbench.plan import cost, measured
 from kbench.results import comparable
 
 
@@ -85,7 +85,7 @@ def _print_cost(
     folders = arguments.measured or sorted(
         path for path in Path("results").glob("*") if not path.match("*-smoke")
     )
-    jobs = [job for folder in folders for job in cost.measured(folder)]
+    jobs = [job for folder in folders for job in measured.measured(folder)]
     pairs = arguments.pairs or cost.corpus_pairs(experiment, Path("results") / experiment.name)
     parts = cost.estimate(experiment, runs, trials, pairs, jobs)
     print(f"  jobs        {sum(part.jobs for part in parts)}")
@@ -93,7 +93,7 @@ def _print_cost(
         taken = (
             f"{cost.readable(part.seconds):>8} each" if part.seconds is not None else "      ? each"
         )
-        print(f"              {part.jobs:>4} x {part.rule:<32}{taken}   {part.source}")
+        print(f"              {part.jobs:>4} x {part.name:<32}{taken}   {part.source}")
     hours, wall, size = (
         cost.lane_hours(parts),
         cost.wall_seconds(parts, arguments.gpus),

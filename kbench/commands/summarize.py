@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kbench.commands import options
 from kbench.errors import unknown
-from kbench.plan import cost
+from kbench.plan import measured
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +40,13 @@ def run(arguments: argparse.Namespace) -> None:
     for name in arguments.figures:
         if name not in figures:
             raise unknown("figure", name, figures)
-    output, jobs = arguments.output, cost.measured(loaded.place)
+    output, jobs = arguments.output, measured.measured(loaded.place)
     files.write_text(output / "table.csv", frame.to_csv(index=False))
     files.write_text(output / "report.md", render.markdown(report))
     if loaded.unpacked is None:
         bundle.write(loaded.folder, output / bundle.NAME)
     if jobs:
-        cost.write(jobs, output / "jobs.csv")
+        measured.write(jobs, output / "jobs.csv")
     steps = curves.write(loaded, output / "curves.csv")
     for name in arguments.figures:
         files.write_text(output / f"{name}.svg", svg.standalone(figures[name].svg))

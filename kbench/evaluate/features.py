@@ -122,8 +122,7 @@ class Encoder:
         """Return what the image tower makes of uint8 images (B, S, S, 3), and the similarity's
         point sets of it.
         """
-        images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device)
-        output = self.model.towers.encode_image(self.model.normalise(images))
+        output = self.model.encode_images(batch)
         return output, self.model.similarity.embed(output, "image")
 
     def _prompts(

@@ -40,11 +40,8 @@ def write(
     if not similarity.learns_weights:
         return False
     images, captions = _examples(dataset, root, towers.image_size)
-    device = similarity.logit_scale().device
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
-    ids = torch.from_numpy(tokenizer.create(towers)(captions)).to(device)
-    image_sets = similarity.embed(model.towers.encode_image(model.normalise(pixels)), "image")
-    text_sets = similarity.embed(model.towers.encode_text(ids), "text")
+    image_sets = model.embed_images(images)
+    text_sets = model.embed_texts(torch.from_numpy(tokenizer.create(towers)(captions)))
     pairs = [[(i, i), (i, (i + 1) % len(captions))] for i in range(len(captions))]
     parts = [
         [contributions(similarity, _one(image_sets, i), _one(text_sets, j)) for i, j in row]

@@ -1,47 +1,16 @@
 """What an experiment will take, from what the jobs of experiments that have run took."""
 
-import csv
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from kbench import files, tasks
+from kbench import files
 from kbench.corpus.kinds.world import WorldCorpus
-from kbench.datasets import dataset as known_datasets
-from kbench.errors import UserError
-from kbench.experiment.load import read_run
-from kbench.experiment.schema import Evaluation, Experiment, RunConfig
-
-PER_RUN = ("pretrain", "features", "evaluate")
-"""Rules with a job for each run, in order; the others have one for the experiment."""
-
-UNITS = {"pretrain": "pairs", "features": "images", "evaluate": "results"}
-"""What the time of a job is proportional to."""
-
-WORLD_IMAGES = 3
-"""Splits of an evaluation set of the embedded world, each of evaluation_images at least: train,
-validation, test.
-"""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job that has run."""
-
-    experiment: str
-    rule: str
-    run: str
-    similarity: str
-    towers: str
-    machine: str
-    units: int
-    """Pairs, images or results; see UNITS. 1 for a rule with a single job."""
-    seconds: float
-    bytes: int
-    """What it left on disk."""
+from kbench.experiment.schema import Experiment, RunConfig
+from kbench.plan.measured import PER_RUN, UNITS, Job, images, results_of_a_run
 
 
 @dataclass(frozen=True)
@@ -49,104 +18,18 @@ class CostEstimate:
     """What the jobs of one rule will take together."""
 
     rule: str
+    similarity: str
+    """Of a rule with a job for each run; else empty."""
     jobs: int
     seconds: float | None
     """Of one job; None where nothing comparable has been measured."""
     bytes: int | None
     source: str
 
-
-def measured(results: Path) -> list[Job]:
-    """Return the jobs of an experiment that has run, from its folder, or from the jobs.csv of its
-    summary.
-    """
-    table = results / "summary" / "jobs.csv"
-    if not (results / "benchmarks").is_dir():
-        return _read(table) if table.exists() else []
-    if not (results / "experiment.json").exists():
-        return []
-    name = files.read_json(results / "experiment.json")["name"]
-    evaluation = Evaluation.model_validate(
-        files.read_json(results / "evaluation.json")["evaluation"]
-    )
-    world = WorldCorpus.model_validate(_world(results)) if _world(results) else None
-    found = []
-    for path in sorted((results / "benchmarks").rglob("*.tsv")):
-        rule = path.relative_to(results / "benchmarks").with_suffix("").parts[0]
-        seconds = _seconds(path)
-        folder = next(
-            (
-                f
-                for f in (results / "runs" / path.stem, results / "search" / path.stem)
-                if f.is_dir()
-            ),
-            None,
-        )
-        if rule not in PER_RUN:
-            size = sum(_size(world) for world in results.glob("world-*")) if rule == "world" else 0
-            found.append(Job(name, rule, "", "", "", "", 1, seconds, size))
-        elif folder is not None and (folder / "model.json").exists():
-            config, card = read_run(folder / "config.json"), files.read_json(folder / "model.json")
-            units = {
-                "pretrain": card["samples"],
-                "features": images(evaluation, world),
-                "evaluate": results_of_a_run(evaluation),
-            }
-            parts = {
-                "pretrain": ("model.safetensors", "checkpoints"),
-                "features": ("features",),
-                "evaluate": ("evaluation",),
-            }
-            # A job that was stopped and went on has only its last part in Snakemake's record.
-            spent = max(seconds, card["seconds"]) if rule == "pretrain" else seconds
-            size = sum(_size(folder / part) for part in parts[rule])
-            towers, machine = (
-                config.towers.name,
-                (card["device"] if card["device"] != "cpu" else card["machine"]),
-            )
-            found.append(
-                Job(
-                    name,
-                    rule,
-                    path.stem,
-                    config.similarity,
-                    towers,
-                    machine,
-                    units[rule],
-                    spent,
-                    size,
-                )
-            )
-    return found
-
-
-def write(jobs: Iterable[Job], path: Path) -> None:
-    """Write jobs as CSV, for a summary that outlives the run's own files."""
-    with (
-        files.replacing(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        table = csv.DictWriter(stream, [field.name for field in fields(Job)], lineterminator="\n")
-        table.writeheader()
-        table.writerows(asdict(job) | {"seconds": f"{job.seconds:.2f}"} for job in jobs)
-
-
-def _read(path: Path) -> list[Job]:
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return [
-                Job(
-                    **row
-                    | {
-                        "units": int(row["units"]),
-                        "seconds": float(row["seconds"]),
-                        "bytes": int(row["bytes"]),
-                    }
-                )
-                for row in csv.DictReader(stream)
-            ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is not a table of jobs: {error}") from error
+    @property
+    def name(self) -> str:
+        """Rule and similarity."""
+        return f"{self.rule} {self.similarity}".strip()
 
 
 def estimate(
@@ -185,16 +68,20 @@ def estimate(
 def _single(rule: str, jobs: Sequence[Job]) -> CostEstimate:
     same = [job for job in jobs if job.rule == rule]
     if not same:
-        return CostEstimate(rule, 1, None, None, "not measured")
+        return CostEstimate(rule, "", 1, None, None, "not measured")
     return CostEstimate(
-        rule, 1, statistics.mean(j.seconds for j in same), max(j.bytes for j in same), _source(same)
+        rule,
+        "",
+        1,
+        statistics.mean(j.seconds for j in same),
+        max(j.bytes for j in same),
+        _source(same),
     )
 
 
 def _of_runs(
     rule: str, similarity: str, towers: str, amount: int | None, count: int, jobs: Sequence[Job]
 ) -> CostEstimate:
-    name = f"{rule} {similarity}"
     with_towers = [job for job in jobs if job.rule == rule and job.towers == towers]
     # The towers take nearly all of the time: another similarity's rate is better than none, and is
     # named as such.
@@ -205,7 +92,7 @@ def _of_runs(
             if not same
             else "the size of the corpus is not known"
         )
-        return CostEstimate(name, count, None, None, why)
+        return CostEstimate(rule, similarity, count, None, None, why)
     # A job's start counts for more in a small job: the rate is that of the experiment with jobs
     # nearest in size.
     nearest = min(same, key=lambda job: abs(math.log(job.units / amount)))
@@ -222,7 +109,7 @@ def _of_runs(
     )
     each = f"{1 / rate:.0f} {UNITS[rule]}/s" if rate < 1 else f"{rate:.1f} s a {UNITS[rule][:-1]}"
     return CostEstimate(
-        name, count, rate * amount, round(scaled), f"{each}: {other}{_source(same)}"
+        rule, similarity, count, rate * amount, round(scaled), f"{each}: {other}{_source(same)}"
     )
 
 
@@ -246,8 +133,7 @@ def wall_seconds(estimates: Sequence[CostEstimate], lanes: int) -> float | None:
     chains: list[float] = []
     by_rule: dict[str, list[float]] = defaultdict(list)
     for part in estimates:
-        rule = part.rule.split()[0]
-        by_rule[rule if rule in PER_RUN else "single"] += [part.seconds] * part.jobs
+        by_rule[part.rule if part.rule in PER_RUN else "single"] += [part.seconds] * part.jobs
     for index in range(max((len(by_rule[rule]) for rule in PER_RUN), default=0)):
         chains.append(sum(by_rule[rule][index] for rule in PER_RUN if index < len(by_rule[rule])))
     busy = [0.0] * lanes
@@ -260,31 +146,10 @@ def lane_hours(estimates: Sequence[CostEstimate]) -> float | None:
     """Return the hours that pretraining and features take together, one GPU or core each; None if
     not known.
     """
-    parts = [part for part in estimates if part.rule.startswith(("pretrain", "features"))]
+    parts = [part for part in estimates if part.rule in ("pretrain", "features")]
     if any(part.seconds is None for part in parts):
         return None
     return sum(part.jobs * part.seconds for part in parts) / 3600
-
-
-def images(evaluation: Evaluation, world: WorldCorpus | None) -> int:
-    """Return the number of images that one run encodes, as published; a dataset without a count
-    adds none.
-    """
-    total = 0
-    for name in evaluation.datasets:
-        dataset = known_datasets.get(name)
-        if dataset.location == "world" or evaluation.synthetic:
-            total += WORLD_IMAGES * (
-                world.evaluation_images if world else WorldCorpus(kind="world").evaluation_images
-            )
-        else:
-            total += sum(count or 0 for count in dataset.splits.values())
-    return total
-
-
-def results_of_a_run(evaluation: Evaluation) -> int:
-    """Return the number of results of one run."""
-    return tasks.number(map(known_datasets.get, evaluation.datasets), evaluation.tasks)
 
 
 def corpus_pairs(experiment: Experiment, results: Path) -> int | None:
@@ -295,24 +160,6 @@ def corpus_pairs(experiment: Experiment, results: Path) -> int | None:
         return experiment.corpus.pairs
     manifest = results / "corpus.json"
     return files.read_json(manifest)["pairs"] if manifest.exists() else None
-
-
-def _world(results: Path) -> dict | None:
-    corpus = files.read_json(results / "experiment.json")["experiment"]["corpus"]
-    return corpus if corpus["kind"] == "world" else None
-
-
-def _seconds(path: Path) -> float:
-    header, values = (
-        line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[:2]
-    )
-    return float(values[header.index("s")])
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
 
 
 def readable(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -12,7 +13,9 @@ from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
 from kbench.similarity.base import Representation
 from kbench.similarity.features import RandomFeatures
+from kbench.similarity.sets import PointSet
 from kbench.towers.model import Towers
+from kbench.towers.output import TowerOutput
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -39,6 +42,20 @@ class ContrastiveModel(nn.Module):
         """
         return (images.float() - self.mean) / self.std
 
+    def encode_images(self, batch: np.ndarray) -> TowerOutput:
+        """Return what the image tower makes of uint8 images (B, S, S, 3), as readers yield them."""
+        images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.mean.device)
+        return self.towers.encode_image(self.normalise(images))
+
+    def embed_images(self, batch: np.ndarray) -> PointSet:
+        """Return the point sets of uint8 images (B, S, S, 3)."""
+        return self.similarity.embed(self.encode_images(batch), "image")
+
+    def embed_texts(self, tokens: torch.Tensor) -> PointSet:
+        """Return the point sets of captions (B, T)."""
+        output = self.towers.encode_text(tokens.to(self.mean.device))
+        return self.similarity.embed(output, "text")
+
     def draw(self, generator: torch.Generator) -> RandomFeatures | None:
         """Return random features for the embedding dimension, or None where the similarity uses
         none.
@@ -52,7 +69,7 @@ class ContrastiveModel(nn.Module):
 
     def represent_texts(self, tokens: torch.Tensor, draw: RandomFeatures | None) -> Representation:
         """Return what scores of captions (B, T) are computed from."""
-        sets = self.similarity.embed(self.towers.encode_text(tokens), "text")
+        sets = self.embed_texts(tokens)
         return self.similarity.represent(sets, "text", draw, check=not self.training)
 
     def compare(self, images: Representation, texts: Representation) -> torch.Tensor:

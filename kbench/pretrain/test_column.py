@@ -17,10 +17,7 @@ from kbench.measures.accuracy import top1
 from kbench.pretrain.model import ContrastiveModel
 from kbench.seeds import derive
 from kbench.similarity.base import Representation
-from kbench.similarity.features import RandomFeatures
-from kbench.similarity.sets import Side
 from kbench.towers import tokenizer
-from kbench.towers.output import TowerOutput
 
 BATCH_SIZE = 256
 """Images or prompts encoded at once; does not change results."""
@@ -57,25 +54,18 @@ class TestColumn:
         model.eval()
         generator = torch.Generator().manual_seed(derive("test column random features"))
         draw = model.similarity.draw(model.towers.embed_dim, generator, device=device)
-        outputs = (
-            model.towers.encode_text(part.to(device)) for part in self.tokens.split(BATCH_SIZE)
-        )
-        prompts = _joined([_represented(model, output, "text", draw) for output in outputs])
+        texts = [
+            model.similarity.represent(model.embed_texts(part), "text", draw)
+            for part in self.tokens.split(BATCH_SIZE)
+        ]
+        prompts, classes = _joined(texts), self.classes.to(device)
         predictions = []
         for batch in self.split.batches(BATCH_SIZE, self.size):
-            images = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)
-            output = model.towers.encode_image(model.normalise(images))
-            represented = _represented(model, output, "image", draw)
-            scores = model.similarity.class_scores(represented, prompts, self.classes.to(device))
+            images = model.similarity.represent(model.embed_images(batch), "image", draw)
+            scores = model.similarity.class_scores(images, prompts, classes)
             predictions.append(scores.argmax(dim=1).cpu().numpy())
         model.train(was_training)
         return top1(np.concatenate(predictions), np.asarray(self.split.labels.targets))
-
-
-def _represented(
-    model: ContrastiveModel, output: TowerOutput, side: Side, draw: RandomFeatures | None
-) -> Representation:
-    return model.similarity.represent(model.similarity.embed(output, side), side, draw)
 
 
 def _joined(parts: list[Representation]) -> Representation:

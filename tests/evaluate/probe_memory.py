@@ -38,12 +38,12 @@ def measure(x: np.ndarray, classes: int, models: int) -> dict[str, float]:
     """Fit so many models together and predict; returns the most bytes held, mapped file included,
     and the seconds.
     """
-    from kbench.measures import regression
+    from kbench.measures import passes, regression
     from kbench.measures.labelled_features import Features
     from kbench.measures.logistic import GRID
     from kbench.memory import peak_bytes
 
-    regression.RESIDENT_BYTES, regression.PRECISIONS = 0, regression.PRECISIONS[-1:]
+    passes.RESIDENT_BYTES, regression.PRECISIONS = 0, regression.PRECISIONS[-1:]
     start = time.perf_counter()
     data = Features(x, np.arange(len(x)) % classes)
     fits = regression.Regression([data], max_iterations=ITERATIONS).fit(

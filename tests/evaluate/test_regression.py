@@ -10,7 +10,7 @@ from reference import objective, reference
 from kbench import memory
 from kbench.bench import measure
 from kbench.errors import UserError
-from kbench.measures import lbfgs, regression
+from kbench.measures import lbfgs, passes
 from kbench.measures.labelled_features import Features
 from kbench.measures.regression import Regression
 
@@ -32,7 +32,7 @@ class TestAgainstScikitLearn:
     @pytest.mark.parametrize("C", [1e-6, 1e-3, 1.0, 1e3])
     @pytest.mark.parametrize("classes", [2, 7])
     @pytest.mark.parametrize("balanced", [False, True])
-    def testobjective_and_predictions(self, C, classes, balanced):
+    def test_objective_and_predictions(self, C, classes, balanced):
         data, fresh = features(classes), features(classes, seed=0, size=900)
         (fit,) = Regression([data], balanced).fit([C])
         model = reference(data.x, data.y, C, balanced)
@@ -126,9 +126,9 @@ class TestChunks:
         np.save(tmp_path / "x.npy", data.x)
         mapped = Features(np.load(tmp_path / "x.npy", mmap_mode="r"), data.y)
         kept = Regression([data], balanced=True).fit([0.1, 10.0])
-        monkeypatch.setattr(regression, "RESIDENT_BYTES", 0)
-        monkeypatch.setattr(regression, "CHUNK_NUMBERS", 1)
-        monkeypatch.setattr(regression, "CHUNK_ROWS", 33)
+        monkeypatch.setattr(passes, "RESIDENT_BYTES", 0)
+        monkeypatch.setattr(passes, "CHUNK_NUMBERS", 1)
+        monkeypatch.setattr(passes, "CHUNK_ROWS", 33)
         split = [mapped.rows(np.arange(0, 700, 2)), mapped.rows(np.arange(1, 700, 2))]
         for one, other in zip(kept, Regression(split, balanced=True).fit([0.1, 10.0]), strict=True):
             assert other.objective == pytest.approx(one.objective, rel=1e-7)
@@ -150,7 +150,7 @@ def private_memory_of_a_fit(path):
     """Return the anonymous memory, pages of the mapped file not counted, that a short fit takes at
     its peak.
     """
-    regression.RESIDENT_BYTES, regression.CHUNK_NUMBERS = 0, 1 << 17
+    passes.RESIDENT_BYTES, passes.CHUNK_NUMBERS = 0, 1 << 17
     x = np.load(path, mmap_mode="r")
     data = Features(x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0))
     Regression([Features(x[:600], data.y[:600])]).fit([1.0])

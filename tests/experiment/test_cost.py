@@ -8,7 +8,7 @@ import pytest
 from tiny import EXPERIMENT, ROOT
 
 from kbench.experiment.load import load, resolve
-from kbench.plan import cost
+from kbench.plan import cost, measured
 
 DEMO = ROOT / "results" / "demo"
 MEASURED_WALL = 8 * 60 + 32
@@ -17,7 +17,7 @@ MEASURED_WALL = 8 * 60 + 32
 
 @pytest.fixture(scope="module")
 def jobs():
-    return cost.measured(DEMO)
+    return measured.measured(DEMO)
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def test_rates_of_runs_of_another_size_are_scaled(demo, jobs):
 
 
 def test_jobs_of_a_like_size_decide_where_several_experiments_have_been_measured(demo, jobs):
-    both = [*jobs, *cost.measured(ROOT / "results" / "rank")]
+    both = [*jobs, *measured.measured(ROOT / "results" / "rank")]
     alone, together = (
-        [part for part in estimate(demo, known) if part.rule.startswith(cost.PER_RUN)]
+        [part for part in estimate(demo, known) if part.rule in measured.PER_RUN]
         for known in (jobs, both)
     )
     assert together == alone
@@ -71,7 +71,7 @@ def test_jobs_of_a_like_size_decide_where_several_experiments_have_been_measured
 
 def test_another_similaritys_rate_is_named_and_unknown_towers_are_not_guessed(demo, jobs):
     known = [job for job in jobs if job.similarity in ("cosine", "")]
-    part = next(part for part in estimate(demo, known) if part.rule == "pretrain wpse-imq")
+    part = next(part for part in estimate(demo, known) if part.name == "pretrain wpse-imq")
     rates = [job.seconds for job in known if job.rule == "pretrain"]
     assert (
         part.seconds == pytest.approx(sum(rates) / 2, rel=0.02)
@@ -89,12 +89,12 @@ def test_jobs_are_collected_from_a_folder_and_read_back(trained, tmp_path):
         path = results / "benchmarks" / rule / f"{run.folder.name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("s\th:m:s\n500.25\t0:08:20\n")
-    found = {job.rule: job for job in cost.measured(results)}
+    found = {job.rule: job for job in measured.measured(results)}
     assert found["pretrain"].units == run.card.samples and found["pretrain"].seconds == 500.25
     assert found["features"].units == 4 * 3 * 64 and found["features"].bytes > 1000
     assert found["evaluate"].units == 2 + 2 + 1 + 1
-    cost.write(found.values(), tmp_path / "summary" / "jobs.csv")
-    assert cost.measured(tmp_path) == list(found.values())
+    measured.write(found.values(), tmp_path / "summary" / "jobs.csv")
+    assert measured.measured(tmp_path) == list(found.values())
 
 
 def test_check_prints_the_cost_with_the_source_of_each_rate(kbench, refused, tmp_path):

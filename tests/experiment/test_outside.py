@@ -73,7 +73,7 @@ def test_their_files_belong_to_the_identity_of_the_runs_that_use_them_and_of_no_
     assert "kbench.similarity.variants.wpse_laplace" in before["wpse-laplace"].modules
     assert "kbench.similarity.variants.wpse_laplace" not in before["cosine"].modules
     path = working / "workflow" / "variants" / "wpse_laplace.py"
-    path.write_text(path.read_text().replace("Field(1.0", "Field(2.0"))
+    path.write_text(path.read_text().replace("1.0, gt=0", "2.0, gt=0"))
     after = {name: Stages().training(run) for name, run in found.items()}
     assert [name for name in found if after[name] != before[name]] == ["wpse-laplace"]
 

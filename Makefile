@@ -1,5 +1,6 @@
 # make demo    set up, then run the main job on the embedded world (CPU only)
 # make test    set up, then test
+# make test-whole   what `make test` leaves out: whole experiments, minutes each; the gate runs both
 # make setup   only make the virtual environment, in .venv
 # make lint    what the gate checks besides the tests
 # make lock    renew requirements.lock from constraints.txt, where torch's build for the CPU alone is installed
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup demo test test-fast lint lock clean
+.PHONY: setup demo test test-whole test-fast lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -25,10 +26,13 @@ demo: setup
 
 # One thread a process, one process a core: what the tests measure does not depend on how many run.
 test: setup
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile -m 'not whole'
+
+test-whole: setup
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile -m whole
 
 test-fast: setup
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile -m 'not slow'
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not whole'
 
 lint: setup
 	ruff check .

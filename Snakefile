@@ -5,7 +5,7 @@ import sys
 
 from snakemake.utils import min_version
 
-from kbench import devices
+from kbench import devices, lifeline
 from kbench.errors import UserError
 from kbench.plan.workflow import Workflow
 
@@ -41,6 +41,8 @@ rule all:
 
 
 onstart:
+    if workflow.executor_plugin.name == "local":
+        lifeline.hold()
     if workflow.executor_plugin.name == "slurm":
         try:
             experiment.before_submission(

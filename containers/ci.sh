@@ -34,6 +34,7 @@ install_apptainer() {
 }
 
 install_packages() {
+  dpkg -s docker.io debootstrap squashfs-tools squashfuse >/dev/null 2>&1 && return
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends \
     docker.io debootstrap squashfs-tools squashfuse; } >"$work/apt.log" 2>&1 ||
     skip "docker.io and debootstrap cannot be installed: $(tail -n 1 "$work/apt.log")"

@@ -10,7 +10,7 @@ import argparse
 import importlib
 import sys
 
-from kbench import __version__, tasks
+from kbench import __version__, lifeline, tasks
 from kbench.commands import ALIASES, COMMANDS
 from kbench.errors import UserError, unknown
 
@@ -19,6 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run one kbench command and exit: 0 done, 2 the input is wrong (one message on stderr), 1
     anything else.
     """
+    lifeline.watch()
     try:
         sys.exit(_dispatch(sys.argv[1:] if argv is None else argv))
     except UserError as error:

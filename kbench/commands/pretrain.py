@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; returns 75 if told to stop, 1 if the loss stays not finite or another process of the
     run is lost.
     """
+    from kbench import lock
     from kbench.corpus import manifest
     from kbench.errors import UserError
     from kbench.evaluate.run import TrainedRun
-    from kbench.pretrain import lock
     from kbench.pretrain.health import Diverged
     from kbench.pretrain.interrupt import STATUS, Interrupted
     from kbench.pretrain.loop import pretrain

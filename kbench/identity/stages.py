@@ -29,6 +29,7 @@ DECIDES_NOTHING = (
     "kbench.identity",
     "kbench.lazily",
     "kbench.locations",
+    "kbench.lock",
     "kbench.memory",
     "kbench.plugins",
     "kbench.progress",

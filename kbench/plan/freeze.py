@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from kbench import files
+from kbench import files, lock
 from kbench.experiment import differences
 from kbench.experiment.schema import Experiment, RunConfig
 from kbench.experiment.tuning import Trial
@@ -82,13 +82,15 @@ class Frozen:
         self._written = False
 
     def path(self, below: Path) -> str:
-        """Return where a file is, having written all in a process that starts jobs.
+        """Return where a file is, having written all in a process that starts jobs, and having the
+        folder to itself: Busy if another one starts jobs there.
 
         In one that only plans, a stand-in where a real run would write the file.
         """
         role, path = self._role(), self._results / below
         if role is Role.RUN and not self._written:
             self._written = True
+            lock.keep(self._results)
             if _write_all(self._results, self._texts):
                 self._tell()
         planned = (

@@ -13,8 +13,7 @@ from kbench import memory, similarity
 from kbench.bench import measure
 from kbench.bench.peak import peak
 from kbench.bench.similarity import LossCase, _gradients, _peak_memory
-from kbench.bench.step import LossCase as StepCase
-from kbench.bench.step import _flop
+from kbench.bench.step import StepCase, _flop
 from kbench.cli import main
 from kbench.similarity.sets import PointSet
 

@@ -162,7 +162,7 @@ HARMFUL = {
         {"training"},
     ),
     "the variant itself": (
-        replace("similarity/variants/wpse_gaussian.py", r"Field\(0\.5", "Field(0.4"),
+        replace("similarity/variants/wpse_gaussian.py", r"0\.5, gt=0", "0.4, gt=0"),
         ALL,
     ),
     "its base": (replace("similarity/weighted.py", "alpha=-2", "alpha=-1"), ALL),
@@ -226,7 +226,7 @@ def test_a_component_that_code_names_counts_where_it_is_named(package):
 
 
 def test_a_variant_that_builds_on_another_one_changes_with_it(package):
-    edit = replace("similarity/variants/wpse_gaussian.py", r"Field\(0\.5", "Field(0.4")
+    edit = replace("similarity/variants/wpse_gaussian.py", r"0\.5, gt=0", "0.4, gt=0")
     assert changed(package, edit, run_config("wpse-gaussian-only")) == ALL
 
 

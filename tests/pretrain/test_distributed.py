@@ -240,7 +240,7 @@ def test_bad_input_ends_all_processes(tmp_path, tiny_experiment, tiny_world):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_two_processes_killed_stopped_and_resumed(tmp_path, tiny_experiment, two_shards):
     job = Job(tmp_path, read_run(tiny_experiment[2][1] / "config.json"), two_shards)
 

@@ -12,13 +12,13 @@ import time
 import pytest
 from tiny import ROOT
 
+from kbench import lock
 from kbench.cli import main
-from kbench.pretrain import lock
 
 HOLDER = """
 import sys, time, os
 from pathlib import Path
-from kbench.pretrain import lock
+from kbench import lock
 with lock.held(Path(sys.argv[1])):
     child = os.fork()  # as loader processes are
     if child:

@@ -170,7 +170,7 @@ def test_the_loss_falls_below_chance(undisturbed):
     assert last["loss"] < first["loss"] < math.log(32)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_run_told_to_stop_goes_on_as_if_it_never_had(process, undisturbed, number):
     stopped = process()
@@ -180,7 +180,7 @@ def test_a_run_told_to_stop_goes_on_as_if_it_never_had(process, undisturbed, num
     assert_same(stopped.run, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_killed_run_starts_from_its_last_checkpoint(process, undisturbed):
     killed = process()
     killed.stop(signal.SIGTERM, delay=0.3)

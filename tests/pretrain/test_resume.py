@@ -44,7 +44,7 @@ def outcome(run):
     return load_file(run / "model.safetensors"), log
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_killed_at_ten_moments_and_within_a_checkpoint(new_run, tiny_world):
     alone, run = new_run("alone"), new_run("killed")
     finish(alone, tiny_world)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Starts a real Slurm of one node, runs the smoke experiment through it (in the image, where there is one) and the tests
-# of tests/slurm on it, and ends it again by process id. Says why where no Slurm can be had.
+# Starts a real Slurm of one node, runs the tests of tests/slurm on it and the smoke experiment through it (in the image,
+# where there is one), and ends it again by process id. Says why where no Slurm can be had.
+#   IMAGE_BUILDER         process that builds containers/kbench.sif beside this, if any
 #   APPTAINER_INSTALLER   script that installs Apptainer below a folder it is given, for machines that have none
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -53,13 +54,26 @@ same() {
 
 [ "$(id -u)" = 0 ] || skip "installing Slurm takes root"
 command -v apt-get >/dev/null || skip "Slurm is installed from Debian's packages"
-echo "{first_check_seconds: 3, rules: {pretrain: {memory_gb: 2}, features: {memory_gb: 2}}}" >"$KBENCH_SLURM_SITE"
+echo "{first_check_seconds: 1, rules: {pretrain: {memory_gb: 2}, features: {memory_gb: 2}}}" >"$KBENCH_SLURM_SITE"
 
 step "Slurm"
 start || skip "no Slurm here: $(tail -n 1 "$work/up.log")"
 trap cleanup EXIT
 sinfo --Node --long
 
+step "tests"
+env -u KBENCH_SLURM_SITE timeout 900 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
+step "with accounting"
+"$cluster" down "$work/slurm"
+if start accounting; then
+  env -u KBENCH_SLURM_SITE KBENCH_SLURM_ACCOUNTS=1 python -m pytest tests/slurm/test_cluster.py -rs -k account
+else
+  echo "SKIPPED accounts: no accounting here: $(tail -n 1 "$work/up.log")"
+  start
+fi
+
+# Where the image is built beside this, it is waited for.
+while [ -n "${IMAGE_BUILDER:-}" ] && kill -0 "$IMAGE_BUILDER" 2>/dev/null && [ ! -e containers/kbench.sif ]; do sleep 1; done
 apptainer_found() { command -v apptainer >/dev/null || command -v singularity >/dev/null; }
 
 if [ -e containers/kbench.sif ] && ! apptainer_found; then
@@ -67,7 +81,6 @@ if [ -e containers/kbench.sif ] && ! apptainer_found; then
     [ -x "$installer" ] && "$installer" "$work/apptainer" >"$work/apptainer.log" 2>&1 && PATH=$work/apptainer/bin:$PATH && break
   done
 fi
-# Jobs of the image are jobs of Slurm all the same; the tests below submit some that run on the host.
 if [ -e containers/kbench.sif ] && apptainer_found; then
   step "smoke experiment in the image"
   smoke "$work/image" --use-singularity
@@ -80,14 +93,4 @@ else
   same "$work/host"
 fi
 
-step "tests"
-unset KBENCH_SLURM_SITE
-timeout 900 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
-step "with accounting"
-"$cluster" down "$work/slurm"
-if start accounting; then
-  KBENCH_SLURM_ACCOUNTS=1 python -m pytest tests/slurm/test_cluster.py -rs -k account
-else
-  echo "SKIPPED accounts: no accounting here: $(tail -n 1 "$work/up.log")"
-fi
 step "done"

@@ -24,7 +24,7 @@ SLOW = (
     .replace("seeds: [0]", "seeds: [0, 1, 2]")
     .replace("epochs: 1,", "epochs: 20,")
 )
-SITE = "{first_check_seconds: 3, retries: 2, rules: {pretrain: {memory_gb: 2}}}"
+SITE = "{first_check_seconds: 1, retries: 2, rules: {pretrain: {memory_gb: 2}}}"
 
 
 class Checkout:

@@ -121,7 +121,7 @@ def test_a_result_that_was_moved_is_refused(kbench, refused, finished):
     refused(kbench("trace", moved), "it was moved")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_result_made_again_is_equal_and_one_that_was_changed_is_found(
     kbench, refused, finished, tmp_path
 ):

@@ -6,6 +6,6 @@ import own_folder
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_what_is_added_runs_alone(tmp_path):
     own_folder.check(own_folder.run(tmp_path / "own folder"))

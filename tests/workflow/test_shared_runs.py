@@ -7,7 +7,7 @@ from test_workflow import checkout, snakemake  # noqa: F401
 from tiny import EXPERIMENT
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_another_experiment_trains_only_what_is_new(checkout):  # noqa: F811
     first = snakemake("--cores", 2, "--config", "experiment=tiny", cwd=checkout)
     assert first.returncode == 0, first.stderr

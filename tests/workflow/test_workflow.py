@@ -135,7 +135,7 @@ def test_from_an_experiment_file_to_a_report(checkout):
     assert mended.returncode == 0 and "rule pretrain" not in mended.stdout + mended.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_an_interrupted_workflow_loses_nothing(checkout):
     experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
     experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 20,"))
@@ -170,3 +170,25 @@ def test_a_failing_job_shows_its_message_and_keeps_the_rest(checkout):
     )
     assert process.returncode != 0
     assert "kbench: the data folder nowhere does not exist" in process.stdout + process.stderr
+
+
+def test_a_second_workflow_on_a_folder_is_refused_at_once(checkout):
+    hold = "import sys; from pathlib import Path; from kbench import lock; lock.keep(Path(sys.argv[1]));"
+    first = subprocess.Popen(
+        [sys.executable, "-c", f"{hold} print('held', flush=True); input()", "results/tiny"],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stdout.readline() == "held\n"
+    run = ("--cores", 1, "--config", "experiment=tiny")
+    second = snakemake(*run, cwd=checkout)
+    assert second.returncode == 75
+    assert "kbench: another snakemake works on results/tiny" in second.stderr
+    # Looking is no work, and another experiment is another folder.
+    assert snakemake("-n", *run, cwd=checkout).returncode == 0
+    first.communicate("\n")
+    # Nobody has to unlock: it went with its process.
+    assert "another snakemake" not in snakemake(*run, "--until", "world", cwd=checkout).stderr

@@ -87,7 +87,7 @@ def test_the_manifest_describes_every_file(small_world, read_shards):
     for name, file in manifest.files.items():
         assert file.bytes == (small_world / name).stat().st_size
         assert file.sha256 == files.sha256(small_world / name)
-    for folder, number in manifest.streams.items():
+    for folder, number in manifest.samples.items():
         assert len(read_shards(small_world / folder)) == number
 
 

@@ -1,5 +1,5 @@
-"""One training at a time in a run's folder: a second one would repeat every line of the log and mix
-checkpoints.
+"""One training at a time in a run's folder, and one workflow in an experiment's: a second one would
+repeat every line of the log, mix checkpoints, and start what the first one is doing.
 
 A POSIX record lock: the system takes it back when its process ends, however that ends, also over
 NFS; and processes that load data, forked off the trainer, do not hold it.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from kbench import files
 from kbench.errors import UserError
@@ -21,10 +22,12 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 PATIENCE = 60.0
 """Seconds: a job that was told to stop and writes its checkpoint is waited for."""
 
+_kept: list[TextIO] = []
+
 
 class Busy(UserError):
-    """Another process trains the run. A scheduler may start the command again, hence the status of
-    an interruption.
+    """Another process is at work in the folder. A scheduler may start the command again, hence the
+    status of an interruption.
     """
 
     status = 75
@@ -37,17 +40,29 @@ def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
 
     Where the file system has no locks, says so on stderr and goes on.
     """
-    path = folder / NAME
-    try:
-        stream = path.open("a")
-    except OSError as error:
-        raise files.unwritable(path, error) from error
-    with stream:
-        _acquire(stream.fileno(), folder, time.monotonic() + patience)
+    with _opened(folder) as stream:
+        _acquire(stream.fileno(), folder, f"another process trains {folder}", patience)
         yield
 
 
-def _acquire(descriptor: int, folder: Path, deadline: float) -> None:
+def keep(folder: Path, patience: float = 0.0) -> None:
+    """Hold an experiment's folder while this process lives; raises Busy if another one does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stream = _opened(folder)
+    _acquire(stream.fileno(), folder, f"another snakemake works on {folder}", patience)
+    _kept.append(stream)
+
+
+def _opened(folder: Path) -> TextIO:
+    path = folder / NAME
+    try:
+        return path.open("a")
+    except OSError as error:
+        raise files.unwritable(path, error) from error
+
+
+def _acquire(descriptor: int, folder: Path, busy: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +77,5 @@ def _acquire(descriptor: int, folder: Path, deadline: float) -> None:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise files.unwritable(folder / NAME, error) from error
         if time.monotonic() > deadline:
-            raise Busy(
-                f"another process trains {folder}: wait for it, or end it and start this one again"
-            )
+            raise Busy(f"{busy}: wait for it, or end it and start this one again")
         time.sleep(0.2)

@@ -22,11 +22,12 @@ LITTLE_DISK = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """One line of the report: what was looked at, what was seen, and how it is mended."""
 
     name: str
     state: Literal["ok", "note", "bad"]
     text: str
+    mend: str = ""
 
 
 def examine(locations: Locations) -> list[Finding]:

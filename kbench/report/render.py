@@ -1,5 +1,6 @@
 """Renders a report as one HTML page, Markdown and LaTeX."""
 
+import re
 from pathlib import Path
 
 import jinja2
@@ -57,7 +58,7 @@ def html(report: Report) -> str:
 def markdown(report: Report) -> str:
     """Return the report as GitHub's Markdown, without plots."""
     environment = _environment()
-    environment.filters |= {"md": _md, "md_cell": _md_cell}
+    environment.filters |= {"md": md, "md_cell": _md_cell}
     return _tidy(environment.get_template("report.md.j2").render(report=report))
 
 
@@ -97,12 +98,18 @@ def tex(text: str) -> str:
 _STATIC = {"css": "style.css", "js": "page.js"}
 
 
-def _md(text: str) -> str:
-    return str(text).replace("|", r"\|").replace("*", r"\*").replace("_", r"\_")
+def md(text: str) -> str:
+    """Return text on one line in which Markdown, code in backticks apart, and HTML mean nothing.
+
+    >>> print(md("a_b | <b> p < 0.05"))
+    a\\_b \\| &lt;b> p < 0.05
+    """
+    escaped = re.sub(r"([\\*_|]|^[#>]|\](?=[(\[]))", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", escaped)
 
 
 def _md_cell(cell: Cell) -> str:
-    text = _md(cell.text)
+    text = md(cell.text)
     return f"**{text}**" if cell.best else f"<ins>{text}</ins>" if cell.second else text
 
 

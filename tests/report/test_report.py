@@ -231,8 +231,13 @@ def test_latex(folder):
 
 def test_names_are_escaped(tmp_path):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-shape",))
-    change(folder / "experiment.json", description="<script>alert(1)</script>")
-    assert "<script>alert" not in render.html(built(folder))
+    hostile = "<script>alert(1)</script> ![x](http://evil/x) [y](javascript:z) `code` \n# heading"
+    change(folder / "experiment.json", description=hostile)
+    report = built(folder)
+    assert "<script>alert" not in render.html(report)
+    text = render.markdown(report)
+    assert "<script" not in text and not re.search(r"(?<!\\)\]\(", text)
+    assert [line for line in text.splitlines() if line.startswith("# ")] == ["# made-up"]
 
 
 def test_ten_runs_on_eight_datasets_are_quick(tmp_path):

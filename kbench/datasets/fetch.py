@@ -2,13 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
-from kbench import files
+from kbench import download, files
 from kbench.datasets.dataset import Dataset
 from kbench.datasets.reader import Split, shard_count
 from kbench.datasets.texts import CLASS_NAMES
@@ -18,16 +17,14 @@ from kbench.progress import bar
 RECORD = "fetched.json"
 """Where every file came from, its size and SHA-256; written beside the data."""
 
-CHUNK = 1 << 20
-TIMEOUT = (30, 120)
-"""Seconds to wait for a connection and for the next bytes."""
+LARGEST, LARGEST_TEXT = 64 << 30, 16 << 20
+"""Bytes of a shard, and of a list of names."""
+
+LONGEST = 12 * 3600.0
+"""Seconds that one file may take."""
 
 OPTIONAL = (CLASS_NAMES, "zeroshot_classification_templates.txt", "dataset_type.txt")
 HUB = "https://huggingface.co/datasets/"
-
-
-class _CutOff(Exception):
-    """A file did not arrive whole."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def fetch(dataset: Dataset, root: Path, url: str | None = None) -> bool:
     try:
         with requests.Session() as session:
             _download(session, Remote(url), dataset, scratch)
-    except (requests.RequestException, _CutOff) as error:
+    except (requests.RequestException, download.CutOff) as error:
         raise UserError(
             f"cannot fetch '{dataset.name}' from {url}: {_reason(error)}. What has arrived is kept"
             f" for the next try. {dataset.instructions(root)}"
@@ -76,6 +73,21 @@ def fetch(dataset: Dataset, root: Path, url: str | None = None) -> bool:
     _record(dataset, url, scratch)
     os.replace(scratch, root)
     return True
+
+
+def changed(root: Path) -> list[str]:
+    """Return the files of a downloaded dataset that are no longer as they arrived, by the SHA-256
+    that was kept; none of a dataset that was not downloaded.
+    """
+    record = root / RECORD
+    if not record.is_file():
+        return []
+    kept = files.read_json(record).get("files", {})
+    return sorted(
+        name
+        for name, file in kept.items()
+        if not (root / name).is_file() or files.sha256(root / name) != file["sha256"]
+    )
 
 
 def _start(scratch: Path, url: str) -> None:
@@ -101,30 +113,17 @@ def _file(session: requests.Session, address: str, path: Path, optional: bool = 
     """Download one file unless it is there; every file that is there is whole."""
     if path.is_file():
         return
-    # Without compression on the way, the announced length is that of the file.
-    with session.get(
-        address, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
-    ) as response:
+    with download.get(address, session) as response:
         if optional and response.status_code == requests.codes.not_found:
             return
         response.raise_for_status()
-        compressed = response.headers.get("Content-Encoding", "identity") != "identity"
-        announced = None if compressed else int(response.headers.get("Content-Length", 0)) or None
-        progress = bar(f"{path.parent.name}/{path.name}", announced, unit="B")
+        name = f"{path.parent.name}/{path.name}"
+        progress = bar(name, download.announced(response), unit="B")
+        largest = LARGEST if path.suffix == ".tar" else LARGEST_TEXT
         with files.replacing(path) as temporary, temporary.open("wb") as stream, progress:
-            for chunk in _chunks(response):
-                stream.write(chunk)
-                progress.update(len(chunk))
-
-
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """Yield the body. An error of the network is an OSError to requests, and must not be taken for
-    one of the disk.
-    """
-    try:
-        yield from response.iter_content(CHUNK)
-    except requests.RequestException as error:
-        raise _CutOff(f"{response.url} ended early") from error
+            for piece in download.pieces(response, largest, LONGEST):
+                stream.write(piece)
+                progress.update(len(piece))
 
 
 def _record(dataset: Dataset, url: str, scratch: Path) -> None:

@@ -13,6 +13,7 @@ from kbench.corpus.base import IMAGE_SUFFIXES, Sample
 from kbench.corpus.picture import decode_image
 from kbench.datasets import texts
 from kbench.datasets.dataset import Dataset
+from kbench.datasets.fetch import changed
 from kbench.datasets.reader import Split
 from kbench.errors import UserError
 from kbench.progress import track
@@ -53,6 +54,7 @@ def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Verification:
     if dataset.kind == "classification":
         check(lambda: report.notes.extend(filter(None, [texts.other_spelling(dataset, root)])))
         check(lambda: texts.templates(dataset, root))
+    report.problems += [f"{root / name} is not as it was downloaded" for name in changed(root)]
     earlier: dict[str, Hashes] = {}
     for name in dataset.splits:
         check(lambda name=name: _split(Split(dataset, root, name), pixels, earlier, report))

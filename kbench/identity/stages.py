@@ -23,6 +23,7 @@ PACKAGE = Path(__file__).parents[1]
 DECIDES_NOTHING = (
     "kbench.devices",
     "kbench.document",
+    "kbench.download",
     "kbench.environment",
     "kbench.errors",
     "kbench.files",

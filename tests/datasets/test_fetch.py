@@ -72,6 +72,16 @@ def test_the_folder_is_a_copy_with_its_hashes(web, mine, root):
     assert not fetch(dataset, root, web[0])
 
 
+def test_a_byte_that_changed_since_is_found(web, mine, root):
+    dataset = known_datasets.get("mine")
+    assert fetch(dataset, root, web[0])
+    assert verify(dataset, root).problems == []
+    shard = next(root.rglob("*.tar"))
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1] + b"1")
+    assert f"{shard} is not as it was downloaded" in verify(dataset, root).problems
+
+
 def test_what_is_interrupted_goes_on(web, root):
     url, asked, cut = web
     cut.add("test/0.tar")

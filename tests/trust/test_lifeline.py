@@ -47,7 +47,9 @@ def test_a_job_ends_with_the_one_that_started_it():
 
 
 @pytest.mark.parametrize(
-    "name", ["", "x", "1:2:another boot", f"{os.getpid()}:1:2", "99999999:1:2"]
+    "name",
+    ["", "x", "1:2:another boot", f"{os.getpid()}:1:2", "99999999:1:2"],
+    ids=["none", "no number", "another boot", "another start", "nobody"],
 )
 def test_a_name_that_is_not_of_here_means_nothing(name):
     job = subprocess.Popen(

@@ -1,5 +1,8 @@
 """Renders a report as one HTML page, Markdown and LaTeX."""
 
+import base64
+import gzip
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +13,9 @@ from kbench.files import write_text
 from kbench.report.content import Report
 
 TEMPLATES = Path(__file__).parent / "templates"
+LONGEST = 2000
+"""Rows of a table that the page holds as HTML; those of a longer one are made when asked for."""
+
 _TEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -47,12 +53,28 @@ def write(report: Report, folder: Path) -> list[Path]:
 def html(report: Report) -> str:
     """Return the page: self-contained, with its style sheet, script and plots inline."""
     environment = _environment(autoescape=True)
-    environment.filters |= {"bind": bind, "anchor": anchor}
+    environment.filters |= {"bind": bind, "anchor": anchor, "packed": packed}
+    environment.globals["longest"] = LONGEST
     static = {
         name: (TEMPLATES / file).read_text(encoding="utf-8") for name, file in _STATIC.items()
     }
     inline = {name: jinja2.utils.markupsafe.Markup(text) for name, text in static.items()}
     return environment.get_template("index.html.j2").render(report=report, **inline)
+
+
+def packed(table: Table) -> str:
+    """Return the rows of a long table as the page unpacks them: gzipped JSON in base 64, of each
+    cell its text, or a list of text, what it is sorted by, and where it leads.
+    """
+    rows = [[_bare(cell) for cell in row] for row in table.rows]
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def _bare(cell: Cell) -> str | list[str | float | None]:
+    if cell.sort is None and not cell.href:
+        return cell.text
+    return [cell.text, cell.sort, cell.href]
 
 
 def markdown(report: Report) -> str:

@@ -130,3 +130,54 @@ def test_filtering_says_how_many_rows_are_left(page):
     page.locator("#published-cells-filter").fill("slip-readme linear_sgd")
     assert page.locator("#published-cells tbody tr:visible").count() == 5
     assert "5 of 195 rows" in page.locator("label:has(#published-cells-filter)").inner_text()
+
+
+@pytest.fixture(scope="module")
+def long(browser, tmp_path_factory):
+    """A page whose table of all results counts as long, unfolded by nobody yet."""
+    folder = write_experiment(tmp_path_factory.mktemp("long") / "made-up", {"cosine": 2.0})
+    loaded = store.load(folder)
+    report = content.build(Analysis(loaded, table.frame(loaded)))
+    before, render.LONGEST = render.LONGEST, 5
+    try:
+        (folder / "page.html").write_text(render.html(report))
+    finally:
+        render.LONGEST = before
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.goto((folder / "page.html").as_uri())
+    yield opened, len(table.frame(loaded))
+    opened.close()
+
+
+def test_rows_of_a_long_table_are_made_when_asked_for(long):
+    page, number = long
+    rows = page.locator("#results tbody tr")
+    assert rows.count() == 0
+    page.locator("#results-folded summary").click()
+    page.wait_for_timeout(200)
+    assert rows.count() == number
+    cells = rows.first.locator("th, td")
+    assert cells.count() == page.locator("#results thead th").count()
+    assert rows.first.locator("a").get_attribute("href").startswith("#run-")
+
+
+def test_a_long_table_is_sorted_and_filtered_as_others_are(long):
+    page, number = long
+    value = "[...document.querySelectorAll('#results tbody tr')].map(r => parseFloat(r.cells[5].textContent))"
+    page.locator("#results-filter").fill('"world-shape" zero-shot')
+    page.wait_for_timeout(100)
+    left = page.locator("#results tbody tr").count()
+    assert 0 < left < number
+    assert f"{left} of {number} rows" in page.locator("label:has(#results-filter)").inner_text()
+    page.locator("#results thead button").nth(5).click()
+    page.wait_for_timeout(100)
+    sorted_ = page.evaluate(value)
+    assert sorted_ == sorted(sorted_) and len(sorted_) == left
+    page.locator("#results-filter").fill("")
+
+
+def test_a_number_leads_into_a_long_table_too(long):
+    page, _ = long
+    page.locator("#scores-zeroshot tbody a[data-filter]").first.click()
+    page.wait_for_timeout(200)
+    assert page.locator("#results tbody tr").count() == 2

@@ -1,5 +1,58 @@
 "use strict";
 
+// Long tables come packed. Their rows are made when their part is unfolded: the first thousand of those that a filter
+// leaves, in the order that was asked for.
+const SHOWN = 1000;
+const text = (cell) => (Array.isArray(cell) ? cell[0] : cell);
+
+class LongTable {
+  constructor(table) {
+    this.table = table;
+    this.rows = this.left = null;
+    this.order = (one, other) => one.number - other.number;
+  }
+  async load() {
+    if (this.rows) return;
+    const bytes = Uint8Array.from(atob(this.table.dataset.rows), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const cells = await new Response(stream).json();
+    delete this.table.dataset.rows;
+    this.rows = this.left = cells.map((row, number) => ({ number, cells: row }));
+    this.show();
+  }
+  filter(words) {
+    this.left = this.rows.filter((row) => matches(row.cells.map((cell) => text(cell).toLowerCase()), words));
+    this.show();
+    return [this.left.length, this.rows.length];
+  }
+  sort(column, sign) {
+    const value = (row) => (Array.isArray(row.cells[column]) ? (row.cells[column][1] ?? text(row.cells[column])) : row.cells[column]);
+    this.order = (one, other) => compare(value(one), value(other), sign);
+    this.show();
+  }
+  show() {
+    const made = [...this.left].sort(this.order).slice(0, SHOWN).map((row) => this.make(row.cells));
+    this.table.tBodies[0].replaceChildren(...made);
+  }
+  make(cells) {
+    const row = document.createElement("tr");
+    cells.forEach((cell, column) => {
+      const made = document.createElement(column ? "td" : "th");
+      if (!column) made.scope = "row";
+      if (column >= Number(this.table.dataset.textColumns)) made.className = "n";
+      const [shown, , href] = Array.isArray(cell) ? cell : [cell];
+      const link = href && document.createElement("a");
+      if (link) [link.href, link.textContent] = [href, shown];
+      made.append(link || shown);
+      row.append(made);
+    });
+    return row;
+  }
+}
+const long = new Map([...document.querySelectorAll("table[data-rows]")].map((table) => [table, new LongTable(table)]));
+for (const [table, rows] of long)
+  table.closest("details")?.addEventListener("toggle", () => rows.load());
+
 // Sorting: a click on a heading, ascending first, then descending. Empty cells ("–", "missing") stay last.
 const key = (row, column) => {
   const cell = row.cells[column];
@@ -7,18 +60,20 @@ const key = (row, column) => {
 };
 const empty = (value) => value === "–" || value === "missing" || value === "undefined" || value === "not tested";
 
+function compare(a, b, sign) {
+  if (empty(a) || empty(b)) return empty(a) - empty(b);
+  const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+  return sign * order;
+}
+
 function sortBy(table, column) {
   const heading = table.tHead.rows[0].cells[column];
   const sign = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-  const rows = [...table.tBodies[0].rows];
-  rows.sort((one, other) => {
-    const [a, b] = [key(one, column), key(other, column)];
-    if (empty(a) || empty(b)) return empty(a) - empty(b);
-    const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
-    return sign * order;
-  });
   for (const cell of table.tHead.rows[0].cells) cell.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
+  if (long.has(table)) return long.get(table).sort(column, sign);
+  const rows = [...table.tBodies[0].rows];
+  rows.sort((one, other) => compare(key(one, column), key(other, column), sign));
   table.tBodies[0].append(...rows);
 }
 
@@ -34,17 +89,27 @@ for (const table of document.querySelectorAll("table")) {
 }
 
 // Filtering: every word must occur in the row; a word in double quotes must be a whole cell.
-function filterRows(table, query, status) {
-  const words = query.toLowerCase().match(/"[^"]*"|\S+/g) ?? [];
+function matches(cells, words) {
+  const found = (word) =>
+    word.startsWith('"') ? cells.includes(word.slice(1, -1)) : cells.some((shown) => shown.includes(word));
+  return words.every(found);
+}
+
+function filterPlain(table, words) {
   let shown = 0;
   for (const row of table.tBodies[0].rows) {
-    const cells = [...row.cells].map((cell) => cell.textContent.trim().toLowerCase());
-    const found = (word) =>
-      word.startsWith('"') ? cells.includes(word.slice(1, -1)) : cells.some((text) => text.includes(word));
-    row.hidden = !words.every(found);
+    row.hidden = !matches([...row.cells].map((cell) => cell.textContent.trim().toLowerCase()), words);
     shown += !row.hidden;
   }
-  status.textContent = words.length ? `${shown} of ${table.tBodies[0].rows.length} rows` : "";
+  return [shown, table.tBodies[0].rows.length];
+}
+
+async function filterRows(table, query, status) {
+  const words = query.toLowerCase().match(/"[^"]*"|\S+/g) ?? [];
+  await long.get(table)?.load();
+  const [left, all] = long.has(table) ? long.get(table).filter(words) : filterPlain(table, words);
+  const first = long.has(table) && left > SHOWN ? `, the first ${SHOWN} shown` : "";
+  status.textContent = words.length || first ? `${left} of ${all} rows${first}` : "";
 }
 
 for (const table of document.querySelectorAll("table[data-searchable]")) {

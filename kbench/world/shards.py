@@ -1,8 +1,6 @@
 """Writing samples as webdataset shards whose bytes depend on nothing but the samples."""
 
-import io
 import itertools
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,19 +14,15 @@ def write_shards(folder: Path, samples: Iterable[dict[str, bytes]], name: str) -
     Keys are nine digits, counted over all shards. Owner, mode and time of every member are the same
     (time 0).
     """
+    from webdataset import TarWriter  # imports torch, which reading a world's manifest does without
+
     folder.mkdir(parents=True)
+    plain = {"encoder": False, "user": "", "group": "", "mode": 0o644, "mtime": 0}
     numbered = enumerate(samples)
     for shard in itertools.count():
         part = list(itertools.islice(numbered, SAMPLES_A_SHARD))
         if not part:
             return shard
-        with tarfile.open(folder / name.format(shard), "w", format=tarfile.USTAR_FORMAT) as archive:
+        with (folder / name.format(shard)).open("wb") as file, TarWriter(file, **plain) as archive:
             for number, sample in part:
-                _add(archive, f"{number:09d}", sample)
-
-
-def _add(archive: tarfile.TarFile, key: str, sample: dict[str, bytes]) -> None:
-    for suffix, content in sample.items():
-        member = tarfile.TarInfo(f"{key}.{suffix}")
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
+                archive.write({"__key__": f"{number:09d}", **sample})

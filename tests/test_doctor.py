@@ -61,7 +61,7 @@ def test_a_clock_that_is_off_is_bad(tiny, monkeypatch):
 
 def test_a_slow_disk_is_noted(tiny, monkeypatch):
     monkeypatch.setattr(resources, "SLOW", 10**9)
-    finding = found(tiny, "working folder, speed")
+    finding = found(tiny, "disk speed")
     assert finding.state == "note" and "MB/s" in finding.text and finding.mend
     assert not list(Path.cwd().glob(".kbench-doctor-*"))
 

@@ -45,9 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         findings += cluster.examine()
     for finding in findings:
-        print(f"{MARKS[finding.state]}  {finding.name:<22} {finding.text}")
+        print(f"{MARKS[finding.state]}  {finding.name:<18} {finding.text}")
         if finding.mend:
-            print(f"{'':<6}{'':<22} mend: {finding.mend}")
+            print(f"{'':<24} mend: {finding.mend}")
     if arguments.json:
         written = [dataclasses.asdict(finding) for finding in findings]
         files.write_json(arguments.json, {"findings": written})

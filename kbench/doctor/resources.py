@@ -38,7 +38,7 @@ def examine(experiment: Experiment | None, locations: Locations) -> list[Finding
         _memory(experiment),
         _shared_memory(experiment),
         _descriptors(),
-        *_speed("working folder", Path.cwd()),
+        *_speed(Path.cwd()),
         _clock(Path.cwd()),
         _runtime(),
         *(_of_experiment(experiment, locations) if experiment else ()),
@@ -94,7 +94,7 @@ def _descriptors() -> Finding:
     return Finding("open files", "note", text, f"ulimit -n {min(hard, 4 * DESCRIPTORS)}")
 
 
-def _speed(name: str, folder: Path) -> Iterator[Finding]:
+def _speed(folder: Path) -> Iterator[Finding]:
     """Yield how fast a folder is written to and read from; nothing where it cannot be written."""
     content = os.urandom(PROBE_BYTES)
     try:
@@ -109,12 +109,12 @@ def _speed(name: str, folder: Path) -> Iterator[Finding]:
             Path(probe.name).read_bytes()
             read = PROBE_BYTES / 1e6 / (time.perf_counter() - started)
     except OSError as error:
-        yield Finding(f"{name}, speed", "bad", str(error.strerror), "choose another folder")
+        yield Finding("disk speed", "bad", str(error.strerror), "choose another folder")
         return
     text = f"writes {written:.0f} MB/s, reads {read:.0f} MB/s"
     fast = min(written, read) >= SLOW
     mend = "" if fast else "let results= and TMPDIR be on a disk of this machine"
-    yield Finding(f"{name}, speed", "ok" if fast else "note", text, mend)
+    yield Finding("disk speed", "ok" if fast else "note", text, mend)
 
 
 def _clock(folder: Path) -> Finding:

@@ -125,7 +125,9 @@ up() {
   [ -z "$accounting" ] || start_accounting
   slurmctld -c
   slurmd -c
-  until_works 20 sh -c "sinfo -h -n $host -o %T | grep -qx idle"
+  until_works 60 sh -c "sinfo -h -n $host -o %T | grep -qx idle"
+  # The controller accepts any account until it has heard from the database.
+  [ -z "$accounting" ] || until_works 60 sh -c '! sbatch --test-only --account=nobodys --wrap=true'
 }
 
 running() { [ -d "/proc/$1" ] && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }

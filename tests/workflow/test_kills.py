@@ -18,7 +18,7 @@ from test_workflow import checkout  # noqa: F401
 from tiny import EXPERIMENT, ROOT
 
 KILLS = 50 if "KBENCH_TRUST" in os.environ else 4
-VICTIMS = ("group", "snakemake", "job", "loader")
+VICTIMS = ("group", "snakemake", "job", "terminal", "loader")
 TIMES = ("started", "ended", "environment")
 
 
@@ -59,9 +59,13 @@ class Kills:
         return sorted(found)
 
     def kill(self, workflow: subprocess.Popen, victim: str, draw: random.Random) -> None:
-        """Kill somebody; a job or a loader only if there is one."""
+        """Kill somebody; a job or a loader only if there is one. A terminal tells the whole group, as
+        it does on Ctrl-C.
+        """
         if victim == "group":
             os.killpg(workflow.pid, signal.SIGKILL)
+        elif victim == "terminal":
+            os.killpg(workflow.pid, signal.SIGINT)
         elif victim == "snakemake":
             workflow.kill()
         elif jobs := self.jobs():

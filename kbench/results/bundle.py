@@ -42,7 +42,7 @@ def write(results: Path, path: Path) -> None:
     """Write the bundle of results/EXPERIMENT, whole or not at all."""
     with (
         files.replacing(path) as temporary,
-        tarfile.open(temporary, "w:xz", format=tarfile.PAX_FORMAT) as archive,
+        tarfile.open(temporary, "w:xz", format=tarfile.PAX_FORMAT, preset=1) as archive,
     ):
         for name, content in _members(results):
             member = tarfile.TarInfo(name)

@@ -208,9 +208,13 @@ def _missing(
     cards: dict[str, ModelCard],
 ) -> Iterable[Missing]:
     done = {(result.run, result.dataset, result.task) for result in results}
+    asked = [
+        (dataset, task)
+        for dataset in experiment.datasets
+        for task in tasks.of(known_datasets.get(dataset), experiment.tasks)
+    ]
     for run in experiment.runs:
         job = jobs.evaluate(folder, run) if run in cards else jobs.pretrain(folder, run)
-        for dataset in experiment.datasets:
-            for task in tasks.of(known_datasets.get(dataset), experiment.tasks):
-                if (run, dataset, task) not in done:
-                    yield Missing(run, dataset, task, job)
+        for dataset, task in asked:
+            if (run, dataset, task) not in done:
+                yield Missing(run, dataset, task, job)

@@ -52,10 +52,10 @@ LAST = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the size of the experiments."""
     parser.add_argument(
-        "--corpora", type=int, default=2, help="experiment files, one a corpus; default %(default)s"
+        "--corpora", type=int, default=1, help="experiment files, one a corpus; default %(default)s"
     )
     parser.add_argument(
-        "--seeds", type=int, default=5, help="seeds of each variant; default %(default)s"
+        "--seeds", type=int, default=10, help="seeds of each variant; default %(default)s"
     )
     parser.add_argument(
         "--datasets", type=int, default=15, help="evaluation sets; default %(default)s"

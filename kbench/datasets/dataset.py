@@ -204,9 +204,10 @@ def names() -> tuple[str, ...]:
 
 def get(name: str) -> Dataset:
     """Return a dataset's metadata; UserError naming the nearest match for an unknown one."""
-    found = [path for folder in (FOLDER, ADDED) if (path := folder / f"{name}.yaml").is_file()]
-    if not found or "/" in name:
+    # Not every word can be the name of a file; those that are one have been listed.
+    if name not in names():
         raise unknown("dataset", name, names())
+    found = [path for folder in (FOLDER, ADDED) if (path := folder / f"{name}.yaml").is_file()]
     if len(found) > 1:
         raise UserError(f"{found[1]} names a dataset that kbench already has: give it another name")
     return _read(found[0].resolve(), found[0].stat().st_mtime_ns)

@@ -1,5 +1,6 @@
 """Read an experiment file, check every name in it, and resolve it into runs."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from pydantic import ValidationError
 
 from kbench import objective, similarity, tasks, yaml_file
 from kbench.datasets import dataset as known_datasets
-from kbench.errors import UserError, unknown
+from kbench.errors import UserError, shown, unknown
 from kbench.experiment import differences, tuning
 from kbench.experiment.schema import Experiment, RunConfig, Training, Variant
 from kbench.experiment.smoke import shrink
@@ -29,12 +30,13 @@ def find(name: str) -> Path:
     """Return the path of an experiment given by name or path; UserError with the nearest match if
     there is none.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else EXPERIMENTS / f"{name}.yaml"
-    if path.is_file():
-        return path
     if name.endswith((".yaml", ".yml")):
-        raise UserError(f"no such experiment file: {name}")
-    raise unknown("experiment", name, names())
+        if not os.path.isfile(name):
+            raise UserError(f"no such experiment file: {shown(name)}")
+        return Path(name)
+    if name not in names():
+        raise unknown("experiment", name, names())
+    return EXPERIMENTS / f"{name}.yaml"
 
 
 def load(name: str, smoke: bool = False) -> Experiment:

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kbench.errors import UserError, unknown
+from kbench.errors import UserError, shown, unknown
 from kbench.similarity import estimators
 
 RELEASED = "released code of arXiv 2404.19228"
@@ -44,7 +44,7 @@ def _no_parameter(variant: str, key: str, legal: list[str]) -> UserError:
 def _message(variant: str, problem: dict[str, Any]) -> str:
     where = ".".join([variant, *map(str, problem["loc"])])
     text = problem["msg"].removeprefix("Value error, ")
-    seen = f" = {problem['input']!r}" if problem["loc"] else ""
+    seen = f" = {shown(problem['input'])}" if problem["loc"] else ""
     return f"{where}{seen}: {text[0].lower()}{text[1:]}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,15 +88,8 @@ class Checkpoints:
             state = torch.load(newest, map_location="cpu", weights_only=True)
             found = strict_json.parse(state["identity"])
             modules = strict_json.parse(state["modules"]) if "modules" in state else None
-        except (
-            UnpicklingError,
-            RuntimeError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            OSError,
-        ) as error:
+        # Which error bytes of chance end in is torch's and the unpickler's affair.
+        except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             older = (
                 f"{paths[-2].name} goes on from there" if len(paths) > 1 else "the run starts over"

@@ -115,7 +115,8 @@ def copy(trained, tiny_experiment, tiny_world, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_command_ends_with_one_message(kind, copy, tmp_path, capfd):
+def test_a_command_ends_with_one_message(kind, copy, tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("KBENCH_DATA", raising=False)
     files, commands = copy.cases()[kind]
     assert files
     for seed in TRIED:

@@ -23,7 +23,12 @@ def two_runs(folder: Path) -> Path:
     """Write the demo with one seed of two of its variants and return the file's path."""
     demo = yaml.safe_load((REPOSITORY / "workflow" / "experiments" / "demo.yaml").read_text())
     path = folder / "demo.yaml"
-    path.write_text(yaml.safe_dump({**demo, "seeds": [0], "variants": ["cosine", "wpse-gaussian"]}))
+    named = {
+        str(entry["similarity"] if isinstance(entry, dict) else entry): entry
+        for entry in demo["variants"]
+    }
+    variants = [named["cosine"], named["wpse-gaussian"]]
+    path.write_text(yaml.safe_dump({**demo, "seeds": [0], "variants": variants}))
     return path
 
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Starts a real Slurm of one node, runs the tests of tests/slurm on it and the smoke experiment through it (in the image,
 # where there is one), and ends it again by process id. Says why where no Slurm can be had.
-#   IMAGE_BUILDER         process that builds containers/kbench.sif beside this, if any
 #   APPTAINER_INSTALLER   script that installs Apptainer below a folder it is given, for machines that have none
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -62,7 +61,7 @@ trap cleanup EXIT
 sinfo --Node --long
 
 step "tests"
-env -u KBENCH_SLURM_SITE timeout 900 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
+env -u KBENCH_SLURM_SITE timeout 2400 python -m pytest tests/slurm/test_cluster.py -rs --durations 5
 step "with accounting"
 "$cluster" down "$work/slurm"
 if start accounting; then
@@ -71,9 +70,6 @@ else
   echo "SKIPPED accounts: no accounting here: $(tail -n 1 "$work/up.log")"
   start
 fi
-
-# Where the image is built beside this, it is waited for.
-while [ -n "${IMAGE_BUILDER:-}" ] && kill -0 "$IMAGE_BUILDER" 2>/dev/null && [ ! -e containers/kbench.sif ]; do sleep 1; done
 apptainer_found() { command -v apptainer >/dev/null || command -v singularity >/dev/null; }
 
 if [ -e containers/kbench.sif ] && ! apptainer_found; then

@@ -19,7 +19,6 @@ RIGHT = [
 ]
 TRIED = range(1000 if "KBENCH_TRUST" in os.environ else 200)
 SECONDS = 10
-"""Of the processor: other work on the machine does not count."""
 
 
 @pytest.mark.parametrize("seed", TRIED)
@@ -27,10 +26,10 @@ def test_it_is_planned_or_refused_in_one_message(seed, tmp_path, monkeypatch, ca
     path = tmp_path / "hostile.yaml"
     path.write_text(hostile_experiments.make(RIGHT[seed % len(RIGHT)], seed))
     monkeypatch.chdir(ROOT)
-    started = time.process_time()
+    started = time.monotonic()
     with pytest.raises(SystemExit) as end:
         main(["check", str(path)])
-    assert time.process_time() - started < SECONDS
+    assert time.monotonic() - started < SECONDS
     said = capsys.readouterr().err
     assert end.value.code in (0, 2), said
     if end.value.code == 2:

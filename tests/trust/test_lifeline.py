@@ -42,7 +42,7 @@ def test_a_job_ends_with_the_one_that_started_it():
     assert starter.stdout.readline() == "here\n"
     assert not gone(pid, 2)
     starter.send_signal(signal.SIGKILL)
-    assert gone(pid, 30)
+    assert gone(pid, 5)
     starter.wait()
 
 

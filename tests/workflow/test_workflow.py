@@ -133,6 +133,34 @@ def test_from_an_experiment_file_to_a_report(checkout):
     assert mended.returncode == 0 and "rule pretrain" not in mended.stdout + mended.stderr
 
 
+@pytest.mark.whole
+def test_an_interrupted_workflow_loses_nothing(checkout):
+    experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
+    experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 20,"))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", "experiment=tiny"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+    first = subprocess.Popen(
+        command, cwd=checkout, env=variables, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    results = checkout / "results" / "tiny"
+    while not any(path.stat().st_size for path in results.glob("runs/*/metrics.jsonl")):
+        assert first.poll() is None, "the workflow ended before it could be interrupted"
+        time.sleep(0.05)
+    # As a terminal does on Ctrl-C: the whole group is told.
+    os.killpg(first.pid, signal.SIGINT)
+    assert first.wait(60) != 0
+    corpus = (results / "corpus.json").stat().st_mtime_ns
+    assert list(results.glob("runs/*/checkpoints/step-*.pt"))
+
+    again = snakemake("--cores", 2, "--config", "experiment=tiny", cwd=checkout)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (results / "corpus.json").stat().st_mtime_ns == corpus
+    assert any(
+        "going on from step" in log.read_text() for log in results.glob("logs/pretrain/runs/*.log")
+    )
+
+
 @pytest.mark.slow
 def test_a_failing_job_shows_its_message_and_keeps_the_rest(checkout):
     process = snakemake(

@@ -2,31 +2,27 @@
 line.
 """
 
-import os
-import subprocess
-import sys
-
+import command
 import pytest
-from tiny import EXPERIMENT, ROOT
+from tiny import EXPERIMENT
 
 import kbench.towers.compat  # torchvision imports beside the CPU build of torch
 
 
 @pytest.fixture(scope="session")
 def kbench():
-    """Run a kbench command in a process of its own; returns the finished process with its output as
-    text.
+    """Run a kbench command in this process, which has torch imported already; returns what a
+    process of its own would: its status, and its output as text.
     """
+    return command.here
 
-    def run(*arguments, cwd=ROOT, **environment):
-        variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
-        variables.pop("KBENCH_DATA", None) if "KBENCH_DATA" not in environment else None
-        command = [sys.executable, "-m", "kbench", *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300
-        )
 
-    return run
+@pytest.fixture(scope="session")
+def kbench_alone():
+    """Run a kbench command in a process of its own: for what looks at the process, sets it up, or
+    leaves it changed.
+    """
+    return command.alone
 
 
 @pytest.fixture(scope="session")

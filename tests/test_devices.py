@@ -92,9 +92,9 @@ def test_processes_start_under_srun_in_slurm_and_torchrun_elsewhere(tmp_path, mo
     assert "--nproc-per-node=2" in launcher(2, 4, {"SLURM_JOB_ID": "7"})
 
 
-def test_what_is_launched_must_be_a_command(kbench, refused):
+def test_what_is_launched_must_be_a_command(kbench_alone, refused):
     refused(
-        kbench("launch", "--processes", 1, "pretrian"),
+        kbench_alone("launch", "--processes", 1, "pretrian"),
         "unknown command 'pretrian'",
         "did you mean 'pretrain'",
     )

@@ -30,8 +30,8 @@ WORLD = (
 )
 
 
-def test_the_doctor_examines_this_machine(kbench, tmp_path):
-    process = kbench("doctor", cwd=tmp_path, TMPDIR=str(tmp_path))
+def test_the_doctor_examines_this_machine(kbench_alone, tmp_path):
+    process = kbench_alone("doctor", cwd=tmp_path, TMPDIR=str(tmp_path))
     assert process.returncode == 0, process.stdout
     for line in (("torch", importlib.metadata.version("torch")), ("TMPDIR", str(tmp_path))):
         assert any(all(word in row for word in line) for row in process.stdout.splitlines()), (
@@ -39,8 +39,8 @@ def test_the_doctor_examines_this_machine(kbench, tmp_path):
         )
 
 
-def test_a_folder_that_cannot_be_written_is_bad(kbench, tmp_path):
-    process = kbench("doctor", "--data", tmp_path / "none", cwd=tmp_path)
+def test_a_folder_that_cannot_be_written_is_bad(kbench_alone, tmp_path):
+    process = kbench_alone("doctor", "--data", tmp_path / "none", cwd=tmp_path)
     assert process.returncode == 1 and "BAD   data" in process.stdout
 
 
@@ -60,16 +60,18 @@ def test_containers_without_an_image_say_how_to_build_one(tmp_path):
 
 @pytest.mark.parametrize("kind", ["docker", "apptainer"])
 def test_a_single_job_without_an_image_says_how_to_build_one(
-    kbench, refused, tmp_path, labelled, kind
+    kbench_alone, refused, tmp_path, labelled, kind
 ):
     labelled(None)
-    process = kbench("container", "run", "--container", kind, "doctor", cwd=tmp_path)
+    process = kbench_alone("container", "run", "--container", kind, "doctor", cwd=tmp_path)
     refused(process, "no image", "`kbench container build`")
 
 
 @pytest.mark.slow
-def test_verify_runs_the_doctor_inside(sif, kbench, tmp_path):
-    process = kbench("container", "verify", "--sif", sif.path, "--data", tmp_path, cwd=tmp_path)
+def test_verify_runs_the_doctor_inside(sif, kbench_alone, tmp_path):
+    process = kbench_alone(
+        "container", "verify", "--sif", sif.path, "--data", tmp_path, cwd=tmp_path
+    )
     assert process.returncode == 0, process.stderr + process.stdout
     for line in (
         sif.digest,
@@ -81,11 +83,11 @@ def test_verify_runs_the_doctor_inside(sif, kbench, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_truncated_copy_is_refused(sif, kbench, refused, tmp_path):
+def test_a_truncated_copy_is_refused(sif, kbench_alone, refused, tmp_path):
     shutil.copyfile(sif.path, tmp_path / "copy.sif")
     os.truncate(tmp_path / "copy.sif", sif.path.stat().st_size - 1_000_000)
     refused(
-        kbench("container", "verify", "--sif", tmp_path / "copy.sif"),
+        kbench_alone("container", "verify", "--sif", tmp_path / "copy.sif"),
         "truncated",
         "kbench container build",
     )
@@ -103,14 +105,14 @@ def test_a_gpu_is_requested_where_there_is_one(monkeypatch, tmp_path):
     "user", [os.getuid(), pytest.param(65534, marks=pytest.mark.skipif("os.getuid() != 0"))]
 )
 def test_one_job_in_docker_writes_what_the_host_writes(
-    docker_image, kbench, tmp_path, open_folder, monkeypatch, user
+    docker_image, kbench_alone, tmp_path, open_folder, monkeypatch, user
 ):
     os.chown(open_folder, user, user)
     monkeypatch.chdir(open_folder)
     monkeypatch.setattr(os, "getuid", lambda: user)
     assert docker_job.run(docker_image, isolation.folders([]), ["kbench", *WORLD]) == 0
     assert (open_folder / "world" / "world.json").stat().st_uid == user
-    assert kbench(*WORLD, cwd=tmp_path).returncode == 0
+    assert kbench_alone(*WORLD, cwd=tmp_path).returncode == 0
     manifests = [
         json.loads((place / "world" / "world.json").read_text())
         for place in (open_folder, tmp_path)
@@ -119,8 +121,10 @@ def test_one_job_in_docker_writes_what_the_host_writes(
 
 
 @pytest.mark.slow
-def test_a_job_in_docker_is_isolated_and_its_exit_status_comes_back(docker_image, kbench, tmp_path):
-    process = kbench(
+def test_a_job_in_docker_is_isolated_and_its_exit_status_comes_back(
+    docker_image, kbench_alone, tmp_path
+):
+    process = kbench_alone(
         "container",
         "run",
         "--container",
@@ -149,7 +153,7 @@ def test_a_job_in_docker_is_isolated_and_its_exit_status_comes_back(docker_image
         "variants",
         "--no-such-option",
     )
-    assert kbench(*wrong, cwd=tmp_path).returncode == 2
+    assert kbench_alone(*wrong, cwd=tmp_path).returncode == 2
 
 
 @pytest.mark.slow

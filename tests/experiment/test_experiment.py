@@ -190,6 +190,13 @@ def test_check_prints_the_plan(kbench, refused, changed):
     refused(kbench("check", "dem"), "did you mean 'demo'")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_check_prints_the_plan_of_every_shipped_experiment(kbench, name):
+    process = kbench("check", name)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(f"{name}: ")
+
+
 def test_check_says_which_data_are_missing(kbench):
     process = kbench("check", "cifar10", "--data", "/nowhere")
     assert process.returncode == 0, process.stderr

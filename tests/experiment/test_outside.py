@@ -130,7 +130,7 @@ def test_a_name_that_kbench_has_is_refused_for_those_who_use_it(kbench, refused,
     assert kbench("check", "own.yaml", cwd=working).returncode == 0
 
 
-def test_an_installed_package_announces_its_own(kbench, working):
+def test_an_installed_package_announces_its_own(kbench_alone, working):
     site = working / "site"
     (site / "thirdparty").mkdir(parents=True)
     (site / "thirdparty" / "__init__.py").write_text("")
@@ -144,6 +144,6 @@ def test_an_installed_package_announces_its_own(kbench, working):
         "[kbench.variants]\nwpse-laplace = thirdparty.laplace:WpseLaplace\n"
     )
     python_path = os.pathsep.join([str(ROOT), str(site)])
-    listed = kbench("variants", "wpse-laplace", cwd=working, PYTHONPATH=python_path)
+    listed = kbench_alone("variants", "wpse-laplace", cwd=working, PYTHONPATH=python_path)
     assert listed.returncode == 0 and "from: the package thirdparty" in listed.stdout
-    assert kbench("check", "own.yaml", cwd=working, PYTHONPATH=python_path).returncode == 0
+    assert kbench_alone("check", "own.yaml", cwd=working, PYTHONPATH=python_path).returncode == 0

@@ -60,11 +60,6 @@ def test_no_checkpoint_or_training_log_is_a_declared_output():
     )
 
 
-def test_lint_is_clean():
-    process = snakemake("--lint", cwd=ROOT)
-    assert process.returncode == 0, process.stdout + process.stderr
-
-
 @pytest.mark.parametrize("smoke", ["true", "false"])
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_a_plan(checkout, name, smoke):
@@ -119,7 +114,15 @@ def test_from_an_experiment_file_to_a_report(checkout):
     assert own.returncode == 0, own.stderr
     assert "tidy table" in (checkout / "own.html").read_text()
 
-    # Another variant trains alone; nothing finished is touched.
+
+@pytest.mark.whole
+def test_a_change_touches_nothing_finished(checkout):
+    run = ["--cores", 2, "--config", "experiment=tiny"]
+    first = snakemake(*run, cwd=checkout)
+    assert first.returncode == 0, first.stdout + first.stderr
+    results = checkout / "results" / "tiny"
+
+    # Another variant trains alone.
     weights = {path: path.stat().st_mtime_ns for path in results.glob("runs/*/model.safetensors")}
     path = checkout / "workflow" / "experiments" / "tiny.yaml"
     path.write_text(path.read_text().replace("[cosine,", "[cosine, cosine-mean,"))

@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "score": "the similarity of arbitrary weighted point sets",
     "bench": "measure kbench beside its baseline: time, memory, variance",
     "compare": "gather every result of an experiment into one tidy table",
+    "bundle": "put all that a report reads of an experiment into one file",
     "trace": "where a number comes from: rows, features, weights, data, code, commands",
     "rerun": "the commands that make a result again; or run them and compare",
     "report": "render the comparison as HTML, Markdown and LaTeX",
@@ -44,6 +45,7 @@ COMMANDS: dict[str, str] = {
     ),
     "container verify": "check an image: run kbench doctor inside it",
     "container run": "run one kbench command in a container",
+    "packages": "list the packages that kbench runs with; SBOM, known vulnerabilities",
     "doctor": "what kbench sees of this machine: versions, GPU, folders, free disk, datasets",
 }
 

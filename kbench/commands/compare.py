@@ -1,8 +1,6 @@
 """Gather every result of an experiment into one tidy table, table.csv and table.json, and print a
 summary.
 
-All that a report reads of it goes into one file too, bundle.tar.xz, which outlives the runs.
-
 Results of different container images, code, evaluation settings or data are refused, never
 averaged. What is missing is listed with the command that makes it.
 
@@ -32,16 +30,13 @@ def run(arguments: argparse.Namespace) -> int:
     verdict does.
     """
     loaded = options.load_results(arguments)
-    from kbench.results import bundle, table
+    from kbench.results import table
     from kbench.results.text import summary
 
     frame = table.frame(loaded)
     print(summary(loaded, frame))
     for path in table.write(loaded, frame):
         print(f"wrote {path}")
-    if loaded.unpacked is None:
-        bundle.write(loaded.folder, loaded.folder / bundle.NAME)
-        print(f"wrote {loaded.folder / bundle.NAME}")
     return _failed(loaded, arguments.fail_on) if arguments.fail_on else 0
 
 

@@ -39,7 +39,13 @@ ARRAYS = ("runs/*/evaluation/*/*.npz", "runs/*/weights.npz")
 
 
 def write(results: Path, path: Path) -> None:
-    """Write the bundle of results/EXPERIMENT, whole or not at all."""
+    """Write the bundle of results/EXPERIMENT, whole or not at all; UserError if that is no
+    experiment's folder.
+    """
+    if not (results / "experiment.json").is_file():
+        raise UserError(
+            f"{results} is not an experiment's results folder: it has no experiment.json"
+        )
     with (
         files.replacing(path) as temporary,
         tarfile.open(temporary, "w:xz", format=tarfile.PAX_FORMAT, preset=1) as archive,

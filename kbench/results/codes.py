@@ -9,6 +9,7 @@ whole only, which must then be one.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kbench.identity import code
 from kbench.identity.code import Code
@@ -20,8 +21,7 @@ NAMED = 6
 """Modules that a message names at most."""
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """What a document says of the code of one stage: the run it belongs to, the hash if any, and
     the version.
     """

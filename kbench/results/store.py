@@ -178,7 +178,7 @@ def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]
             evaluated.glob("*/*.json"), key=lambda path: _position(experiment, path)
         ):
             result = read_record(path, TaskResult)
-            if document_path(folder, result.run, result.dataset, result.task) != path:
+            if (result.run, result.dataset, result.task) != (run, path.parent.name, path.stem):
                 raise UserError(
                     f"clashing result: {path} holds {result.task} on {result.dataset} of run"
                     f" {result.run}"

@@ -74,12 +74,15 @@ class Scores:
         self._values: dict[Column, dict[str, dict[int, float]]] = {}
         self._main: set[Column] = set()
         names = label(table)[measured.index]
-        for group, row in zip(names, measured.to_dict("records"), strict=True):
-            column = Column(**{name: row[name] for name in Column.__dataclass_fields__})
-            self._values.setdefault(column, {}).setdefault(group, {})[int(row["seed"])] = row[
-                "value"
-            ]
-            if row["main"]:
+        described = (measured[name].tolist() for name in Column.__dataclass_fields__)
+        cells = zip(*(measured[name].tolist() for name in ("seed", "value", "main")), strict=True)
+        columns: dict[tuple, Column] = {}
+        for group, key, (seed, value, main) in zip(
+            names, zip(*described, strict=True), cells, strict=True
+        ):
+            column = columns.setdefault(key, Column(*key))
+            self._values.setdefault(column, {}).setdefault(group, {})[seed] = value
+            if main:
                 self._main.add(column)
 
     @property

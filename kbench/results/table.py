@@ -4,10 +4,12 @@ from.
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kbench.files import write_json, write_text
+from kbench.files import replacing, write_text
 from kbench.records.documents import SCHEMA_VERSION, Metric, Provenance, TaskResult
 from kbench.results.store import Missing, Store
 
@@ -26,6 +28,9 @@ COLUMNS = [
     "job",
     *PROVENANCE_FIELDS,
 ]
+
+ROWS_AT_ONCE = 4096
+"""Of table.json, in memory as text."""
 
 
 def frame(store: Store) -> pandas.DataFrame:
@@ -66,12 +71,35 @@ def write(store: Store, table: pandas.DataFrame) -> list:
     """Write table.csv and table.json into the results folder and return their paths."""
     paths = [store.folder / "table.csv", store.folder / "table.json"]
     write_text(paths[0], table.to_csv(index=False))
-    records = table.astype(object).where(table.notna(), None).to_dict("records")
-    write_json(
-        paths[1],
-        {"schema_version": SCHEMA_VERSION, "experiment": store.experiment.name, "rows": records},
-    )
+    with replacing(paths[1]) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.writelines(_json(store.experiment.name, table))
     return paths
+
+
+def _json(experiment: str, table: pandas.DataFrame) -> Iterator[str]:
+    """Yield table.json, a few thousand rows at a time, as `write_json` would write it: an encoder
+    that indents takes a hundred thousand rows value by value, and all of them into memory.
+    """
+    head = {"schema_version": SCHEMA_VERSION, "experiment": experiment, "rows": []}
+    before, _, after = json.dumps(head, indent=2).rpartition("]")
+    yield before
+    for start in range(0, len(table), ROWS_AT_ONCE):
+        part = table.iloc[start : start + ROWS_AT_ONCE]
+        fields = [
+            [f"      {json.dumps(name)}: {text}" for text in _values(part[name])] for name in part
+        ]
+        rows = ["    {\n" + ",\n".join(row) + "\n    }" for row in zip(*fields, strict=True)]
+        yield (",\n" if start else "\n") + ",\n".join(rows)
+    yield ("\n  ]" if len(table) else "]") + after + "\n"
+
+
+def _values(column: pandas.Series) -> list[str]:
+    """Return every value of a column as JSON; most columns of text repeat a few."""
+    values = column.astype(object).where(column.notna(), None)
+    if column.dtype.kind == "f":
+        return [json.dumps(value, allow_nan=False) for value in values]
+    texts = {value: json.dumps(value) for value in values.unique()}
+    return [texts[value] for value in values]
 
 
 def _with_main(metrics: list[Metric]) -> list[Metric]:

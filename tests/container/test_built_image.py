@@ -20,6 +20,15 @@ def test_the_record_describes_the_image(sif):
     )
 
 
+def test_its_bill_of_materials_has_a_hash_for_every_package(sif, kbench, tmp_path):
+    options = ("--image", sif.path.parent, "--sbom", tmp_path / "sbom.json")
+    done = kbench("packages", *options)
+    assert done.returncode == 0 and done.stdout.startswith("base: ")
+    components = files.read_json(tmp_path / "sbom.json")["components"]
+    assert len(components) == len(record.read(sif.path.parent).packages)
+    assert not [one["name"] for one in components if "hashes" not in one]
+
+
 def test_the_image_holds_the_hosts_versions(sif):
     assert not differing(sif)
 

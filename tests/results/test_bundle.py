@@ -69,6 +69,17 @@ def test_equal_results_make_equal_bytes_without_times_and_owners(results, bundle
         assert {(m.mtime, m.uid, m.uname) for m in made.getmembers()} == {(0, 0, "")}
 
 
+def test_the_command_writes_it_beside_the_results_or_where_it_is_told(
+    results, bundled, kbench, refused, tmp_path
+):
+    done = kbench("bundle", results)
+    assert done.returncode == 0 and f"wrote {results / bundle.NAME} (" in done.stdout
+    assert kbench("bundle", results, "--output", tmp_path / "b").returncode == 0
+    assert files.sha256(results / bundle.NAME) == files.sha256(tmp_path / "b")
+    (results / bundle.NAME).unlink()
+    refused(kbench("bundle", tmp_path), "no experiment.json")
+
+
 def test_the_report_command_takes_one(bundled, kbench, refused, tmp_path):
     done = kbench("report", bundled, "--output", tmp_path / "page")
     assert done.returncode == 0, done.stderr

@@ -21,6 +21,7 @@ rule compare:
         folder=subpath(output[0], parent=True),
     shell:
         "kbench compare {params.folder:q} > {log:q} 2>&1"
+        " && kbench bundle {params.folder:q} >> {log:q} 2>&1"
 
 
 rule report:

@@ -124,11 +124,11 @@ def canonical_hash(value: Any, digits: int = 12) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
-def differences(found: Any, expected: Any, key: str = "") -> Iterator[str]:
+def differences(seen: Any, expected: Any, key: str = "") -> Iterator[str]:
     """Yield 'KEY SEEN instead of EXPECTED' for each leaf in which two JSON values differ."""
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for name in sorted(found.keys() | expected.keys()):
+    if isinstance(seen, dict) and isinstance(expected, dict):
+        for name in sorted(seen.keys() | expected.keys()):
             inner = f"{key}.{name}" if key else name
-            yield from differences(found.get(name, "absent"), expected.get(name, "absent"), inner)
-    elif found != expected:
-        yield f"{key} {json.dumps(found)} instead of {json.dumps(expected)}"
+            yield from differences(seen.get(name, "absent"), expected.get(name, "absent"), inner)
+    elif seen != expected:
+        yield f"{key} {json.dumps(seen)} instead of {json.dumps(expected)}"

@@ -62,17 +62,17 @@ class Family:
 
     def found(self) -> dict[str, Component]:
         """Return every component by its name; one that takes the name of another has a problem."""
-        found: dict[str, Component] = {}
+        components: dict[str, Component] = {}
         for component in self._all():
-            first = found.setdefault(component.name, component)
+            first = components.setdefault(component.name, component)
             if first is not component:
                 problem = (
                     f"{component.origin} has a {self.what} '{component.name}', a name that is"
                     " taken by "
                 )
                 problem += f"{first.origin}: give it another name"
-                found[component.name] = replace(first, problem=problem)
-        return found
+                components[component.name] = replace(first, problem=problem)
+        return components
 
     def name_of(self, module: str) -> str:
         """Return the name of the component in a module: wpse-gaussian in wpse_gaussian."""
@@ -82,10 +82,10 @@ class Family:
         """Return the class of a component; UserError if there is none, naming the nearest match, or
         it is broken.
         """
-        found = self.found()
-        if name not in found:
-            raise unknown(self.what, name, found)
-        component = found[name]
+        components = self.found()
+        if name not in components:
+            raise unknown(self.what, name, components)
+        component = components[name]
         if component.problem:
             raise UserError(component.problem)
         if component.origin == OWN:
@@ -141,21 +141,21 @@ def _announced(group: str) -> tuple[tuple[str, str, str], ...]:
     """Return (name, module, package) of a group's entry points; looking through all packages takes
     a while.
     """
-    found = importlib.metadata.entry_points(group=group)
+    entries = importlib.metadata.entry_points(group=group)
     return tuple(
         (entry.name, entry.module, entry.dist.name if entry.dist else entry.module)
-        for entry in found
+        for entry in entries
     )
 
 
 def _defined(module: ModuleType, name: str) -> type:
-    found = [
+    classes = [
         value
         for value in vars(module).values()
         if isinstance(value, type)
         and value.__module__ == module.__name__
         and vars(value).get("name") == name
     ]
-    if len(found) != 1:
+    if len(classes) != 1:
         raise TypeError(f"{module.__file__} has to define exactly one class with name = {name!r}")
-    return found[0]
+    return classes[0]

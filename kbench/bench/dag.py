@@ -69,7 +69,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
     variants = arguments.variants or similarity.names()
     runs = arguments.corpora * len(variants) * arguments.seeds
-    found = []
+    measured = []
     say(f"\n{'snakemake -n':<12}{'jobs':>8}{'s':>9}{'bare s':>9}{'MB':>9}{'bare MB':>9}")
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -84,15 +84,15 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             ours = [_dry_run(folder, jobs, "--config", f"experiment={name}.yaml") for name in names]
             bare = _dry_run(folder, 3 * runs if jobs else 0, "--snakefile", "Bare")
             seconds, peak = sum(o[0] for o in ours), max(o[1] for o in ours)
-            found.append(Row.of(f"dag/{state}/time", seconds, "seconds", bare[0]))
-            found.append(Row.of(f"dag/{state}/memory", peak, "bytes", bare[1]))
+            measured.append(Row.of(f"dag/{state}/time", seconds, "seconds", bare[0]))
+            measured.append(Row.of(f"dag/{state}/memory", peak, "bytes", bare[1]))
             megabytes = [taken / 1e6 for taken in (peak, bare[1])]
             say(
                 f"{state:<12}{jobs:>8}{seconds:>9.1f}{bare[0]:>9.1f}"
                 + "".join(f"{x:>9.0f}" for x in megabytes)
             )
             _finish(folder, worlds, runs)
-    return found
+    return measured
 
 
 def lay_out(folder: Path, name: str) -> Path:

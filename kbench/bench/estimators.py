@@ -50,7 +50,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure, print the table, return the rows."""
     from kbench.similarity import estimators, kernels
 
-    found = []
+    measured = []
     cases = list(itertools.product(_clouds(arguments), kernels.names(), arguments.features))
     say(
         f"{'points':<18}{'kernel':<10}{'D':>6}"
@@ -72,8 +72,8 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
         ]
         cells = "".join(f"{row.value:>13.3g} ({row.ratio:>6.3f})" for row in new)
         say(f"{cloud:<18}{name:<10}{features:>6}{cells}")
-        found += new
-    return found
+        measured += new
+    return measured
 
 
 def _clouds(arguments: argparse.Namespace) -> Iterator[tuple[str, "torch.Tensor"]]:

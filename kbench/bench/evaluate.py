@@ -96,15 +96,15 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
                 ),
             ]
     (seconds, ours), (baseline_seconds, theirs) = measured
-    found = [Row.of(f"evaluate/{DATASET}", seconds, "seconds", baseline_seconds)]
-    found += [
+    lines = [Row.of(f"evaluate/{DATASET}", seconds, "seconds", baseline_seconds)]
+    lines += [
         Row.of(f"evaluate/{DATASET}/{name}", ours[name], unit, theirs[name])
         for name, unit in FIGURES.items()
     ]
     say(f"{'figure':<34}{'kbench':>10}{'baseline':>10}{'ratio':>8}   {sum(sizes.values())} images")
-    for row in found:
+    for row in lines:
         say(f"{row.name:<34}{row.value:>10.4g}{row.baseline:>10.4g}{row.ratio:>8.3f}")
-    return found
+    return lines
 
 
 def _timed(
@@ -131,8 +131,8 @@ def _kbench(
             task: tasks.get(task).score(run, features, evaluation, device=device)
             for task in ("zeroshot", "linear_probe")
         }
-    found = {task: outcome.average("acc1").value for task, outcome in outcomes.items()}
-    return found | {"C": outcomes["linear_probe"].settings["C"]}
+    accuracies = {task: outcome.average("acc1").value for task, outcome in outcomes.items()}
+    return accuracies | {"C": outcomes["linear_probe"].settings["C"]}
 
 
 def _clip_benchmark(

@@ -44,7 +44,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     from kbench.measures.logistic import probe
     from kbench.measures.settings import LinearProbeSettings
 
-    settings, found = LinearProbeSettings(), []
+    settings, measured = LinearProbeSettings(), []
     # First calls load libraries; they do not count.
     warm_up = [samples(2, 100, 8, seed) for seed in (0, 1)]
     probe(warm_up[0], None, warm_up[1], settings, "acc1", device=arguments.device)
@@ -66,17 +66,17 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
         if best.C != ours.C:
             model = _fit(train, ours.C, settings)
         name = f"probe/{classes}-classes"
-        found += [
+        measured += [
             Row.of(name, seconds[0], "seconds", seconds[1]),
             Row.of(f"{name}/accuracy", ours.acc1, "fraction", accuracy),
             Row.of(f"{name}/objective", ours.objective, "nats", objective(model, train, ours.C)),
             Row.of(f"{name}/C", ours.C, "inverse strength", best.C),
         ]
         say(
-            f"{classes:<9}{seconds[0]:>9.3g}{seconds[1]:>9.3g}{found[-4].ratio:>7.3f}"
+            f"{classes:<9}{seconds[0]:>9.3g}{seconds[1]:>9.3g}{measured[-4].ratio:>7.3f}"
             f"{ours.acc1:>10.4f}{accuracy:>9.4f}{ours.C:>10.3g}{best.C:>10.3g}"
         )
-    return found
+    return measured
 
 
 def samples(classes: int, count: int, width: int, seed: int) -> "Features":

@@ -47,14 +47,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure, print the table, return the rows."""
-    found = []
+    measured = []
     say(
         f"{'variant':<24}{'estimator':<10}{'batch':>6}{'tokens':>8}{'d':>5}{'D':>6}"
         f"{'time s':>9}{'baseline':>9}{'ratio':>7}{'memory MB':>11}{'baseline':>9}{'ratio':>7}"
     )
     for case in progress.track(list(_cases(arguments)), "similarities", "case"):
-        found += _loss_rows(case, arguments)
-    return found if arguments.no_step else found + step.time_rows(arguments)
+        measured += _loss_rows(case, arguments)
+    return measured if arguments.no_step else measured + step.time_rows(arguments)
 
 
 @dataclass(frozen=True)
@@ -127,17 +127,17 @@ def _loss_rows(case: LossCase, arguments: argparse.Namespace) -> list[Row]:
         _peak_memory(case, arguments.device, straightforward) for straightforward in (False, True)
     ]
     label = case.variant + ("-exact" if case.exact else "")
-    found = [
+    measured = [
         Row.of(f"similarity/{label}/time", seconds[0], "seconds", seconds[1]),
         Row.of(f"similarity/{label}/memory", memory[0], "bytes", memory[1]),
     ]
     estimator, tokens = "exact" if case.exact else "features", f"{case.tokens[0]}+{case.tokens[1]}"
     say(
         f"{case.variant:<24}{estimator:<10}{case.batch:>6}{tokens:>8}{case.dim:>5}{case.features:>6}"
-        f"{seconds[0]:>9.3g}{seconds[1]:>9.3g}{found[0].ratio:>7.2f}"
-        f"{memory[0] / 1e6:>11.1f}{memory[1] / 1e6:>9.1f}{found[1].ratio:>7.2f}"
+        f"{seconds[0]:>9.3g}{seconds[1]:>9.3g}{measured[0].ratio:>7.2f}"
+        f"{memory[0] / 1e6:>11.1f}{memory[1] / 1e6:>9.1f}{measured[1].ratio:>7.2f}"
     )
-    return found
+    return measured
 
 
 def _gradients(
@@ -163,10 +163,10 @@ def _gradients(
 
     def compute() -> tuple[torch.Tensor, ...]:
         loss = criterion(score(PointSet(*leaves[:2]), PointSet(*leaves[2:])))
-        found = torch.autograd.grad(loss, leaves, allow_unused=True)
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
         if device != "cpu":
             torch.cuda.synchronize()
-        return found
+        return gradients
 
     return compute
 
@@ -189,5 +189,5 @@ def _peak_memory_here(case: LossCase, device: str, straightforward: bool) -> int
     else:
         torch.cuda.reset_peak_memory_stats()
         before, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated
-    found = compute()
-    return max(1, peak() - before - sum(x.nbytes for x in found if x is not None))
+    computed = compute()
+    return max(1, peak() - before - sum(x.nbytes for x in computed if x is not None))

@@ -40,7 +40,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     }
     worlds = [path.with_suffix("") for path in run.parents[1].glob("world-*.done")]
     where = ["--world", str(worlds[0])] if worlds else []
-    found = []
+    measured = []
     say(f"\n{'job':<12}{'s':>8}{'torch s':>9}")
     for job, (module, name) in jobs.items():
         words = [
@@ -55,9 +55,9 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
         seconds = alternate(
             lambda code=code: _python(code), lambda: _python(BARE), arguments.repeats
         )
-        found.append(Row.of(f"startup/{job}", seconds[0], "seconds", seconds[1]))
+        measured.append(Row.of(f"startup/{job}", seconds[0], "seconds", seconds[1]))
         say(f"{job:<12}{seconds[0]:>8.2f}{seconds[1]:>9.2f}")
-    return found
+    return measured
 
 
 def _python(code: str) -> None:

@@ -85,7 +85,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     from kbench import provenance
     from kbench.bench.peak import peak
 
-    found = []
+    measured = []
     operations = peak(provenance.device_name(arguments.device), arguments.precision)
     with (
         tempfile.TemporaryDirectory(prefix="kbench-step-") as folder,
@@ -103,7 +103,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
                 f / s / operations if operations else None
                 for f, s in zip(flop, seconds, strict=True)
             ]
-            found += [
+            measured += [
                 *times,
                 Row.of(f"step/{name}/samples-per-second", speed[0], "1/s", speed[1]),
                 Row.of(f"step/{name}/memory", memory[0], "bytes", memory[1]),
@@ -122,7 +122,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             )
             if arguments.device != "cpu":
                 torch.cuda.empty_cache()
-    return found
+    return measured
 
 
 def time_rows(arguments: argparse.Namespace) -> list[Row]:
@@ -135,12 +135,13 @@ def times_of(name: str, arguments: argparse.Namespace) -> list[Row]:
     contenders = [name, OPEN_CLIP] + (["cosine"] if name != "cosine" else [])
     cases = [StepCase.of(contender, arguments) for contender in contenders]
     seconds = in_turns([case.repeat() for case in cases], arguments.step_repeats)
-    found = [Row.of(f"step/{name}", seconds[0], "seconds", seconds[1])]
-    say(f"{name:<24}{seconds[0]:>9.3g} s  open_clip {seconds[1]:.3g} s  ratio {found[0].ratio:.3f}")
+    measured = [Row.of(f"step/{name}", seconds[0], "seconds", seconds[1])]
+    ratio = f"ratio {measured[0].ratio:.3f}"
+    say(f"{name:<24}{seconds[0]:>9.3g} s  open_clip {seconds[1]:.3g} s  {ratio}")
     if name != "cosine":
-        found.append(Row.of(f"step/{name}/over-cosine", seconds[0], "seconds", seconds[2]))
-        say(f"{'':<24}{'':>9}    cosine {seconds[2]:.3g} s  ratio {found[1].ratio:.3f}")
-    return found
+        measured.append(Row.of(f"step/{name}/over-cosine", seconds[0], "seconds", seconds[2]))
+        say(f"{'':<24}{'':>9}    cosine {seconds[2]:.3g} s  ratio {measured[1].ratio:.3f}")
+    return measured
 
 
 def _names(arguments: argparse.Namespace) -> Iterator[str]:

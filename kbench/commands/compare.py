@@ -45,8 +45,8 @@ def _failed(loaded: store.Store, status: str) -> int:
     from kbench.results import published
     from kbench.results.verdicts import verdicts
 
-    found = [verdict for verdict in verdicts(loaded, published.rows()) if verdict.status == status]
-    for verdict in found:
+    failed = [verdict for verdict in verdicts(loaded, published.rows()) if verdict.status == status]
+    for verdict in failed:
         row = verdict.row
         print(
             f"{status}: {row.variant} on {row.dataset}, {row.task} {row.metric}:"
@@ -58,4 +58,4 @@ def _failed(loaded: store.Store, status: str) -> int:
                 else f"95 % interval {verdict.low:.2g} to {verdict.high:.2g}"
             )
         )
-    return int(bool(found))
+    return int(bool(failed))

@@ -34,16 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     if components.is_file(arguments.component):
         with components.in_place(arguments.component) as (kind, name):
             return _report(kind, name)
-    found = [
-        (kind, name)
-        for kind in components.KINDS
-        for name in kind.names()
-        if name == arguments.component
-    ]
-    if not found:
+    kinds = [kind for kind in components.KINDS if arguments.component in kind.names()]
+    if not kinds:
         legal = [name for kind in components.KINDS for name in kind.names()]
         raise unknown("similarity, objective, task or dataset", arguments.component, legal)
-    return max(_report(*each) for each in found)
+    return max(_report(kind, arguments.component) for kind in kinds)
 
 
 def _report(kind: "Kind", name: str) -> int:

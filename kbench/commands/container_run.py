@@ -45,5 +45,5 @@ def run(arguments: argparse.Namespace) -> int:
         return docker_job.run(
             arguments.image or record.read(image.DEFAULT.parent).docker_image(), folders, command
         )
-    found = image.find(Path(arguments.image or image.DEFAULT))
-    apptainer.execute(found.path, found.digest, folders, command)
+    chosen = image.find(Path(arguments.image or image.DEFAULT))
+    apptainer.execute(chosen.path, chosen.digest, folders, command)

@@ -23,8 +23,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Exit with the doctor's status; UserError (2) if the image itself is no good."""
     from kbench.container import apptainer, isolation
 
-    found = image.find(arguments.sif)
-    print(f" ok   {'image file':<18} {found.path}, {found.digest}", flush=True)
+    chosen = image.find(arguments.sif)
+    print(f" ok   {'image file':<18} {chosen.path}, {chosen.digest}", flush=True)
     options = ["--data", str(arguments.data.absolute())] if arguments.data else []
     folders = isolation.data(arguments.data)
-    apptainer.execute(found.path, found.digest, folders, ["kbench", "doctor", *options])
+    apptainer.execute(chosen.path, chosen.digest, folders, ["kbench", "doctor", *options])

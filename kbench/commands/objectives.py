@@ -25,6 +25,6 @@ def run(arguments: argparse.Namespace) -> None:
 def _objective(name: str) -> list[str]:
     from kbench import objective
 
-    found = objective.get(name)
+    declared = objective.get(name)
     where = listing.origin(objective.FAMILY, name)
-    return [f"{name:<24} {found.formula}   [{found.source}]", *where]
+    return [f"{name:<24} {declared.formula}   [{declared.source}]", *where]

@@ -35,23 +35,23 @@ def run(arguments: argparse.Namespace) -> int:
 
     base = None
     if arguments.lock:
-        subject, found = arguments.lock.name, packages.locked(arguments.lock)
+        subject, listed = arguments.lock.name, packages.locked(arguments.lock)
     elif arguments.image:
         container = record.read(arguments.image)
-        subject, found = f"kbench image {container.code_version}", packages.of_image(container)
+        subject, listed = f"kbench image {container.code_version}", packages.of_image(container)
         base = packages.base_of(container)
         print(f"base: {base}")
     else:
-        subject, found = "kbench environment", packages.installed()
+        subject, listed = "kbench environment", packages.installed()
     if arguments.sbom:
-        files.write_json(arguments.sbom, packages.bill_of_materials(found, subject, base))
-        print(f"wrote {arguments.sbom}: {len(found)} packages")
+        files.write_json(arguments.sbom, packages.bill_of_materials(listed, subject, base))
+        print(f"wrote {arguments.sbom}: {len(listed)} packages")
     if arguments.advisories:
-        said, records = advisories.check(found, arguments.advisories)
+        said, records = advisories.check(listed, arguments.advisories)
         print("\n".join(map(str, said)))
-        of_python = sum(package.kind == "pypi" for package in found)
+        of_python = sum(package.kind == "pypi" for package in listed)
         print(f"{len(said)} findings for {of_python} Python packages in {records:,} advisories")
         return int(bool(said))
     if not arguments.sbom:
-        print("\n".join(f"{package.name:<32} {package.version}" for package in found))
+        print("\n".join(f"{package.name:<32} {package.version}" for package in listed))
     return 0

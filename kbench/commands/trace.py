@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     from kbench.errors import UserError
     from kbench.trace import cell, chain
 
-    found = None
+    chosen = None
     if arguments.place.is_dir():
         from kbench.results import store
 
@@ -47,27 +47,24 @@ def run(arguments: argparse.Namespace) -> None:
                 " document"
             )
         loaded = store.load(arguments.place, mixed_images=True, mixed_code=True)
-        found = cell.find(
+        chosen = cell.find(
             loaded, arguments.variant, arguments.dataset, arguments.metric, arguments.task
         )
-    paths = list(found.documents.values()) if found else [arguments.place]
+    paths = list(chosen.documents.values()) if chosen else [arguments.place]
     chains = [chain.of(path) for path in paths]
-    print(_document(found, chains) if arguments.json else "\n".join(_text(found, chains)))
+    print(_document(chosen, chains) if arguments.json else "\n".join(_text(chosen, chains)))
 
 
-def _text(found: "TableCell | None", chains: "list[Chain]") -> list[str]:
+def _text(chosen: "TableCell | None", chains: "list[Chain]") -> list[str]:
     from kbench.results import jobs
     from kbench.results.text import mean_sd, number, unit_name
 
     lines = []
-    if found:
-        shown = (
-            f"{mean_sd(found.summary, found.column.unit)} {unit_name(found.column.unit)}".strip()
-        )
-        what = (
-            f"{found.variant} on {found.column.dataset}, {found.column.task} {found.column.metric}"
-        )
-        lines.append(f"{what}: {shown}, mean ± sd of {len(found.documents)} rows")
+    if chosen:
+        column = chosen.column
+        shown = f"{mean_sd(chosen.summary, column.unit)} {unit_name(column.unit)}".strip()
+        what = f"{chosen.variant} on {column.dataset}, {column.task} {column.metric}"
+        lines.append(f"{what}: {shown}, mean ± sd of {len(chosen.documents)} rows")
     for one in chains:
         values = ", ".join(
             f"{metric.name} {number(metric.value, metric.unit)}" for metric in one.result.metrics
@@ -80,13 +77,13 @@ def _text(found: "TableCell | None", chains: "list[Chain]") -> list[str]:
     return lines
 
 
-def _document(found: "TableCell | None", chains: "list[Chain]") -> str:
-    cell = found and {
-        "variant": found.variant,
-        **asdict(found.column),
-        "mean": found.summary.mean,
-        "sd": found.summary.sd,
-        "values": found.summary.values,
+def _document(chosen: "TableCell | None", chains: "list[Chain]") -> str:
+    cell = chosen and {
+        "variant": chosen.variant,
+        **asdict(chosen.column),
+        "mean": chosen.summary.mean,
+        "sd": chosen.summary.sd,
+        "values": chosen.summary.values,
     }
     rows = [
         {

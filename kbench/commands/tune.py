@@ -29,9 +29,9 @@ def run(arguments: argparse.Namespace) -> None:
     experiment = Experiment.model_validate(record["experiment"])
     if experiment.tuning is None:
         raise UserError(f"experiment '{experiment.name}' has no section `tuning`")
-    found = choose(load.search(experiment), arguments.results / "search", experiment.tuning.rule)
-    chosen = {name: variant["chosen"] for name, variant in found["variants"].items()}
+    choice = choose(load.search(experiment), arguments.results / "search", experiment.tuning.rule)
+    chosen = {name: variant["chosen"] for name, variant in choice["variants"].items()}
     freeze_runs(load.resolve(experiment, chosen), arguments.results)
-    files.write_json(arguments.results / "tuning.json", found)
+    files.write_json(arguments.results / "tuning.json", choice)
     for name, values in chosen.items():
         print(f"{name}: {', '.join(f'{key} {value}' for key, value in values.items())}")

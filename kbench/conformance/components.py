@@ -118,7 +118,9 @@ def _kind(path: Path) -> Kind:
     if lies:
         return lies[0]
     for kind in KINDS:
-        if kind.base and any(issubclass(found, _class(kind.base)) for found in _classes(path)):
+        if kind.base and any(
+            issubclass(component, _class(kind.base)) for component in _classes(path)
+        ):
             return kind
     legal = ", ".join(kind.base for kind in KINDS if kind.base)
     raise UserError(
@@ -147,4 +149,4 @@ def _classes(path: Path) -> list[type]:
         for value in vars(module).values()
         if isinstance(value, type) and value.__module__ == spec.name
     ]
-    return [found for found in own if "name" in vars(found)]
+    return [component for component in own if "name" in vars(component)]

@@ -45,11 +45,11 @@ def has_a_stand_in_of_its_kind(name: str) -> str | None:
     stand_in = dataset.substitute()
     if stand_in.location != "world":
         return f"its stand-in '{dataset.stand_in}' is not of the embedded world"
-    wanted, found = (tasks.of(each, tasks.usable()) for each in (dataset, stand_in))
+    wanted, given = (tasks.of(each, tasks.usable()) for each in (dataset, stand_in))
     return (
         None
-        if wanted == found
-        else f"it is scored by {', '.join(wanted)}, its stand-in by {', '.join(found)}"
+        if wanted == given
+        else f"it is scored by {', '.join(wanted)}, its stand-in by {', '.join(given)}"
     )
 
 

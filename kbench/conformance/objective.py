@@ -9,9 +9,9 @@ BATCH = 6
 
 def describes_itself(name: str) -> str | None:
     """It has a formula and a source of one line."""
-    found = objective.get(name)
+    declared = objective.get(name)
     for key in ("formula", "source"):
-        text = getattr(found, key, "")
+        text = getattr(declared, key, "")
         if not text or "\n" in text:
             return f"`{key}` has to be one line of text; it is {text!r}"
     return None

@@ -58,8 +58,8 @@ def ignores_the_order_of_points(name: str) -> str | None:
     order = torch.tensor([3, 0, 4, 2, 1])
     shuffled = PointSet(images.points[:, order], images.weights[:, order])
     for draw in draws(variant):
-        found = variant.scores(shuffled, texts, draw), variant.scores(images, texts, draw)
-        if problem := apart(*found, "scores of reordered points", "those before", draw):
+        orders = variant.scores(shuffled, texts, draw), variant.scores(images, texts, draw)
+        if problem := apart(*orders, "scores of reordered points", "those before", draw):
             return problem
     return None
 
@@ -112,7 +112,8 @@ def stays_finite_on_hard_sets(name: str) -> str | None:
             except UserError as error:
                 return f"not finite on {case}{_by(draw)}: {error}"
             scores.sum().backward()
-            gradients = [x.grad for side in leaves for x in side if x.grad is not None]
+            inputs = [x for side in leaves for x in side]
+            gradients = [x.grad for x in inputs if x.grad is not None]
             bad = sum(int((~x.isfinite()).sum()) for x in (scores, *gradients))
             if bad:
                 return f"{bad} scores or gradients not finite on {case}{_by(draw)}"
@@ -229,12 +230,18 @@ def draws(variant: Similarity) -> list[RandomFeatures | None]:
 
 
 def apart(
-    found: torch.Tensor, expected: torch.Tensor, what: str, than: str, draw: RandomFeatures | None
+    measured: torch.Tensor,
+    expected: torch.Tensor,
+    what: str,
+    than: str,
+    draw: RandomFeatures | None,
 ) -> str | None:
     """Return a sentence if two arrays of scores differ by more than rounding."""
-    if found.shape != expected.shape:
-        return f"{what} have shape {tuple(found.shape)}, {than} {tuple(expected.shape)}{_by(draw)}"
-    largest = float((found - expected).detach().abs().max())
+    if measured.shape != expected.shape:
+        return (
+            f"{what} have shape {tuple(measured.shape)}, {than} {tuple(expected.shape)}{_by(draw)}"
+        )
+    largest = float((measured - expected).detach().abs().max())
     bound = TOLERANCE * max(1.0, float(expected.detach().abs().max()))
     return (
         None if largest <= bound else f"{what} differ from {than} by up to {largest:.3g}{_by(draw)}"

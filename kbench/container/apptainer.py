@@ -28,13 +28,13 @@ def program() -> str | None:
 
 def required() -> str:
     """Return the path of apptainer or singularity; UserError if there is neither."""
-    found = program()
-    if found is None:
+    path = program()
+    if path is None:
         raise UserError(
             "neither apptainer nor singularity is on the PATH: install Apptainer, or use"
             " --container docker"
         )
-    return found
+    return path
 
 
 def labels(image: Path) -> dict[str, str]:

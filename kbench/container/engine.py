@@ -93,8 +93,8 @@ def build(client: docker.DockerClient, context: Context, target: str, tag: str) 
 
 def digest(client: docker.DockerClient, image: str) -> str:
     """Return the digest under which a registry knows the image, or its id where none does."""
-    found = find(client, image)
-    return next((name.split("@")[1] for name in found.attrs["RepoDigests"]), found.id)
+    attributes = find(client, image)
+    return next((name.split("@")[1] for name in attributes.attrs["RepoDigests"]), attributes.id)
 
 
 def find(client: docker.DockerClient, image: str) -> docker.models.images.Image:

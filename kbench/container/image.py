@@ -68,9 +68,9 @@ def remembered(path: Path, anew: bool, folder: Path = Path(".snakemake")) -> Ima
         known = files.read_json(note)
         if known["state"] == state:
             return Image(Path(known["path"]), known["digest"])
-    found = find(path)
-    files.write_json(note, {"path": str(found.path), "digest": found.digest, "state": state})
-    return found
+    chosen = find(path)
+    files.write_json(note, {"path": str(chosen.path), "digest": chosen.digest, "state": state})
+    return chosen
 
 
 def _state(path: Path) -> list:

@@ -117,10 +117,10 @@ def sorted_files(folder: Path, pattern: str = "*.tar") -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(f"no corpus at {folder}: the folder does not exist")
-    found = sorted(folder.glob(pattern), key=lambda path: (len(path.name), path.name))
-    if not found:
+    paths = sorted(folder.glob(pattern), key=lambda path: (len(path.name), path.name))
+    if not paths:
         raise UserError(f"no corpus at {folder}: no file matches {pattern}")
-    return found
+    return paths
 
 
 def caption_lines(sample: Mapping[str, bytes]) -> list[str]:

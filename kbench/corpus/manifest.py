@@ -76,21 +76,21 @@ class Manifest(Section):
     @property
     def problems(self) -> dict[str, int]:
         """Number of samples passed over and of damaged shards, by kind; held-out ones included."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for shard in self.shards + self.held_out:
-            found.update({kind: len(places) for kind, places in shard.unusable.items()})
-            found.update([shard.damaged] if shard.damaged else [])
-        return dict(found.most_common())
+            counts.update({kind: len(places) for kind, places in shard.unusable.items()})
+            counts.update([shard.damaged] if shard.damaged else [])
+        return dict(counts.most_common())
 
     @property
     def unusual(self) -> dict[str, int]:
         """Number of images used although they are unusual, by kind; an unusual one may count
         twice.
         """
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for shard in self.shards + self.held_out:
-            found.update(shard.unusual)
-        return dict(found.most_common())
+            counts.update(shard.unusual)
+        return dict(counts.most_common())
 
     def summary(self) -> list[str]:
         """Return one line on what there is, and one for each kind of what was passed over or is
@@ -115,12 +115,12 @@ def verify(corpus: Corpus, locations: Locations, processes: int = 1) -> Manifest
     allows.
     """
     training, held_out = corpus.shards(locations), corpus.held_out(locations)
-    found = []
+    verified = []
     with bar("verify", len(training + held_out), unit="shard") as shown:
         for shard in _inspect_all(corpus, training + held_out, processes):
-            found.append(shard)
+            verified.append(shard)
             shown.update()
-    shards = found[: len(training)]
+    shards = verified[: len(training)]
     weighted = sum(
         shard.pairs * source.weight for shard, source in zip(shards, training, strict=True)
     )
@@ -128,7 +128,7 @@ def verify(corpus: Corpus, locations: Locations, processes: int = 1) -> Manifest
         corpus=corpus.name,
         pairs=corpus.samples or round(weighted),
         shards=shards,
-        held_out=found[len(training) :],
+        held_out=verified[len(training) :],
     )
     _refuse_too_many(corpus, manifest)
     return manifest

@@ -72,12 +72,12 @@ def _matches(pattern: str, folder: Path, weight: float) -> list[TarShard]:
         return [TarShard(pattern, pattern, weight)]
     system, path = _file_system(pattern)
     try:
-        found = sorted(system.unstrip_protocol(match) for match in system.glob(path))
+        addresses = sorted(system.unstrip_protocol(match) for match in system.glob(path))
     except OSError as error:
         raise UserError(f"cannot list {pattern}: {error}") from error
-    if not found:
+    if not addresses:
         raise UserError(f"no corpus at {pattern}: nothing matches")
-    return [TarShard(url, url, weight) for url in found]
+    return [TarShard(url, url, weight) for url in addresses]
 
 
 def _file_system(url: str) -> tuple["AbstractFileSystem", str]:

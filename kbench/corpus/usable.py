@@ -69,11 +69,11 @@ def usable_shards(
     """Put a corpus's shards and their manifest together; UserError if they are not the same
     shards.
     """
-    found, expected = [source.name for source in sources], [shard.name for shard in verified]
-    if found != expected:
+    present, expected = [source.name for source in sources], [shard.name for shard in verified]
+    if present != expected:
         raise UserError(
-            f"corpus '{corpus.name}' has changed since it was verified: {len(found)} shards found, "
-            f"{len(expected)} in the manifest; run `kbench corpus verify` again"
+            f"corpus '{corpus.name}' has changed since it was verified: {len(present)} shards"
+            f" found, {len(expected)} in the manifest; run `kbench corpus verify` again"
         )
     pairs = zip(sources, verified, strict=True)
     return [UsableShard(corpus, source, shard) for source, shard in pairs if shard.pairs]

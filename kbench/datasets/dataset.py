@@ -207,10 +207,10 @@ def get(name: str) -> Dataset:
     # Not every word can be the name of a file; those that are one have been listed.
     if name not in names():
         raise unknown("dataset", name, names())
-    found = [path for folder in (FOLDER, ADDED) if (path := folder / f"{name}.yaml").is_file()]
-    if len(found) > 1:
-        raise UserError(f"{found[1]} names a dataset that kbench already has: give it another name")
-    return _read(found[0].resolve(), found[0].stat().st_mtime_ns)
+    paths = [path for folder in (FOLDER, ADDED) if (path := folder / f"{name}.yaml").is_file()]
+    if len(paths) > 1:
+        raise UserError(f"{paths[1]} names a dataset that kbench already has: give it another name")
+    return _read(paths[0].resolve(), paths[0].stat().st_mtime_ns)
 
 
 @functools.cache

@@ -65,39 +65,39 @@ def _spelled_as(names: list[str], listed: Path, dataset: Dataset) -> list[str]:
     if [_words(name) for name in there] == [_words(name) for name in names]:
         return names
     by_words = {tuple(_words(name)): name for name in names}
-    found = [by_words.get(tuple(_words(name))) for name in there]
-    if dataset.class_order != "folder" or sorted(map(str, found)) != sorted(names):
+    spellings = [by_words.get(tuple(_words(name))) for name in there]
+    if dataset.class_order != "folder" or sorted(map(str, spellings)) != sorted(names):
         raise UserError(
             f"{listed} differs from {dataset.class_names}: {first_difference(there, names)}"
         )
-    return found
+    return spellings
 
 
 def templates(dataset: Dataset, root: Path) -> list[str]:
     """Return the prompt templates, with {c} for the class; UserError if one lacks it."""
-    found = _resolve(dataset.prompts, root, "prompts")
-    for template in found:
+    prompts = _resolve(dataset.prompts, root, "prompts")
+    for template in prompts:
         if "{c}" not in template:
             raise UserError(
                 f"{_where(dataset.prompts, root)}: the template '{template}' has no {{c}} for the"
                 " class name"
             )
-    return found
+    return prompts
 
 
 def lines(path: Path) -> list[str]:
     """Return the lines of a text file that are not blank, stripped; UserError if there are none."""
     try:
-        found = [
+        stripped = [
             line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
         ]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: {error}") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if not found:
+    if not stripped:
         raise UserError(f"{path} is empty")
-    return found
+    return stripped
 
 
 def first_difference(seen: list[str], expected: list[str]) -> str:
@@ -156,9 +156,9 @@ def _open_clip(constant: str) -> list[str]:
     import kbench.towers.compat  # isort: skip  # noqa: F401
     from open_clip import zero_shot_metadata
 
-    found = getattr(zero_shot_metadata, constant, None)
-    if found is None:
+    prompts = getattr(zero_shot_metadata, constant, None)
+    if prompts is None:
         raise unknown(
             "constant of open_clip", constant, [n for n in vars(zero_shot_metadata) if n.isupper()]
         )
-    return [template("{c}") for template in found]
+    return [template("{c}") for template in prompts]

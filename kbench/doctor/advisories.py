@@ -46,15 +46,15 @@ def check(packages: Iterable[Package], path: Path) -> tuple[list[Finding], int]:
     for package in packages:
         if package.kind == "pypi":
             named.setdefault(package.name, []).append(package)
-    found, records = [], 0
+    findings, records = [], 0
     for record in _records(path):
         records += 1
-        found += _findings(record, named)
+        findings += _findings(record, named)
     if not records:
         raise UserError(
             f"{path} holds no advisory; legal: OSV's export for PyPI, all.zip, or its JSON files"
         )
-    return sorted(found, key=lambda one: (one.package, one.advisory)), records
+    return sorted(findings, key=lambda one: (one.package, one.advisory)), records
 
 
 def _findings(record: dict[str, Any], named: dict[str, list[Package]]) -> Iterator[Finding]:
@@ -83,8 +83,12 @@ def _is_affected(version: str, entry: dict[str, Any]) -> bool:
         "versions", []
     ):
         return True
-    ranges = (one for one in entry.get("ranges", []) if one.get("type") == "ECOSYSTEM")
-    return any(_is_within(version, one.get("events", [])) for one in ranges)
+    return any(_is_within(version, one.get("events", [])) for one in _ranges(entry))
+
+
+def _ranges(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return those that speak of versions, not of commits."""
+    return [one for one in entry.get("ranges", []) if one.get("type") == "ECOSYSTEM"]
 
 
 def _is_within(version: str, events: list[dict[str, str]]) -> bool:
@@ -101,12 +105,7 @@ def _is_within(version: str, events: list[dict[str, str]]) -> bool:
 
 
 def _fixed(entry: dict[str, Any]) -> set[str]:
-    events = (
-        event
-        for one in entry.get("ranges", [])
-        for event in one.get("events", [])
-        if one.get("type") == "ECOSYSTEM"
-    )
+    events = (event for one in _ranges(entry) for event in one.get("events", []))
     return {event["fixed"] for event in events if "fixed" in event}
 
 

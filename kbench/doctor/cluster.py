@@ -30,7 +30,7 @@ def examine() -> list[Finding]:
     except UserError as error:
         return [Finding("slurm", "bad", str(error))]
     site = sites.load()
-    found = [
+    findings = [
         Finding("slurm", "ok", version),
         _site_file(),
         *_partitions(),
@@ -44,8 +44,8 @@ def examine() -> list[Finding]:
         options = tuple(asked.options())
         if options not in seen:
             seen.add(options)
-            found += _from_a_node(asked)
-    return found
+            findings += _from_a_node(asked)
+    return findings
 
 
 def _site_file() -> Finding:

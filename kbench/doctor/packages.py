@@ -40,8 +40,8 @@ class Package:
 def installed() -> list[Package]:
     """Return the Python packages of this environment and, where there are any, those of Debian."""
     python = {
-        Package("pypi", canonicalize_name(found.metadata["Name"]), found.version)
-        for found in importlib.metadata.distributions()
+        Package("pypi", canonicalize_name(distribution.metadata["Name"]), distribution.version)
+        for distribution in importlib.metadata.distributions()
     }
     return sorted(python | set(_debian()))
 
@@ -52,16 +52,16 @@ def locked(path: Path) -> list[Package]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
-    found = [
+    listed = [
         Package("pypi", canonicalize_name(line[1]), line[2])
         for line in map(LOCKED.match, lines)
         if line
     ]
-    if not found:
+    if not listed:
         raise UserError(
             f"{path} locks no package; legal are lines name==version, as in requirements.lock"
         )
-    return sorted(found)
+    return sorted(listed)
 
 
 def of_image(container: record.Container) -> list[Package]:

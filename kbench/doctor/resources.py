@@ -132,10 +132,10 @@ def _clock(folder: Path) -> Finding:
 
 
 def _runtime() -> Finding:
-    found = apptainer.program()
-    if found is None:
+    program = apptainer.program()
+    if program is None:
         return Finding("containers", "note", "no Apptainer; only --use-singularity needs it")
-    done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20)
     text = done.stdout.strip() or done.stderr.strip()
     return Finding("containers", "ok" if done.returncode == 0 else "bad", text)
 

@@ -67,8 +67,8 @@ def refuse_others(features: Reader, wanted: dict[str, Any]) -> None:
     """Raise UserError, naming what differs, if features were made from or with something else than
     is `asked` for.
     """
-    found = {name: value for name, value in features.key.items() if name not in FROM_DATA}
-    different = list(files.differences(found, wanted))
+    present = {name: value for name, value in features.key.items() if name not in FROM_DATA}
+    different = list(files.differences(present, wanted))
     if different:
         raise UserError(
             f"the features in {features.folder} are not those that were asked for:"

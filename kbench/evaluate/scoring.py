@@ -67,8 +67,8 @@ def kept(
     features = Reader(run.features(dataset.name))
     key.refuse_others(features, key.asked(run, dataset, evaluation))
     wanted = _identity(run, task, evaluation, features)
-    found = result.provenance.model_dump(include=set(wanted))
-    return result if found == wanted and result.experiment == experiment else None
+    made_from = result.provenance.model_dump(include=set(wanted))
+    return result if made_from == wanted and result.experiment == experiment else None
 
 
 def summary(result: TaskResult) -> str:
@@ -169,12 +169,12 @@ def metrics(task: str, main_metric: str, outcome: Outcome) -> list[Metric]:
 
 
 def _metric(measure: Measure, outcome: Outcome, main: bool) -> Metric:
-    found = outcome.average(measure.name)
+    average = outcome.average(measure.name)
     return Metric(
         name=measure.name,
-        value=found.value,
-        draw_sd=found.draw_sd,
-        draws=found.draws,
+        value=average.value,
+        draw_sd=average.draw_sd,
+        draws=average.draws,
         unit=measure.unit,
         higher_is_better=measure.higher_is_better,
         main=main,

@@ -101,9 +101,9 @@ class Reader:
             )
         self.key: dict[str, Any] = record["key"] if isinstance(record["key"], dict) else {}
         for name, legal in MEANING.items():
-            if (found := self.key.get(name)) != legal:
+            if (seen := self.key.get(name)) != legal:
                 raise UserError(
-                    f"features in {folder} have {name} {found!r}, not {legal!r}: run `kbench"
+                    f"features in {folder} have {name} {seen!r}, not {legal!r}: run `kbench"
                     " features` again, with the same --run and --evaluation"
                 )
         self.shapes: dict[str, list[int]] = record["arrays"]

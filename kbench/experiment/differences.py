@@ -28,10 +28,10 @@ def of(experiment: Experiment) -> list[str]:
     """
     recipe = recipes.load(experiment.recipe or recipes.DEFAULT)
     parts = (_corpus, _models, _training, _evaluation)
-    found = [sentence for part in parts for sentence in part(experiment, recipe)]
+    sentences = [sentence for part in parts for sentence in part(experiment, recipe)]
     if experiment.recipe or recipe.corpus(_pairs(experiment)):
-        found += [difference.sentence() for difference in recipe.differences.values()]
-    return found
+        sentences += [difference.sentence() for difference in recipe.differences.values()]
+    return sentences
 
 
 def refuse_false_claim(experiment: Experiment) -> None:

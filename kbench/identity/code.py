@@ -40,13 +40,13 @@ def path(run: Path, code_hash: str) -> Path:
 
 def read(run: Path, code_hash: str) -> Code:
     """Return what `write` wrote; UserError if it is absent, damaged or edited."""
-    found = path(run, code_hash)
-    document = files.read_json(found)
+    file = path(run, code_hash)
+    document = files.read_json(file)
     modules = document.get("modules") if isinstance(document, dict) else None
     code = Code(modules) if isinstance(modules, dict) else None
     if code is None or code.hash != code_hash:
         raise UserError(
-            f"{found} does not hold the code that its name says: it was damaged or edited"
+            f"{file} does not hold the code that its name says: it was damaged or edited"
         )
     return code
 

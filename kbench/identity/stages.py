@@ -102,10 +102,10 @@ class Stages:
         return all(source is not None and source.hash == digest for source, digest in sources)
 
     def _used(self, entries: Iterable[str], unused: tuple[str, ...] = ()) -> Code:
-        found = self.tree.used(entries, (*DECIDES_NOTHING, *unused))
+        modules = self.tree.used(entries, (*DECIDES_NOTHING, *unused))
         # The package itself holds the version alone, which a release changes without changing a
         # number.
-        return Code({module: digest for module, digest in found.items() if module != "kbench"})
+        return Code({module: digest for module, digest in modules.items() if module != "kbench"})
 
     def _components(self, config: RunConfig) -> list[str]:
         """Return the modules of the components that a run's configuration names."""
@@ -132,8 +132,8 @@ def _named(package: str, family: Family, name: str) -> str:
     """Return the module of a similarity, an objective or a task, which need not be one of kbench's
     package.
     """
-    found = family.found().get(name)
-    return found.module if found else component(package, name)
+    known = family.found().get(name)
+    return known.module if known else component(package, name)
 
 
 def component(package: str, name: str) -> str:

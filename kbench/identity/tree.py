@@ -27,8 +27,8 @@ class Tree:
             for folder in self.folders.get(package, ()):
                 below = folder.joinpath(*module.removeprefix(package).split(".")[1:])
                 paths = (below / "__init__.py", below.with_name(f"{below.name}.py"))
-                if found := next((path for path in paths if path.is_file()), None):
-                    return found
+                if file := next((path for path in paths if path.is_file()), None):
+                    return file
         return None
 
     def source(self, module: str) -> ModuleSource | None:
@@ -43,7 +43,7 @@ class Tree:
         without: modules and packages that do not count, and through which nothing is reached.
         Raises UserError if an entry is not there.
         """
-        waiting, found = sorted(entries), {}
+        waiting, digests = sorted(entries), {}
         for entry in waiting:
             if self.path(entry) is None:
                 raise UserError(
@@ -51,16 +51,16 @@ class Tree:
                 )
         while waiting:
             module = waiting.pop()
-            if module in found or any(name in without for name in _ancestors(module)):
+            if module in digests or any(name in without for name in _ancestors(module)):
                 continue
             seen = self.source(module)
             if seen is not None:
-                found[module] = seen.hash
+                digests[module] = seen.hash
                 waiting += [*seen.imports, *self._components(seen)]
             # Importing a module runs its packages, and an import may name something inside a
             # module.
             waiting += list(_ancestors(module))[1:]
-        return dict(sorted(found.items()))
+        return dict(sorted(digests.items()))
 
     def _components(self, seen: ModuleSource) -> Iterator[str]:
         for package, name in seen.chosen:

@@ -268,9 +268,9 @@ class Regression:
         """Return a fit's variables here; classes that it never saw, as a validation split may add,
         begin at 0.
         """
-        found = torch.cat(
+        centred = torch.cat(
             [fit.weights, (fit.bias + fit.weights @ self.samples.mean)[:, None]], dim=1
         )
-        theta = found.new_zeros(len(self.samples.classes), found.shape[1])
-        theta[np.searchsorted(self.samples.classes, fit.classes)] = found
+        theta = centred.new_zeros(len(self.samples.classes), centred.shape[1])
+        theta[np.searchsorted(self.samples.classes, fit.classes)] = centred
         return theta

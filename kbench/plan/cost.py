@@ -47,7 +47,7 @@ def estimate(
         "features": images(experiment.evaluation, world),
         "evaluate": results_of_a_run(experiment.evaluation),
     }
-    found = [
+    estimates = [
         _single(rule, jobs)
         for rule in ("world", "corpus", "compare", "report")
         if rule != "world" or world
@@ -59,10 +59,10 @@ def estimate(
             samples = round(training.epochs * pairs) if pairs is not None else None
             kinds[config.similarity, samples if rule == "pretrain" else units[rule]].append(config)
         for (similarity, amount), configs in kinds.items():
-            found.append(
+            estimates.append(
                 _of_runs(rule, similarity, configs[0].towers.name, amount, len(configs), jobs)
             )
-    return found
+    return estimates
 
 
 def _single(rule: str, jobs: Sequence[Job]) -> CostEstimate:

@@ -86,7 +86,7 @@ class Checkpoints:
         newest = paths[-1]
         try:
             state = torch.load(newest, map_location="cpu", weights_only=True)
-            found = strict_json.parse(state["identity"])
+            identity = strict_json.parse(state["identity"])
             modules = strict_json.parse(state["modules"]) if "modules" in state else None
         # Which error bytes of chance end in is torch's and the unpickler's affair.
         except Exception as error:
@@ -97,7 +97,7 @@ class Checkpoints:
             raise UserError(
                 f"checkpoint {newest} is corrupt ({reason}); delete it and {older}"
             ) from error
-        different = list(files.differences(found, self.identity))
+        different = list(files.differences(identity, self.identity))
         if different:
             more = f" and {len(different) - NAMED} more" if len(different) > NAMED else ""
             raise UserError(

@@ -111,15 +111,17 @@ def load(config: RunConfig, path: Path) -> ContrastiveModel:
     model = ContrastiveModel(config)
     state = read_weights(path)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    if expected != found:
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if expected != shapes:
         different = sorted(
-            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+            name
+            for name in expected.keys() | shapes.keys()
+            if expected.get(name) != shapes.get(name)
         )
         raise UserError(
             f"{path} holds another architecture than run {config.run}: {len(different)} tensors"
             f" differ, first {different[0]} (expected {expected.get(different[0])}, found"
-            f" {found.get(different[0])})"
+            f" {shapes.get(different[0])})"
         )
     model.load_state_dict(state)
     return model.eval()

@@ -31,13 +31,13 @@ def session(device: str) -> Iterator[Processes]:
     With CUDA each takes the device of its local rank. Raises ProcessLost if another one does not
     come or dies.
     """
-    found = place(os.environ)
-    if found is None:
+    here = place(os.environ)
+    if here is None:
         yield Processes()
         return
     if device == "cuda":
-        torch.cuda.set_device(found.local_rank % torch.cuda.device_count())
-    _meet(found, "nccl" if device == "cuda" else "gloo")
+        torch.cuda.set_device(here.local_rank % torch.cuda.device_count())
+    _meet(here, "nccl" if device == "cuda" else "gloo")
     heartbeat = Heartbeat()
     try:
         yield Group()
@@ -47,20 +47,20 @@ def session(device: str) -> Iterator[Processes]:
         # gloo raises plain RuntimeErrors.
         if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
             raise
-        raise ProcessLost(lost(found.rank)) from error
+        raise ProcessLost(lost(here.rank)) from error
     finally:
         heartbeat.abandon()
 
 
-def _meet(found: Place, backend: str) -> None:
+def _meet(here: Place, backend: str) -> None:
     """Connect all processes through the variables that torchrun has set; under srun they are set
     here.
     """
     os.environ.update(
-        RANK=str(found.rank),
-        WORLD_SIZE=str(found.size),
-        MASTER_ADDR=found.host,
-        MASTER_PORT=str(found.port),
+        RANK=str(here.rank),
+        WORLD_SIZE=str(here.size),
+        MASTER_ADDR=here.host,
+        MASTER_PORT=str(here.port),
     )
     try:
         store, rank, size = next(distributed.rendezvous("env://", timeout=RENDEZVOUS))
@@ -70,6 +70,6 @@ def _meet(found: Place, backend: str) -> None:
     except distributed.DistError as error:
         reason = str(error).splitlines()[0]
         raise ProcessLost(
-            f"process {found.rank} of {found.size} did not meet the others at"
-            f" {found.host}:{found.port}: {reason}"
+            f"process {here.rank} of {here.size} did not meet the others at"
+            f" {here.host}:{here.port}: {reason}"
         ) from error

@@ -68,9 +68,8 @@ class Trainer:
         )
         self.optimizer = optimizer.create(self.model, config.training)
         self.scaler = torch.amp.GradScaler(device, enabled=config.training.precision == "fp16")
-        self.statistics = [
-            x for m in self.model.modules() if isinstance(m, _BatchNorm) for x in m.buffers()
-        ]
+        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        self.statistics = [buffer for norm in norms for buffer in norm.buffers()]
         self.progress = Progress()
         self.skipped_in_a_row, self._late = 0, LateReading()
 

@@ -46,7 +46,8 @@ def _keys(model: type[BaseModel], place: tuple[str | int, ...]) -> set[str]:
             if inner
             else _tagged(sections, part)
         )
-    return {key for section in sections if _is_model(section) for key in section.model_fields}
+    models = (section for section in sections if _is_model(section))
+    return {key for model in models for key in model.model_fields}
 
 
 def _tagged(sections: list[Any], tag: str | int) -> list[Any]:

@@ -21,18 +21,20 @@ def nothing(analysis: Analysis) -> str:
 
 def pair_sentence(pair: Comparison) -> str:
     """Return a comparison in words: the difference, its interval, over what, and how sure."""
-    column, found = pair.columns[0], pair.estimate
-    if found is None:
+    column, estimate = pair.columns[0], pair.estimate
+    if estimate is None:
         return (
             f"{pair.first} and {pair.second} cannot be tested {over(pair.columns)}: too few seeds"
             " in common."
         )
-    size = f"{number(abs(found.value), column.unit)} {difference_unit(column)} [{interval(pair)}]"
-    side = "above" if found.value > 0 else "below"
+    size = (
+        f"{number(abs(estimate.value), column.unit)} {difference_unit(column)} [{interval(pair)}]"
+    )
+    side = "above" if estimate.value > 0 else "below"
     chance = f"{p_statement(pair.p_holm)} after Holm's correction"
     seeds = (
-        f"{found.seeds} seeds"
-        if found.seeds > 1
+        f"{estimate.seeds} seeds"
+        if estimate.seeds > 1
         else "1 seed, so that the variance of training is unknown"
     )
     what = f"{tasks.title(column.task)} {column.title}"
@@ -55,8 +57,10 @@ def interval(pair: Comparison) -> str:
     """Return the 95 % interval of the absolute difference, in the direction that the sentence
     states.
     """
-    found, unit = pair.estimate, pair.columns[0].unit
-    low, high = (found.low, found.high) if found.value > 0 else (-found.high, -found.low)
+    estimate, unit = pair.estimate, pair.columns[0].unit
+    low, high = (
+        (estimate.low, estimate.high) if estimate.value > 0 else (-estimate.high, -estimate.low)
+    )
     return f"{number(low, unit)}, {number(high, unit)}"
 
 

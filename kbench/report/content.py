@@ -53,7 +53,7 @@ class Report:
 def build(analysis: Analysis, figures: bool = True) -> Report:
     """Return the report of an experiment's analysis; plots can be left out."""
     record = analysis.store.experiment
-    found = [
+    sections = [
         dimension.section(analysis, figures),
         *(_scores(analysis, task, figures) for task in analysis.tasks),
         tuning.section(analysis),
@@ -69,7 +69,7 @@ def build(analysis: Analysis, figures: bool = True) -> Report:
         version=__version__,
         answer=_answer(analysis),
         warnings=_warnings(analysis),
-        sections=[section for section in found if section],
+        sections=[section for section in sections if section],
         deviations=record.deviations,
         missing=tables.missing_table(analysis),
         results=scores.all_results(analysis),
@@ -87,20 +87,20 @@ def _answer(analysis: Analysis) -> list[str]:
 
 def _warnings(analysis: Analysis) -> list[str]:
     store = analysis.store
-    found = []
+    warnings = []
     if store.experiment.experiment.get("evaluation", {}).get("synthetic"):
-        found.append(
+        warnings.append(
             "Smoke run: tiny towers, a few steps and synthetic data. No number here means anything."
         )
     if store.missing:
-        found.append(
+        warnings.append(
             f"Partial: {len(store.missing)} of {store.expected} results are missing; they are"
             " listed below."
         )
-    found += store.mixture_notes
+    warnings += store.mixture_notes
     if store.stale:
-        found.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")
-    return found
+        warnings.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")
+    return warnings
 
 
 def _scores(analysis: Analysis, task: str, figures: bool) -> ReportSection:
@@ -117,9 +117,9 @@ def _scores(analysis: Analysis, task: str, figures: bool) -> ReportSection:
             plots.scores(analysis, task) if together else plots.single(analysis, columns[0], alone)
         )
         drawn = [first, *(plots.of_task(analysis, figure) for figure in part.figures)]
-    found = footnotes.added(analysis, task, scores.score_tables(analysis, task))
+    tables = footnotes.added(analysis, task, scores.score_tables(analysis, task))
     return ReportSection(
-        task, title, list(declared.about) if declared else [], drawn, [*found, *part.tables]
+        task, title, list(declared.about) if declared else [], drawn, [*tables, *part.tables]
     )
 
 

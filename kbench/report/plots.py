@@ -126,18 +126,18 @@ def of_task(analysis: Analysis, figure: Scatter | Curves) -> Figure:
 
 
 def _scatter(analysis: Analysis, given: Scatter) -> str:
-    found = {
+    points = {
         group: given.points[group] for group in analysis.scores.groups if group in given.points
     }
-    columns, rows = min(3, len(found)), -(-len(found) // 3)
-    ends = [end([end(x) for x, _ in found.values()]) for end in (np.min, np.max)]
+    columns, rows = min(3, len(points)), -(-len(points) // 3)
+    ends = [end([end(x) for x, _ in points.values()]) for end in (np.min, np.max)]
     with canvas(0.5 + 1.5 * rows) as figure:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
-        for panel, group in zip_longest(panels, found):
+        for panel, group in zip_longest(panels, points):
             panel.grid(False)
             panel.set_visible(group is not None)
             if group is not None:
-                x, y = found[group]
+                x, y = points[group]
                 colour = svg.style(analysis.scores.groups.index(group))["color"]
                 panel.plot(ends, ends, color=svg.TEXT, linewidth=0.8)
                 panel.plot(x, y, ".", markersize=2.5, color=colour)

@@ -26,11 +26,11 @@ def tables(verdicts: list[Verdict], claims: list[Claim]) -> list[Table]:
     """
     comparable = [verdict for verdict in verdicts if verdict.status != NOT_COMPARABLE]
     others = [verdict for verdict in verdicts if verdict.status == NOT_COMPARABLE]
-    found = [_comparable(comparable)] if comparable else []
+    made = [_comparable(comparable)] if comparable else []
     overall = agreement.tables(comparable)
-    found += [_overall(overall)] if overall else []
-    found += [_claims(claims)] if claims else []
-    return found + ([_not_comparable(others)] if others else [])
+    made += [_overall(overall)] if overall else []
+    made += [_claims(claims)] if claims else []
+    return made + ([_not_comparable(others)] if others else [])
 
 
 def every_cell(verdicts: list[Verdict]) -> Table:

@@ -38,12 +38,12 @@ def _other_readings(task: str, main: set[str], every: list[Column]) -> dict[str,
     """Return the columns of metrics that are other readings of the main ones, by the word that
     tells which.
     """
-    found: dict[str, list[Column]] = {}
+    readings: dict[str, list[Column]] = {}
     for column in every:
         measure = tasks.measure(task, column.metric)
         if measure and measure.of in main:
-            found.setdefault(measure.which, []).append(column)
-    return found
+            readings.setdefault(measure.which, []).append(column)
+    return readings
 
 
 def all_results(analysis: Analysis) -> Table:

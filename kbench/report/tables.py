@@ -146,31 +146,31 @@ def missing_table(analysis: Analysis) -> Table | None:
 
 def difference_cells(pair: Comparison) -> list[Cell]:
     """Return difference, interval, corrected p-value and number of seeds of a comparison."""
-    found, unit = pair.estimate, pair.columns[0].unit
-    if found is None:
+    estimate, unit = pair.estimate, pair.columns[0].unit
+    if estimate is None:
         return [Cell("not tested"), Cell("–"), Cell("–"), Cell("–")]
-    value = Cell(number(found.value, unit), found.value, best=pair.significant)
-    between = f"{number(found.low, unit)} to {number(found.high, unit)}"
+    value = Cell(number(estimate.value, unit), estimate.value, best=pair.significant)
+    between = f"{number(estimate.low, unit)} to {number(estimate.high, unit)}"
     return [
         value,
-        Cell(between, found.low),
+        Cell(between, estimate.low),
         Cell(p_text(pair.p_holm), pair.p_holm),
-        Cell(str(found.seeds), found.seeds),
+        Cell(str(estimate.seeds), estimate.seeds),
     ]
 
 
 def _coverage(pairs: Iterable[Comparison]) -> list[str]:
     """Return what the intervals do not cover."""
-    found = [pair.estimate for pair in pairs if pair.estimate]
+    estimates = [pair.estimate for pair in pairs if pair.estimate]
     notes = []
-    if any(not estimate.covers_training for estimate in found):
+    if any(not estimate.covers_training for estimate in estimates):
         notes.append(
             "One seed: intervals cover the choice of test images only; the variance of training is"
             " unknown."
         )
-    if any(not estimate.covers_sampling for estimate in found):
+    if any(not estimate.covers_sampling for estimate in estimates):
         notes.append("Without scores of single images, intervals cover training seeds only.")
-    if any(estimate.covers_training and estimate.covers_sampling for estimate in found):
+    if any(estimate.covers_training and estimate.covers_sampling for estimate in estimates):
         notes.append(
             "Intervals cover training seeds and the choice of test images; both variants saw the"
             " same ones."

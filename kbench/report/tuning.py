@@ -78,11 +78,8 @@ def _chosen(analysis: Analysis) -> Table:
 
 def _search(analysis: Analysis) -> Table:
     tuning = analysis.store.tuning
-    names = list(
-        dict.fromkeys(
-            n for search in tuning.variants.values() for trial in search.tried for n in trial.values
-        )
-    )
+    trials = [trial for search in tuning.variants.values() for trial in search.tried]
+    names = list(dict.fromkeys(name for trial in trials for name in trial.values))
     rows = [
         [
             Cell(label),

@@ -101,12 +101,12 @@ def _by_table(verdicts: Iterable[Verdict]) -> dict[_Key, list[Verdict]]:
     """Return the comparable verdicts by table; corpora, backbones, objectives and units of one
     table are apart.
     """
-    found: dict[_Key, list[Verdict]] = {}
+    tables: dict[_Key, list[Verdict]] = {}
     for verdict in verdicts:
         if verdict.difference is not None:
             key = _Key(*(getattr(verdict.row, name) for name in _Key._fields))
-            found.setdefault(key, []).append(verdict)
-    return found
+            tables.setdefault(key, []).append(verdict)
+    return tables
 
 
 def _group(scores: Scores, variant: str, objective: str) -> str:
@@ -153,9 +153,10 @@ def _average(
 
 
 def _columns(scores: Scores, task: str, shared: list[tuple[str, str]]) -> tuple[Column, ...]:
-    return tuple(
-        column
-        for dataset, metric in shared
-        for column in scores.columns(task, main=False)
-        if same_name(column.dataset, dataset) and column.metric == metric
-    )
+    columns = scores.columns(task, main=False)
+
+    def named(dataset: str, metric: str) -> list[Column]:
+        of_metric = (column for column in columns if column.metric == metric)
+        return [column for column in of_metric if same_name(column.dataset, dataset)]
+
+    return tuple(column for cell in shared for column in named(*cell))

@@ -59,10 +59,10 @@ def disagreements(
             )
             for result in results
         ]
-    found = (
+    apart = (
         _disagreement(folder, stage, list(dict.fromkeys(made))) for stage, made in stages.items()
     )
-    return [disagreement for disagreement in found if disagreement]
+    return [disagreement for disagreement in apart if disagreement]
 
 
 def _disagreement(folder: Path, stage: str, made: list[Made]) -> Disagreement | None:

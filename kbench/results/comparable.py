@@ -24,10 +24,10 @@ class Plan:
 def plan(experiment: Experiment, runs: Iterable[RunConfig], rows: list[PublishedRow]) -> Plan:
     """Sort published rows into those that the experiment can be compared with and the others."""
     settings = _planned(experiment, runs)
-    found = [(row, matching.reasons(settings, row)) for row in rows]
+    judged = [(row, matching.reasons(settings, row)) for row in rows]
     return Plan(
-        comparable=tuple(row for row, reasons in found if not reasons),
-        others=tuple((row, reasons) for row, reasons in found if reasons),
+        comparable=tuple(row for row, reasons in judged if not reasons),
+        others=tuple((row, reasons) for row, reasons in judged if reasons),
     )
 
 
@@ -36,17 +36,17 @@ def lines(experiment: Experiment, runs: Iterable[RunConfig]) -> list[str]:
     most cells first.
     """
     rows = published.rows()
-    found = plan(experiment, runs, rows)
-    told = [f"{len(found.comparable)} of {len(rows)} known cells can be compared with"]
-    for source in dict.fromkeys(row.source for row in found.comparable):
-        cells = [row for row in found.comparable if row.source == source]
+    planned = plan(experiment, runs, rows)
+    told = [f"{len(planned.comparable)} of {len(rows)} known cells can be compared with"]
+    for source in dict.fromkeys(row.source for row in planned.comparable):
+        cells = [row for row in planned.comparable if row.source == source]
         pending = sum(row.value is None for row in cells)
         told.append(
             f"  {len(cells):>4} of {source}"
             + (f", {pending} {published.NOT_IMPORTED}" if pending else "")
         )
     groups: dict[tuple[str, tuple[str, ...]], int] = {}
-    for row, reasons in found.others:
+    for row, reasons in planned.others:
         groups[row.source, reasons] = groups.get((row.source, reasons), 0) + 1
     for (source, reasons), cells in sorted(groups.items(), key=lambda group: -group[1]):
         told.append(f"  {cells:>4} of {source} cannot: {'; '.join(reasons)}")
@@ -55,12 +55,11 @@ def lines(experiment: Experiment, runs: Iterable[RunConfig]) -> list[str]:
 
 
 def _planned(experiment: Experiment, runs: Iterable[RunConfig]) -> list[Setting]:
-    settings = {
-        _setting(run, dataset, task)
-        for run in runs
-        for dataset in map(known_datasets.get, experiment.evaluation.datasets)
-        for task in tasks.of(dataset, experiment.evaluation.tasks)
-    }
+    datasets = map(known_datasets.get, experiment.evaluation.datasets)
+    scored = [
+        (each, task) for each in datasets for task in tasks.of(each, experiment.evaluation.tasks)
+    ]
+    settings = {_setting(run, dataset, task) for run in runs for dataset, task in scored}
     return sorted(settings, key=lambda setting: (setting.variant, setting.dataset, setting.task))
 
 

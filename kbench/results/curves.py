@@ -26,11 +26,11 @@ def write(store: Store, path: Path) -> int:
     """Write one row a logged step of every run that has a log, losses in nats, as CSV; return the
     number of rows.
     """
+    trained = [run for run in store.experiment.runs if run in store.cards]
     rows = [
         {"run": run, "variant": store.cards[run].variant, "seed": store.cards[run].seed}
         | _shown(entry)
-        for run in store.experiment.runs
-        if run in store.cards
+        for run in trained
         for entry in store.log(run)
     ]
     with (

@@ -31,26 +31,26 @@ def lines(configurations: Mapping[str, dict]) -> list[Line]:
     if len({dimension for _, dimension in places.values()}) < 2:
         return []
     distinct = len(set(places.values())) == len(places)
-    found: dict[str, dict[int, str]] = {}
+    members: dict[str, dict[int, str]] = {}
     for group, (similarity, dimension) in places.items():
         name = similarity if distinct else group.replace(f"-d{dimension}", "")
-        found.setdefault(name, {})[dimension] = group
-    return [Line(name, dict(sorted(groups.items()))) for name, groups in found.items()]
+        members.setdefault(name, {})[dimension] = group
+    return [Line(name, dict(sorted(groups.items()))) for name, groups in members.items()]
 
 
-def dimensions(found: list[Line]) -> list[int]:
+def dimensions(drawn: list[Line]) -> list[int]:
     """Return the embedding dimensions of all lines, ascending."""
-    return sorted({dimension for line in found for dimension in line.groups})
+    return sorted({dimension for line in drawn for dimension in line.groups})
 
 
-def comparable(found: list[Line], groups: list[str]) -> list[tuple[str, str]]:
+def comparable(drawn: list[Line], groups: list[str]) -> list[tuple[str, str]]:
     """Return the pairs of groups of the same embedding dimension, by dimension, then in the order
     of `groups`.
     """
-    of = {group: dimension for line in found for dimension, group in line.groups.items()}
+    of = {group: dimension for line in drawn for dimension, group in line.groups.items()}
     return [
         pair
-        for dimension in dimensions(found)
+        for dimension in dimensions(drawn)
         for pair in combinations([group for group in groups if of.get(group) == dimension], 2)
     ]
 

@@ -20,6 +20,7 @@ from kbench.results.grids import Grid, read
 from kbench.results.published import parse_row, refuse_fractions
 
 PREPARED = Path(__file__).parent / "mappings"
+EMPTY = ("", "-", "–", "—")
 _NUMBER = re.compile(
     r"^\W*(?P<value>\d+(?:\.\d+)?)\s*%?\s*(?:(?:±|\+/-|\()\s*(?P<std>\d+(?:\.\d+)?)\s*\)?)?\W*$"
 )
@@ -105,14 +106,14 @@ def write_rows(path: Path, rows: list[PublishedRow]) -> None:
 
 
 def _find(document: Path, grids: list[Grid], table: TableMapping) -> Grid:
-    found = [grid for grid in grids if table.caption.search(grid.caption)]
-    if len(found) != 1:
+    matching = [grid for grid in grids if table.caption.search(grid.caption)]
+    if len(matching) != 1:
         captions = "; ".join(f"'{grid.caption[:60]}'" for grid in grids)
         raise UserError(
-            f"{document}: {len(found)} tables match '{table.caption.pattern}', expected one."
+            f"{document}: {len(matching)} tables match '{table.caption.pattern}', expected one."
             f" Captions: {captions}"
         )
-    return found[0]
+    return matching[0]
 
 
 def _rows(
@@ -138,6 +139,12 @@ def _rows(
         "note": note,
         "epochs": None,
     }
+    cells = [
+        (label, column, cell)
+        for label, row in zip(labels, body, strict=True)
+        for column, cell in zip(columns, row[table.label_columns :], strict=True)
+    ]
+    mapped = [cell for cell in cells if cell[0] in table.rows and cell[1] in table.columns]
     return [
         _row(
             document,
@@ -145,10 +152,8 @@ def _rows(
             cell,
             about | table.fields | table.rows[label] | table.columns[column],
         )
-        for label, row in zip(labels, body, strict=True)
-        if label in table.rows
-        for column, cell in zip(columns, row[table.label_columns :], strict=True)
-        if column in table.columns and cell not in ("", "-", "–", "—")
+        for label, column, cell in mapped
+        if cell not in EMPTY
     ]
 
 

@@ -93,14 +93,14 @@ def reasons(settings: Sequence[Setting], row: PublishedRow) -> tuple[str, ...]:
     """Return why a row cannot be compared with any of the settings; empty if it can."""
     cell = [setting for setting in settings if same_cell(setting, row)]
     about = published.sources().get(row.source)
-    found = [
+    against = [
         f"{what} {theirs}, here {ours}"
         for setting in nearest(cell or settings, row)
         for what, theirs, ours in differences(setting, row)
     ]
     if row.task in tasks.names() and about and about.evaluation:
-        found.append(f"evaluated by {about.evaluation}")
-    return tuple(found if cell else found + _absent(settings, row))
+        against.append(f"evaluated by {about.evaluation}")
+    return tuple(against if cell else against + _absent(settings, row))
 
 
 def nearest(settings: Sequence[Setting], row: PublishedRow) -> list[Setting]:
@@ -141,12 +141,12 @@ def _absent(settings: Sequence[Setting], row: PublishedRow) -> list[str]:
     """Return what of the cell itself the experiment does not have."""
     if row.task not in tasks.names():
         return [f"task {row.task} is not measured here" + (f" ({row.note})" if row.note else "")]
-    found = []
+    absent = []
     if row.variant not in {setting.variant for setting in settings}:
-        found.append(f"variant {row.variant} is not trained here")
+        absent.append(f"variant {row.variant} is not trained here")
     if not any(same_name(setting.dataset, row.dataset) for setting in settings):
-        found.append("dataset is not evaluated here")
-    return found or [f"no {row.task} {row.metric} here"]
+        absent.append("dataset is not evaluated here")
+    return absent or [f"no {row.task} {row.metric} here"]
 
 
 def _text(value: float | None) -> str | None:

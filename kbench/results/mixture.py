@@ -51,10 +51,10 @@ def refuse(
     for rule in _RESULT_RULES:
         _one_value(results, rule, path, jobs.again(folder, "features"))
     if not mixed_code:
-        for found in codes.disagreements(folder, results, cards):
+        for apart in codes.disagreements(folder, results, cards):
             raise UserError(
-                f"results must not be mixed: {found.sentence}. Make again what today's code would"
-                f" not have made: {found.remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
+                f"results must not be mixed: {apart.sentence}. Make again what today's code would"
+                f" not have made: {apart.remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
             )
     for result in results:
         _refuse_other_weights(folder, result, cards.get(result.run))
@@ -88,10 +88,10 @@ def code_note(
     """Return what has to be said of results of code that does not agree, naming what differs; None
     if all does.
     """
-    found = codes.disagreements(folder, results, cards)
+    apart = codes.disagreements(folder, results, cards)
     return (
-        f"Results of different code are mixed: {'; '.join(one.sentence for one in found)}."
-        if found
+        f"Results of different code are mixed: {'; '.join(one.sentence for one in apart)}."
+        if apart
         else None
     )
 

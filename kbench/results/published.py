@@ -1,6 +1,7 @@
 """Numbers that others published, as data: where each comes from and what it was measured with."""
 
 import csv
+import itertools
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +37,9 @@ class Pending(Section):
 
     def rows(self, source: str, url: str) -> list[PublishedRow]:
         """Return one row without a value for every cell."""
+        cells = itertools.product(
+            self.epochs.items(), self.variants, self.tasks, self.datasets.items()
+        )
         return [
             PublishedRow(
                 source=source,
@@ -50,10 +54,7 @@ class Pending(Section):
                 metric=metric,
                 value=None,
             )
-            for corpus, epochs in self.epochs.items()
-            for variant in self.variants
-            for task in self.tasks
-            for dataset, metric in self.datasets.items()
+            for (corpus, epochs), variant, task, (dataset, metric) in cells
         ]
 
 
@@ -146,14 +147,9 @@ def rows() -> list[PublishedRow]:
     """
     given = _given(_files())
     known = {_cell(row) for row in given}
-    pending = [
-        row
-        for name, source in sources().items()
-        if source.pending
-        for row in source.pending.rows(name, source.url)
-        if _cell(row) not in known
-    ]
-    return given + pending
+    announced = [(name, source) for name, source in sources().items() if source.pending]
+    pending = [row for name, source in announced for row in source.pending.rows(name, source.url)]
+    return given + [row for row in pending if _cell(row) not in known]
 
 
 def check(new: list[PublishedRow], replacing: Path) -> None:
@@ -175,10 +171,10 @@ def _given(paths: list[Path]) -> list[PublishedRow]:
 
 def of_source(name: str) -> list[PublishedRow]:
     """Return the rows of one source; UserError, with the nearest name, for an unknown one."""
-    found = [row for row in rows() if row.source == name]
-    if not found and name not in announced():
+    chosen = [row for row in rows() if row.source == name]
+    if not chosen and name not in announced():
         raise unknown("source", name, {row.source for row in rows()} | set(announced()))
-    return found
+    return chosen
 
 
 def announced() -> dict[str, Pending]:

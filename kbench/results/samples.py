@@ -37,15 +37,15 @@ def kept(store: Store, task: str, groups: dict[str, str]) -> dict[str, Arrays]:
 
     groups: run -> name of its group.
     """
-    found: dict[str, Arrays] = {}
+    arrays_of: dict[str, Arrays] = {}
     declared = tasks.find(task)
     for result in store.results if declared and declared.keeps else ():
         path, group = store.arrays(result), groups[result.run]
-        if result.task == task and path and group not in found:
+        if result.task == task and path and group not in arrays_of:
             arrays = read(path, declared.keeps)
             if len(arrays) == len(declared.keeps):
-                found[group] = arrays
-    return found
+                arrays_of[group] = arrays
+    return arrays_of
 
 
 def _check(

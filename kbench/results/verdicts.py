@@ -50,11 +50,10 @@ class _Measured:
 
     def values(self, metric: str) -> np.ndarray:
         """Return the (S,) values of a metric in its published unit."""
-        found = (
-            entry for result in self.results for entry in result.metrics if entry.name == metric
-        )
+        entries = (entry for result in self.results for entry in result.metrics)
+        scores = (entry for entry in entries if entry.name == metric)
         return np.array(
-            [(100 if m.unit == "fraction" else 1) * m.value for m in found if m.value is not None]
+            [(100 if m.unit == "fraction" else 1) * m.value for m in scores if m.value is not None]
         )
 
 
@@ -75,7 +74,7 @@ def verdicts(store: Store, rows: list[PublishedRow]) -> list[Verdict]:
     measured = _measured(store)
     margin = store.experiment.experiment.get("margin", MARGIN)
     joined = [_joined(measured, row, len(store.experiment.seeds)) for row in rows]
-    spreads = [_spread(found, verdict, margin) for found, verdict in joined]
+    spreads = [_spread(nearest, verdict, margin) for nearest, verdict in joined]
     p_values = _corrected([verdict for _, verdict in joined], spreads)
     return [
         verdict if spread is None else _judged(verdict, spread, p)
@@ -97,28 +96,35 @@ def _joined(
     """Return what is nearest to a row, and the verdict as far as no test is needed for it."""
     reasons = matching.reasons([entry.setting for entry in measured], row)
     cell = [entry for entry in measured if matching.same_cell(entry.setting, row)]
-    found = min(cell, key=lambda entry: len(matching.differences(entry.setting, row)), default=None)
-    values = found.values(row.metric) if found else np.array([])
+    nearest = min(
+        cell, key=lambda entry: len(matching.differences(entry.setting, row)), default=None
+    )
+    values = nearest.values(row.metric) if nearest else np.array([])
     ours = float(values.mean()) if values.size else None
     if reasons or ours is None:
-        return found, Verdict(
+        return nearest, Verdict(
             row, NOT_COMPARABLE, reasons or ("not measured yet",), (), ours, values.size
         )
     verdict = Verdict(
-        row, published.NOT_IMPORTED, (), _caveats(found, row, values.size, asked), ours, values.size
+        row,
+        published.NOT_IMPORTED,
+        (),
+        _caveats(nearest, row, values.size, asked),
+        ours,
+        values.size,
     )
     if row.value is None:
-        return found, verdict
-    return found, replace(verdict, status=INCONCLUSIVE, difference=ours - row.value)
+        return nearest, verdict
+    return nearest, replace(verdict, status=INCONCLUSIVE, difference=ours - row.value)
 
 
-def _spread(found: _Measured | None, verdict: Verdict, margin: float) -> _Spread | None:
+def _spread(measured: _Measured | None, verdict: Verdict, margin: float) -> _Spread | None:
     """Return what a difference is judged by; None where there is none, or only one seed."""
     if verdict.difference is None or verdict.seeds < 2:
         return None
-    row, values = verdict.row, found.values(verdict.row.metric)
+    row, values = verdict.row, measured.values(verdict.row.metric)
     percent = row.unit == "percent"
-    n_test = found.setting.n_test if percent else None
+    n_test = measured.setting.n_test if percent else None
     one_run = float(reproduction.one_run_variance(values, n_test))
     theirs = one_run if row.std is None else row.std**2
     other_images = percent and row.n_test is None
@@ -160,8 +166,8 @@ def _judged(verdict: Verdict, spread: _Spread, p: float) -> Verdict:
     )
 
 
-def _caveats(found: _Measured, row: PublishedRow, seeds: int, asked: int) -> tuple[str, ...]:
-    caveats = matching.caveats(found.setting, row)
+def _caveats(measured: _Measured, row: PublishedRow, seeds: int, asked: int) -> tuple[str, ...]:
+    caveats = matching.caveats(measured.setting, row)
     if seeds < asked:
         caveats.append(f"{seeds} of {asked} seeds present")
     if seeds == 1:

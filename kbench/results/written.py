@@ -99,5 +99,5 @@ def _model_of(annotation: object) -> type[BaseModel] | None:
     """Return the one schema that occurs in a type such as list[Metric] or Crop | None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = [model for part in getattr(annotation, "__args__", ()) if (model := _model_of(part))]
-    return found[0] if len(found) == 1 else None
+    models = [model for part in getattr(annotation, "__args__", ()) if (model := _model_of(part))]
+    return models[0] if len(models) == 1 else None

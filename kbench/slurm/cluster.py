@@ -57,16 +57,16 @@ def partitions() -> list[Partition]:
     process = ask("sinfo", "--noheader", "--format=%P|%D|%T|%c|%m|%G|%l")
     if process.returncode:
         raise UserError(f"sinfo: {words(process)}")
-    found = []
+    listed = []
     for line in process.stdout.splitlines():
         name, nodes, state, cpus, memory, gres, limit = (part.strip() for part in line.split("|"))
         gpus = ", ".join(re.findall(r"gpu:[^,(]+", gres))
-        found.append(
+        listed.append(
             Partition(
                 name.rstrip("*"), name.endswith("*"), int(nodes), state, cpus, memory, gpus, limit
             )
         )
-    return found
+    return listed
 
 
 def accounting_refused() -> str | None:
@@ -81,7 +81,7 @@ def accounting_refused() -> str | None:
 def remembered_seconds() -> int:
     """Return for how long squeue still shows a job that has ended (MinJobAge)."""
     process = ask("scontrol", "show", "config")
-    found = re.search(r"^MinJobAge\s*=\s*(\d+)", process.stdout, flags=re.MULTILINE)
-    if process.returncode or not found:
+    stated = re.search(r"^MinJobAge\s*=\s*(\d+)", process.stdout, flags=re.MULTILINE)
+    if process.returncode or not stated:
         raise UserError(f"scontrol show config: {words(process)}")
-    return int(found[1])
+    return int(stated[1])

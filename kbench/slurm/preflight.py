@@ -72,9 +72,9 @@ def _names() -> list[str]:
 
 def _nodes(name: str | None) -> str:
     """Return what the nodes of a partition, or of the default one, have."""
-    found = [p for p in cluster.partitions() if (p.name == name if name else p.default)]
-    kinds = [f"{p.nodes} x {p.cpus} CPUs, {p.memory_mb} MB, {p.gpus or 'no GPU'}" for p in found]
-    return f"partition {found[0].name if found else name} has {', '.join(kinds) or 'no nodes'}"
+    chosen = [p for p in cluster.partitions() if (p.name == name if name else p.default)]
+    kinds = [f"{p.nodes} x {p.cpus} CPUs, {p.memory_mb} MB, {p.gpus or 'no GPU'}" for p in chosen]
+    return f"partition {chosen[0].name if chosen else name} has {', '.join(kinds) or 'no nodes'}"
 
 
 def stop_leftovers(runs: Iterable[str]) -> None:

@@ -39,8 +39,8 @@ def own() -> tuple[str, ...]:
     """Return kbench's own tasks, in the order of a report: what an experiment is scored by that
     names none.
     """
-    found = FAMILY.found().values()
-    return ordered(component.name for component in found if component.origin == plugins.OWN)
+    components = FAMILY.found().values()
+    return ordered(component.name for component in components if component.origin == plugins.OWN)
 
 
 def ordered(named: Iterable[str]) -> tuple[str, ...]:
@@ -55,12 +55,12 @@ def ordered(named: Iterable[str]) -> tuple[str, ...]:
 
 def usable() -> list[str]:
     """Return the names of the tasks that can be loaded, sorted."""
-    found = []
+    runnable = []
     for name in names():
         with contextlib.suppress(UserError):
             get(name)
-            found.append(name)
-    return found
+            runnable.append(name)
+    return runnable
 
 
 def find(name: str) -> Task | None:
@@ -78,8 +78,8 @@ def title(name: str) -> str:
 
 def measure(task: str, metric: str) -> Measure | None:
     """Return what a task declares of a metric, or None if it or the task is not there."""
-    found = find(task)
-    return found.measures.get(metric) if found else None
+    declared = find(task)
+    return declared.measures.get(metric) if declared else None
 
 
 def metric_title(task: str, metric: str) -> str:
@@ -87,7 +87,7 @@ def metric_title(task: str, metric: str) -> str:
     it is not there.
     """
     declared = (measure(name, metric) for name in (task, *own()))
-    return next((found.title for found in declared if found), metric)
+    return next((measured.title for measured in declared if measured), metric)
 
 
 def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -132,5 +132,5 @@ def chance(dataset: Dataset, names: Sequence[str] | None = None) -> float | None
     it does not.
     """
     declared = (get(name).measures.get(dataset.main_metric) for name in of(dataset, names))
-    found = next((measure for measure in declared if measure), None)
-    return found.chance(dataset) if found else None
+    first = next((measure for measure in declared if measure), None)
+    return first.chance(dataset) if first else None

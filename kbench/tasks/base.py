@@ -76,8 +76,8 @@ class Outcome:
         """Return a metric over random-feature draws: undefined where any draw's is, no draws where
         there is one.
         """
-        found = self.values[metric]
-        values = list(found) if isinstance(found, Sequence) else [found]
+        drawn = self.values[metric]
+        values = list(drawn) if isinstance(drawn, Sequence) else [drawn]
         if any(value is None for value in values):
             return Average(None, None, [])
         mean, draws = float(np.mean(values)), [float(value) for value in values]

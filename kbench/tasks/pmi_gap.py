@@ -275,13 +275,13 @@ def _spectra_kept(kept: Mapping[str, Arrays]) -> dict[str, Arrays]:
 
 
 def _curves(kept: Mapping[str, Arrays]) -> Curves | None:
-    found = _spectra_kept(kept)
-    if not found:
+    spectra = _spectra_kept(kept)
+    if not spectra:
         return None
     return Curves(
         id="spectrum",
-        reference=("PMI", next(iter(found.values()))["pmi_singular_values"]),
-        curves={group: arrays["singular_values"] for group, arrays in found.items()},
+        reference=("PMI", next(iter(spectra.values()))["pmi_singular_values"]),
+        curves={group: arrays["singular_values"] for group, arrays in spectra.items()},
         depth=1e-4,
         x="number of the singular value",
         y="singular value, nats",
@@ -298,15 +298,18 @@ def _table(kept: Mapping[str, Arrays]) -> Table | None:
     """Return effective ranks and some singular values of every variant and of PMI; None without
     stored ones.
     """
-    found = _spectra_kept(kept)
-    if not found:
+    spectra = _spectra_kept(kept)
+    if not spectra:
         return None
-    exact = next(iter(found.values()))["pmi_singular_values"]
+    exact = next(iter(spectra.values()))["pmi_singular_values"]
     shown = [index for index in LEADING if index <= len(exact)]
-    named = {"PMI": exact, **{group: arrays["singular_values"] for group, arrays in found.items()}}
+    named = {
+        "PMI": exact,
+        **{group: arrays["singular_values"] for group, arrays in spectra.items()},
+    }
     rows = [
         [
-            variant(name) if name in found else Cell(name),
+            variant(name) if name in spectra else Cell(name),
             _effective_rank(values),
             *(Cell(number(v, "nats"), float(v)) for v in (values[i - 1] for i in shown)),
         ]

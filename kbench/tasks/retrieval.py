@@ -42,10 +42,10 @@ def _found_by_captions(kept: Arrays, k: int) -> np.ndarray:
     one sample.
     """
     images = np.atleast_2d(kept["image_to_text_ranks"]).shape[1]
-    found, owners = _within(kept["text_to_image_ranks"], k), kept["caption_images"]
-    if owners.shape != found.shape or (len(owners) and owners.max() >= images):
-        raise ValueError(f"{len(owners)} owners of {len(found)} captions among {images} images")
-    return np.bincount(owners, weights=found, minlength=images) * images / len(found)
+    within, owners = _within(kept["text_to_image_ranks"], k), kept["caption_images"]
+    if owners.shape != within.shape or (len(owners) and owners.max() >= images):
+        raise ValueError(f"{len(owners)} owners of {len(within)} captions among {images} images")
+    return np.bincount(owners, weights=within, minlength=images) * images / len(within)
 
 
 def _within(ranks: np.ndarray, k: int) -> np.ndarray:
@@ -100,39 +100,39 @@ class Retrieval(Task):
         draws = range(features.draws("test/captions"))
         by_draw = [retrieval_ranks(run, features, draw, device) for draw in draws]
         # (2, draws, queries): ties against the query, and in its favour.
-        found = {
+        ranked = {
             side: np.stack([draw[index] for draw in by_draw], 1)
             for index, side in enumerate(("text", "image"))
         }
         return Outcome(
-            n_test=found["text"].shape[2],
+            n_test=ranked["text"].shape[2],
             values={
-                f"{side}_retrieval_recall@{k}": [recall(of_draw, k) for of_draw in found[side][0]]
+                f"{side}_retrieval_recall@{k}": [recall(of_draw, k) for of_draw in ranked[side][0]]
                 for side in ("image", "text")
                 for k in RANKS
             },
             settings={
                 "captions": len(owners),
-                **_ties(found),
+                **_ties(ranked),
                 **random_feature_settings(run, evaluation),
             },
             arrays={
-                "image_to_text_ranks": found["text"][0],
-                "text_to_image_ranks": found["image"][0],
-                "image_to_text_ranks_highest": found["text"][1],
-                "text_to_image_ranks_highest": found["image"][1],
+                "image_to_text_ranks": ranked["text"][0],
+                "text_to_image_ranks": ranked["image"][0],
+                "image_to_text_ranks_highest": ranked["text"][1],
+                "text_to_image_ranks_highest": ranked["image"][1],
                 "caption_images": owners.astype(np.int32),
             },
         )
 
     def notes(self, results: Sequence[TaskResult]) -> list[str]:
         """Return how much the recalls depend on ties, if they do."""
-        tied = [
+        shares = [
             (share, f"{result.variant} on {result.dataset}")
             for result in results
-            for name, share in result.settings.items()
-            if name.endswith("_retrieval_tied") and share
+            for share in _tied_shares(result)
         ]
+        tied = [(share, where) for share, where in shares if share]
         if not tied:
             return []
         share, where = max(tied)
@@ -142,20 +142,26 @@ class Retrieval(Task):
         ]
 
 
-def _ties(found: dict[str, np.ndarray]) -> dict[str, float]:
+def _tied_shares(result: TaskResult) -> list[float]:
+    """Return the share of tied queries in each direction."""
+    said = result.settings.items()
+    return [share for name, share in said if name.endswith("_retrieval_tied")]
+
+
+def _ties(ranked: dict[str, np.ndarray]) -> dict[str, float]:
     """Return the share of tied queries, and the recalls with ties in their favour, means over
     draws.
     """
     said: dict[str, float] = {}
-    for retrieved, (lowest, highest) in found.items():
+    for retrieved, (lowest, highest) in ranked.items():
         said[f"{retrieved}_retrieval_tied"] = float(np.mean(lowest != highest))
         said |= {f"{retrieved}_retrieval_recall@{k}_highest": recall(highest, k) for k in RANKS}
     return said
 
 
-def recall(found: np.ndarray, k: int) -> float:
+def recall(ranks: np.ndarray, k: int) -> float:
     """Return the share of ranks below k."""
-    return float(np.mean(found < k))
+    return float(np.mean(ranks < k))
 
 
 def retrieval_ranks(
@@ -185,8 +191,8 @@ def retrieval_ranks(
         )
         return similarity.compare(*sides).float()
 
-    found = ranks(block, owners, images, rows, columns)
-    image_to_text, text_to_image = (each.cpu().numpy().astype(np.int32) for each in found)
+    block_ranks = ranks(block, owners, images, rows, columns)
+    image_to_text, text_to_image = (each.cpu().numpy().astype(np.int32) for each in block_ranks)
     return image_to_text, text_to_image
 
 

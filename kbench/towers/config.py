@@ -114,22 +114,22 @@ def load(name: str, changes: dict[str, Any] | None = None) -> TowerConfig:
 def _find(name: str) -> Path:
     if name.endswith(".json") and Path(name).exists():
         return Path(name)
-    found = [
+    paths = [
         path
         for folder in (OWN, _open_clip_folder(), ADDED)
         if (path := folder / f"{name}.json").exists()
     ]
-    if not found:
+    if not paths:
         raise unknown(
             "tower configuration",
             name,
             names() + [file.stem for file in _open_clip_folder().glob("*.json")],
         )
-    if found[-1].parent == ADDED and len(found) > 1:
+    if paths[-1].parent == ADDED and len(paths) > 1:
         raise UserError(
-            f"{found[-1]} names a tower configuration that there is already: give it another name"
+            f"{paths[-1]} names a tower configuration that there is already: give it another name"
         )
-    return found[0]
+    return paths[0]
 
 
 def _open_clip_folder() -> Path:

@@ -127,7 +127,7 @@ def _hugging_face(config: TowerConfig) -> Tokenizer:
     )
     mode = config.text_cfg.get("tokenizer_mode")
     try:
-        found = HFTokenizer(
+        tokenizer = HFTokenizer(
             name, config.context_length, tokenizer_mode=mode, local_files_only=True, **settings
         )
     except (OSError, ValueError) as error:
@@ -135,4 +135,4 @@ def _hugging_face(config: TowerConfig) -> Tokenizer:
             f"towers '{config.name}' need the tokenizer '{name}', which is not on this machine: "
             f"`hf download {name}` puts it into Hugging Face's cache"
         ) from error
-    return lambda captions: found(list(captions)).numpy()
+    return lambda captions: tokenizer(list(captions)).numpy()

@@ -49,9 +49,9 @@ def find(
         if column.metric == (metric or column.metric) and column.task == (task or column.task)
     ]
     if len(chosen) != 1:
-        found = ", ".join(f"{column.task} {column.metric}" for column in chosen)
+        named = ", ".join(f"{column.task} {column.metric}" for column in chosen)
         raise UserError(
-            f"{variant} on {dataset} has {len(chosen)} such cells ({found}): give --task"
+            f"{variant} on {dataset} has {len(chosen)} such cells ({named}): give --task"
         )
     [column] = chosen
     rows = frame[

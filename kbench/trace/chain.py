@@ -93,17 +93,17 @@ def _code(run: Path, what: str, digest: str | None) -> Link:
         return Link(what, None, "", UNRECORDED)
     where = str(code.path(run, digest))
     try:
-        found = code.read(run, digest)
+        listed = code.read(run, digest)
     except UserError as error:
         return Link(
             what, digest, where, ABSENT if not Path(where).exists() else DIFFERS, str(error)
         )
     tree = Stages().tree
-    sources = {module: tree.source(module) for module in found.modules}
+    sources = {module: tree.source(module) for module in listed.modules}
     changed = [
-        name for name, now in sources.items() if now is None or now.hash != found.modules[name]
+        name for name, now in sources.items() if now is None or now.hash != listed.modules[name]
     ]
-    note = f"{len(found.modules)} modules, " + (
+    note = f"{len(listed.modules)} modules, " + (
         f"since changed: {', '.join(changed)}" if changed else "as they are now"
     )
     return Link(what, digest, where, HOLDS, note)
@@ -115,9 +115,9 @@ def _features(record: Path, identity: str | None) -> Link:
     if not record.is_file():
         return Link("features", identity, str(record), ABSENT)
     document = files.read_json(record)
-    found = files.canonical_hash(document.get("key") if isinstance(document, dict) else None)
-    note = "" if found == identity else f"there now: {found}"
-    return Link("features", identity, str(record), HOLDS if found == identity else DIFFERS, note)
+    digest = files.canonical_hash(document.get("key") if isinstance(document, dict) else None)
+    note = "" if digest == identity else f"there now: {digest}"
+    return Link("features", identity, str(record), HOLDS if digest == identity else DIFFERS, note)
 
 
 def _weights(run: Path, digest: str | None) -> Link:
@@ -149,8 +149,8 @@ def _corpus(path: Path) -> Link:
 
     if not path.is_file():
         return Link("corpus", None, str(path), ABSENT)
-    found = manifest.read(path)
-    return Link("corpus", found.sha256, str(path), HOLDS, found.summary()[0])
+    verified = manifest.read(path)
+    return Link("corpus", verified.sha256, str(path), HOLDS, verified.summary()[0])
 
 
 def _environment(run: Path, digest: str | None) -> Link:

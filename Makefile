@@ -14,11 +14,12 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 setup: $(VENV)/.ready
 
 # Every package but torch is verified by its hash; torch's build, and CUDA's libraries with it, depend on where pip looks.
+# Python compiles what is imported, when it is; compiling everything beforehand would take longer than the rest.
 # The record is written last: an interrupted set-up starts over.
 $(VENV)/.ready: pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@
 
 demo: setup

@@ -1,6 +1,7 @@
 """The header of a SIF file: enough to tell a whole one from a truncated one, and for which
 processor it is.
 
+`apptainer inspect` takes a file cut to a fifth for whole, and is not on every machine that plans.
 Layout: github.com/apptainer/sif, pkg/sif, types header and rawDescriptor (little endian, packed).
 """
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Starts a real Slurm of one node, runs the tests of tests/slurm on it and the smoke experiment through it (in the image,
 # where there is one), and ends it again by process id. Says why where no Slurm can be had.
+#   KBENCH_IMAGE_ENDED    file that is there once another process has built containers/kbench.sif, or could not
 #   APPTAINER_INSTALLER   script that installs Apptainer below a folder it is given, for machines that have none
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -70,6 +71,9 @@ else
   echo "SKIPPED accounts: no accounting here: $(tail -n 1 "$work/up.log")"
   start
 fi
+# The gate builds the image at the same time.
+until [ -z "${KBENCH_IMAGE_ENDED:-}" ] || [ -e "$KBENCH_IMAGE_ENDED" ]; do sleep 1; done
+
 apptainer_found() { command -v apptainer >/dev/null || command -v singularity >/dev/null; }
 
 if [ -e containers/kbench.sif ] && ! apptainer_found; then

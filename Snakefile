@@ -1,6 +1,7 @@
 # From an experiment file to a comparison report.
 #   snakemake --cores all                               the demo
 #   snakemake --cores all --config experiment=cifar10   another experiment, by name or path; smoke=true shrinks it
+import re
 import sys
 
 from snakemake.utils import min_version

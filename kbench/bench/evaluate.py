@@ -220,7 +220,7 @@ def _loader(
     from clip_benchmark.datasets.builder import build_dataset
     from open_clip.transform import image_transform
 
-    from kbench.pretrain.model import IMAGENET_MEAN, IMAGENET_STD
+    from kbench.towers.config import IMAGENET_MEAN, IMAGENET_STD
 
     transform = image_transform(
         run.config.towers.image_size, is_train=False, mean=IMAGENET_MEAN, std=IMAGENET_STD

@@ -150,7 +150,7 @@ def _open_clip(folder: Path, images: int, batch_size: int) -> Callable[[], None]
     from open_clip.transform import AugmentationCfg
     from open_clip_train import data
 
-    from kbench.pretrain.model import IMAGENET_MEAN, IMAGENET_STD
+    from kbench.towers.config import IMAGENET_MEAN, IMAGENET_STD
 
     transform = image_transform(
         INPUT_SIZE,

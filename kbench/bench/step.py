@@ -250,8 +250,8 @@ def _open_clip_step(case: StepCase) -> Step:
     import open_clip
 
     from kbench.pretrain import optimizer
-    from kbench.pretrain.model import IMAGENET_MEAN, IMAGENET_STD
     from kbench.pretrain.trainer import AUTOCAST
+    from kbench.towers.config import IMAGENET_MEAN, IMAGENET_STD
     from kbench.towers.tokenizer import embedding_settings
 
     config = case.tower_config()

@@ -6,6 +6,7 @@ import torch
 
 from kbench.datasets import dataset as known_datasets
 from kbench.datasets.reader import Split
+from kbench.datasets.transform import Transform
 from kbench.evaluate.run import TrainedRun
 from kbench.locations import Locations
 from kbench.pretrain import model as pretrained
@@ -24,7 +25,7 @@ def points(folder: Path, locations: Locations) -> torch.Tensor:
     run, dataset = TrainedRun(folder), known_datasets.get(DATASET)
     model = pretrained.load(run.config, run.weights)
     split = Split(dataset, dataset.root(locations), dataset.test_split)
-    images = next(split.batches(SAMPLES, run.config.towers.image_size))
+    images = next(split.batches(SAMPLES, Transform.of(run.config.towers)))
     tokens = torch.from_numpy(tokenizer.create(run.config.towers)(split.labels.captions[:SAMPLES]))
     sets = model.embed_images(images), model.embed_texts(tokens)
     return torch.cat([x.points.flatten(0, 1) for x in sets]).double()

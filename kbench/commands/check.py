@@ -49,10 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         map(known_datasets.get, experiment.evaluation.datasets), experiment.evaluation.tasks
     )
     print(f"{experiment.name}: {experiment.description}")
-    print(
-        f"  runs        {len(runs)} = {len(experiment.variants)} variants x {len(experiment.seeds)}"
-        " seeds"
-    )
+    print(f"  runs        {len(runs)} = {_runs(experiment)}")
     for config in runs:
         print(f"              {config.run}")
     trials = load.search(experiment)
@@ -63,10 +60,11 @@ def run(arguments: argparse.Namespace) -> None:
         f"  results     {len(runs) * results} = {len(runs)} runs x {results} tasks on"
         f" {_count(experiment)} datasets"
     )
-    print(
-        f"  corpus      {experiment.corpus.name}:"
-        f" {_corpus(experiment, locations.from_arguments(arguments))}"
-    )
+    if experiment.corpus:
+        print(
+            f"  corpus      {experiment.corpus.name}:"
+            f" {_corpus(experiment, locations.from_arguments(arguments))}"
+        )
     _print_cost(experiment, runs, [trial.config for trial in trials], arguments)
     for name, reason in _missing(experiment, locations.from_arguments(arguments)):
         print(f"  missing     {name}: {reason}")
@@ -108,6 +106,12 @@ def _print_cost(
         "  wall time  "
         f" {unknown if wall is None else f'{cost.readable(wall)} with {arguments.gpus} at once'}"
     )
+
+
+def _runs(experiment: Experiment) -> str:
+    trained = f"{len(experiment.variants)} variants x {len(experiment.seeds)} seeds"
+    imported = f"{len(experiment.models)} imported models"
+    return " + ".join([trained] * bool(experiment.variants) + [imported] * bool(experiment.models))
 
 
 def _count(experiment: Experiment) -> int:

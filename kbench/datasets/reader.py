@@ -64,11 +64,9 @@ class Split:
                 self._read_labels(index, sample)
             yield key, sample
 
-    def batches(self, batch_size: int, image_size: int) -> Iterator[np.ndarray]:
-        """Yield uint8 images (B, S, S, 3), resized on the short side and centre-cropped, filling
-        `labels`.
-        """
-        for (batch,) in self.crops(batch_size, [Transform.whole(image_size)]):
+    def batches(self, batch_size: int, transform: Transform) -> Iterator[np.ndarray]:
+        """Yield uint8 images (B, S, S, 3) as the transform makes them, filling `labels`."""
+        for (batch,) in self.crops(batch_size, [transform]):
             yield batch
 
     def crops(

@@ -74,7 +74,7 @@ def _shared_memory(experiment: Experiment | None) -> Finding:
         free = shutil.disk_usage("/dev/shm").free
     except OSError:
         return Finding("/dev/shm", "bad", "absent", "start the container with --shm-size or --ipc")
-    if experiment is None:
+    if experiment is None or experiment.training is None:
         return Finding("/dev/shm", "ok", f"{free / 1e9:.2f} GB free")
     size = max(run.towers.image_size for run in resolve(experiment))
     loaders = experiment.resources.workers * experiment.resources.processes

@@ -78,14 +78,11 @@ class Encoder:
         self, writer: store.Writer, dataset: Dataset, split: Split, name: str, draws: "Draws"
     ) -> None:
         start, similarity = 0, self.model.similarity
-        size = self.run.config.towers.image_size
-        probed = (
-            Transform.released_probe
-            if self.evaluation.linear_probe.released_resize
-            else Transform.whole
-        )
-        uses = {"scoring": Transform.whole(size)} if name == "test" else {}
-        uses |= {"probe": probed(size)} if _is_fitted(dataset) else {}
+        whole = probed = Transform.of(self.run.config.towers)
+        if self.evaluation.linear_probe.released_resize:
+            probed = Transform.released_probe(whole.crop)
+        uses = {"scoring": whole} if name == "test" else {}
+        uses |= {"probe": probed} if _is_fitted(dataset) else {}
         transforms = list(dict.fromkeys(uses.values()))
         for crops in split.crops(self.evaluation.batch_size, transforms):
             encoded = {

@@ -40,6 +40,7 @@ def asked(run: TrainedRun, dataset: Dataset, evaluation: Evaluation) -> dict[str
         "image_digest": provenance.image_digest(),
         "dataset": dataset.model_dump(mode="json"),
         "image_size": config.towers.image_size,
+        "preprocessing": config.towers.preprocessing.model_dump(mode="json"),
         "seed": config.seed,
         "probe_released_resize": probe.released_resize,
         **(draws if created.uses_random_features else dict.fromkeys(draws)),

@@ -10,6 +10,7 @@ import torch
 from kbench import files
 from kbench.datasets.dataset import Dataset
 from kbench.datasets.reader import Split
+from kbench.datasets.transform import Transform
 from kbench.pretrain.model import ContrastiveModel
 from kbench.similarity.base import Similarity
 from kbench.similarity.sets import PointSet, Side
@@ -39,7 +40,7 @@ def write(
     similarity = model.similarity
     if not similarity.learns_weights:
         return False
-    images, captions = _examples(dataset, root, towers.image_size)
+    images, captions = _examples(dataset, root, Transform.of(towers))
     image_sets = model.embed_images(images)
     text_sets = model.embed_texts(torch.from_numpy(tokenizer.create(towers)(captions)))
     pairs = [[(i, i), (i, (i + 1) % len(captions))] for i in range(len(captions))]
@@ -98,12 +99,12 @@ def _one(sets: PointSet, index: int) -> PointSet:
     return PointSet(sets.points[index : index + 1], sets.weights[index : index + 1])
 
 
-def _examples(dataset: Dataset, root: Path, image_size: int) -> tuple[np.ndarray, list[str]]:
+def _examples(dataset: Dataset, root: Path, transform: Transform) -> tuple[np.ndarray, list[str]]:
     """Return the first test images (n, S, S, 3) uint8 whose first captions all differ, and
     these.
     """
     split = Split(dataset, root, dataset.test_split)
-    images = next(split.batches(SEARCHED, image_size))
+    images = next(split.batches(SEARCHED, transform))
     first: dict[str, int] = {}
     for image, caption in zip(split.labels.caption_images, split.labels.captions, strict=True):
         if image not in first.values():

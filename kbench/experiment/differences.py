@@ -26,6 +26,8 @@ def of(experiment: Experiment) -> list[str]:
     Those of kbench itself, which no setting changes, are listed where the recipe is claimed or the
     corpus is one of the recipe's; elsewhere nobody takes the experiment for a reproduction.
     """
+    if not experiment.variants:
+        return []
     recipe = recipes.load(experiment.recipe or recipes.DEFAULT)
     parts = (_corpus, _models, _training, _evaluation)
     sentences = [sentence for part in parts for sentence in part(experiment, recipe)]
@@ -40,6 +42,10 @@ def refuse_false_claim(experiment: Experiment) -> None:
     """
     if experiment.recipe is None:
         return
+    if not experiment.variants:
+        raise UserError(
+            f"{experiment.name} claims the recipe {experiment.recipe} and trains nothing"
+        )
     recipe = recipes.load(experiment.recipe)
     claim = f"{experiment.name} claims the recipe {experiment.recipe}"
     pairs = _pairs(experiment)
@@ -125,7 +131,7 @@ def _towers(experiment: Experiment, variant: Variant, recipe: Recipe) -> Iterato
         return
     ours = towers.load(experiment.towers, variant.towers)
     released = towers.load(recipe.towers, recipe.towers_of.get(variant.similarity))
-    for key, seen, theirs in _changes(ours, released.model_dump(), "towers", recipe):
+    for key, seen, theirs in _changes(ours, released.model_dump(mode="json"), "towers", recipe):
         yield f"{variant.name}: {key} {_show(seen)} in its towers; released {_show(theirs)}"
 
 

@@ -10,7 +10,7 @@ from kbench import objective, similarity, tasks, yaml_file
 from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError, shown, unknown
 from kbench.experiment import differences, tuning
-from kbench.experiment.schema import Experiment, RunConfig, Training, Variant
+from kbench.experiment.schema import Experiment, Imported, RunConfig, Training, Variant
 from kbench.experiment.smoke import shrink
 from kbench.experiment.tuning import Trial
 from kbench.files import canonical_hash, read_json
@@ -19,6 +19,10 @@ from kbench.towers import config as towers
 
 EXPERIMENTS = Path("workflow/experiments")
 """Where `--config experiment=NAME` looks, relative to the working directory."""
+
+
+MODELS = Path("models")
+"""Where `kbench model import` writes, relative to the working directory."""
 
 
 def names() -> list[str]:
@@ -74,11 +78,40 @@ def resolve(
     """
     if experiment.tuning is not None:
         search(experiment)
-    return [
+    trained = [
         _tuned(experiment, variant, seed, (chosen or {}).get(variant.name, {}))
         for variant in experiment.variants
         for seed in experiment.seeds
     ]
+    # A smoke run needs nothing that has to be fetched.
+    model = _stand_in if experiment.evaluation.synthetic else imported
+    return trained + [model(name) for name in experiment.models]
+
+
+def imported(name: str) -> RunConfig:
+    """Return the configuration of an imported model; UserError with the nearest match if there is
+    none of the name.
+    """
+    path = MODELS / name / "config.json"
+    if not path.is_file():
+        raise unknown(
+            "model", name, sorted(path.parent.name for path in MODELS.glob("*/config.json"))
+        )
+    return read_run(path)
+
+
+def _stand_in(name: str) -> RunConfig:
+    return RunConfig(
+        variant=name,
+        similarity="cosine",
+        similarity_settings=similarity.parse("cosine", {}).model_dump(mode="json"),
+        objective="infonce",
+        seed=0,
+        corpus=None,
+        towers=towers.load("demo"),
+        training=None,
+        imported=Imported(sha256=None, data=()),
+    )
 
 
 def search(experiment: Experiment) -> list[Trial]:
@@ -178,7 +211,7 @@ def _check_names(experiment: Experiment) -> None:
             raise unknown("objective", variant.objective or experiment.objective, objective.names())
     for name in experiment.evaluation.datasets:
         tasks.of(known_datasets.get(name), experiment.evaluation.tasks)
-    if experiment.training.test_column is not None:
+    if experiment.training and experiment.training.test_column is not None:
         known_datasets.get(experiment.training.test_column)
 
 

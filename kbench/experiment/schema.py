@@ -9,7 +9,7 @@ from kbench.corpus.kinds import AnyCorpus
 from kbench.files import canonical_hash
 from kbench.measures.settings import MOST_FEATURES, LinearProbeSettings
 from kbench.records.section import Section
-from kbench.towers.config import TowerConfig
+from kbench.towers.config import Preprocessing, TowerConfig
 
 MOST_SAMPLES = 1 << 20
 """In a batch: more is a slip of the pen, not an experiment."""
@@ -213,8 +213,8 @@ class Tuning(Section):
 
 
 class Experiment(Section):
-    """An experiment file: one corpus, several similarity variants and seeds, evaluation
-    datasets.
+    """An experiment file: models to evaluate, those that it trains on one corpus, with several
+    similarity variants and seeds, and those that were imported.
     """
 
     name: str = Field(
@@ -227,14 +227,18 @@ class Experiment(Section):
             "released recipe that it claims to follow; what differs from it is listed in full"
         ),
     )
-    corpus: AnyCorpus
-    towers: str = Field(
-        description="tower configuration: kbench's, open_clip's, or a path to a JSON file"
+    corpus: AnyCorpus | None = None
+    towers: str | None = Field(
+        default=None,
+        description="tower configuration: kbench's, open_clip's, or a path to a JSON file",
     )
-    variants: tuple[Variant, ...] = Field(min_length=1)
+    variants: tuple[Variant, ...] = Field(default=(), description="what is trained")
+    models: tuple[str, ...] = Field(
+        default=(), description="names of `kbench models`: imported, evaluated as they are"
+    )
     objective: str = Field(default="infonce", description="a name of kbench.objective")
-    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=1000, description="training seeds")
-    training: Training
+    seeds: tuple[Seed, ...] = Field(default=(), max_length=1000, description="training seeds")
+    training: Training | None = None
     tuning: Tuning | None = Field(
         default=None, description="null: all variants share the settings of `training`"
     )
@@ -257,10 +261,24 @@ class Experiment(Section):
         return values
 
     @model_validator(mode="after")
+    def _something_to_evaluate(self) -> "Experiment":
+        if not self.variants and not self.models:
+            raise ValueError("variants: name at least one to train, or one of `models`")
+        needed = ("corpus", "towers", "seeds", "training")
+        for key in needed:
+            if self.variants and not getattr(self, key):
+                raise ValueError(f"{key}: Field required where variants are trained")
+            if not self.variants and getattr(self, key):
+                raise ValueError(f"{key}: says how variants are trained, and there are none")
+        return self
+
+    @model_validator(mode="after")
     def _distinct(self) -> "Experiment":
         labels = [variant.name for variant in self.variants]
         for what, items in (
             ("variants", labels),
+            ("models", self.models),
+            ("variants and models", (*labels, *self.models)),
             ("seeds", self.seeds),
             ("datasets", self.evaluation.datasets),
             ("tasks", self.evaluation.tasks or ()),
@@ -284,11 +302,32 @@ class Experiment(Section):
 
 ADDED_LATER: dict[str, dict[str, Any]] = {
     "training": {"schedule": "continuous"},
-    "towers": {"backbone": None, "layer_norm_eps": None, "long_captions": "keep-end"},
+    "towers": {
+        "backbone": None,
+        "layer_norm_eps": None,
+        "long_captions": "keep-end",
+        "preprocessing": Preprocessing().model_dump(mode="json"),
+    },
 }
 """Keys of a run's configuration that release 0.1.0 did not have, with the value that stands for
 what it did.
 """
+
+
+class Imported(Section):
+    """What is known of weights that were not trained here."""
+
+    sha256: str | None = Field(
+        description=(
+            "SHA-256 of model.safetensors, in kbench's names of tensors; null: a smoke run's"
+            " stand-in, whose weights are drawn"
+        )
+    )
+    data: tuple[str, ...] = Field(description="declared training data; empty: not declared")
+    files: dict[str, str] = Field(
+        default={},
+        description="further files in the model's folder, of its tokenizer, with their SHA-256",
+    )
 
 
 class RunConfig(Section):
@@ -304,9 +343,12 @@ class RunConfig(Section):
     similarity_settings: dict[str, Any] = Field(description="every setting, defaults included")
     objective: str = Field(description="a name of `kbench objectives`")
     seed: int = Field(description="training seed")
-    corpus: AnyCorpus = Field(description="what is trained on: a kind of corpus and its settings")
+    corpus: AnyCorpus | None = Field(
+        description="what is trained on: a kind of corpus and its settings; null: imported"
+    )
     towers: TowerConfig
-    training: Training
+    training: Training | None
+    imported: Imported | None = Field(default=None, description="null: trained by kbench")
     search: str | None = Field(
         default=None, description="identity of the run before its settings were tuned"
     )
@@ -320,11 +362,38 @@ class RunConfig(Section):
         releases keep their names.
         """
         values = self.model_dump(mode="json", exclude={"variant"})
+        if self.imported is None:
+            del values["imported"]
         for section, added in ADDED_LATER.items():
-            values[section] = {
-                k: v for k, v in values[section].items() if k not in added or v != added[k]
-            }
+            if values[section] is not None:
+                values[section] = {
+                    k: v for k, v in values[section].items() if k not in added or v != added[k]
+                }
         return canonical_hash(values)
+
+    @property
+    def corpus_name(self) -> str:
+        """What tables call the data that the model was trained on."""
+        if self.imported is None:
+            return self.corpus.name
+        return ", ".join(self.imported.data) or "not declared"
+
+    @property
+    def epochs(self) -> float | None:
+        """Passes over the corpus; None of an imported model."""
+        return self.training.epochs if self.training else None
+
+    @property
+    def selection(self) -> str:
+        """Which rule chose the weights."""
+        return self.training.selection if self.training else "imported"
+
+    @property
+    def compared_pairs(self) -> int:
+        """Pairs that the loss compared with each other; of an imported model, for which that is not
+        known, as few as there can be.
+        """
+        return self.training.batch_size if self.training else 2
 
     @property
     def run(self) -> str:

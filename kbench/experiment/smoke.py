@@ -2,6 +2,8 @@
 data.
 """
 
+from typing import Any
+
 from kbench import tasks
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.datasets import dataset as known_datasets
@@ -28,19 +30,6 @@ def shrink(experiment: Experiment) -> Experiment:
     """Return the smoke form: variants, datasets and tasks stay, everything that costs time
     shrinks.
     """
-    epochs = STEPS * BATCH_SIZE / PAIRS
-    training = experiment.training.model_copy(
-        update={
-            "batch_size": BATCH_SIZE,
-            "epochs": epochs,
-            "warmup_epochs": epochs / 4,
-            "micro_batch_size": None,
-        }
-    )
-    if training.test_column is not None:
-        training = training.model_copy(
-            update={"test_column": known_datasets.get(training.test_column).stand_in}
-        )
     random_features = experiment.evaluation.random_features.model_copy(update={"number": 64})
     probe = experiment.evaluation.linear_probe.model_copy(
         update={"strides": (48,), "random_features": 32}
@@ -48,6 +37,33 @@ def shrink(experiment: Experiment) -> Experiment:
     evaluation = experiment.evaluation.model_copy(
         update={"random_features": random_features, "linear_probe": probe, "synthetic": True}
     )
+    # The corpus is one shard, which processes cannot divide; and the tiny towers normalise over the
+    # batch.
+    resources = Resources(
+        threads=1, processes=1, workers=min(1, experiment.resources.workers), memory_gb=3
+    )
+    return experiment.model_copy(
+        update={
+            "name": f"{experiment.name}-smoke",
+            "recipe": None,
+            "evaluation": evaluation,
+            "resources": resources,
+            **(_what_is_trained(experiment) if experiment.variants else {}),
+        }
+    )
+
+
+def _what_is_trained(experiment: Experiment) -> dict[str, Any]:
+    """Return what shrinks of an experiment that trains."""
+    epochs = STEPS * BATCH_SIZE / PAIRS
+    training = {
+        "batch_size": BATCH_SIZE,
+        "epochs": epochs,
+        "warmup_epochs": epochs / 4,
+        "micro_batch_size": None,
+    }
+    if experiment.training.test_column is not None:
+        training["test_column"] = known_datasets.get(experiment.training.test_column).stand_in
     corpus = WorldCorpus(
         kind="world",
         name=experiment.corpus.name,
@@ -62,21 +78,10 @@ def shrink(experiment: Experiment) -> Experiment:
     tuning = experiment.tuning and experiment.tuning.model_copy(
         update={"trials": min(most, experiment.tuning.trials), "epochs": None}
     )
-    # The corpus is one shard, which processes cannot divide; and the tiny towers normalise over the
-    # batch.
-    resources = Resources(
-        threads=1, processes=1, workers=min(1, experiment.resources.workers), memory_gb=3
-    )
-    return experiment.model_copy(
-        update={
-            "name": f"{experiment.name}-smoke",
-            "recipe": None,
-            "corpus": corpus,
-            "towers": "demo",
-            "seeds": experiment.seeds[:most],
-            "training": training,
-            "tuning": tuning,
-            "evaluation": evaluation,
-            "resources": resources,
-        }
-    )
+    return {
+        "corpus": corpus,
+        "towers": "demo",
+        "seeds": experiment.seeds[:most],
+        "training": experiment.training.model_copy(update=training),
+        "tuning": tuning,
+    }

@@ -57,6 +57,9 @@ COMPONENTS = {
 PARTS = ("kbench.similarity.kernels", "kbench.similarity.estimators")
 """Packages whose components a similarity's settings name."""
 
+IMPORTING = "kbench.models.convert"
+"""What stands where code that trains would, of a model that was trained elsewhere."""
+
 TEST_COLUMN = "kbench.pretrain.test_column"
 
 
@@ -80,6 +83,8 @@ class Stages:
 
     def training(self, config: RunConfig) -> Code:
         """Return the code that trains a run."""
+        if config.imported:
+            return self._used((IMPORTING, *self._components(config)))
         # Only one rule of selection looks at an evaluation set, and only that one uses what reads
         # them.
         unused = () if config.training.selection == "test-column" else (TEST_COLUMN,)

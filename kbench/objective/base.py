@@ -22,6 +22,11 @@ class Objective(Module, ABC):
     # constant.
     blind_to_shift: ClassVar[bool] = False
 
+    @property
+    def logit_bias(self) -> torch.Tensor | None:
+        """What is added to the logits, learned, as in SigLIP; None where nothing is."""
+        return None
+
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss, a scalar, of logits (B, B) with the true pairs on the diagonal."""
         if logits.ndim != 2 or logits.shape[0] != logits.shape[1]:

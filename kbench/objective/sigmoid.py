@@ -26,6 +26,11 @@ class Sigmoid(Objective):
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(INITIAL_BIAS))
 
+    @property
+    def logit_bias(self) -> torch.Tensor:
+        """The learned bias b, a scalar."""
+        return self.bias
+
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss in nats per image."""
         signs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1

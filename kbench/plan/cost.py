@@ -50,13 +50,14 @@ def estimate(
     estimates = [
         _single(rule, jobs)
         for rule in ("world", "corpus", "compare", "report")
-        if rule != "world" or world
+        if (rule != "world" or world) and (rule != "corpus" or experiment.variants)
     ]
     for rule in PER_RUN:
         kinds: dict[tuple[str, int | None], list[RunConfig]] = defaultdict(list)
         for config in [*runs, *(trials if rule == "pretrain" else ())]:
-            training = config.training
-            samples = round(training.epochs * pairs) if pairs is not None else None
+            if rule == "pretrain" and config.imported:
+                continue
+            samples = round(config.epochs * pairs) if pairs is not None and config.epochs else None
             kinds[config.similarity, samples if rule == "pretrain" else units[rule]].append(config)
         for (similarity, amount), configs in kinds.items():
             estimates.append(

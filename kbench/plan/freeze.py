@@ -37,9 +37,10 @@ def documents(
         Path("experiment.json"): describe(experiment, runs),
         Path("evaluation.json"): {"experiment": experiment.name, "evaluation": section},
     }
-    part, configs = ("search", [trial.config for trial in trials]) if trials else ("runs", runs)
+    configs = {Path("search", trial.config.run): trial.config for trial in trials}
+    configs |= {Path("runs", run.run): run for run in runs if run.imported or not trials}
     values |= {
-        Path(part, config.run, "config.json"): config.model_dump(mode="json") for config in configs
+        folder / "config.json": config.model_dump(mode="json") for folder, config in configs.items()
     }
     return {path: _text(value) for path, value in values.items()}
 
@@ -115,7 +116,7 @@ def describe(experiment: Experiment, runs: list[RunConfig]) -> dict[str, Any]:
         "description": experiment.description,
         "deviations": differences.of(experiment),
         "runs": [run.run for run in runs],
-        "variants": [variant.name for variant in experiment.variants],
+        "variants": [*(variant.name for variant in experiment.variants), *experiment.models],
         "seeds": list(experiment.seeds),
         "datasets": list(experiment.evaluation.datasets),
         "experiment": experiment.model_dump(mode="json"),

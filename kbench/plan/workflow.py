@@ -40,6 +40,8 @@ class Workflow:
         runs, trials = resolve(self.experiment), search(self.experiment)
         self.runs = [run.run for run in runs]
         self.trials = [trial.config.run for trial in trials]
+        self.imported = [run.run for run in runs if run.imported]
+        self.trained = [run.run for run in runs if not run.imported]
         self.results = Path(str(config.get("results", "results"))) / self.experiment.name
         _refuse_file(self.results)
         self.world_settings = world_of(self.experiment)

@@ -17,9 +17,6 @@ from kbench.similarity.sets import PointSet
 from kbench.towers.model import Towers
 from kbench.towers.output import TowerOutput
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 class ContrastiveModel(nn.Module):
     """Everything that pretraining learns. No branch on the similarity: it embeds, represents and
@@ -32,12 +29,19 @@ class ContrastiveModel(nn.Module):
         self.similarity = similarity.create(
             config.similarity, config.similarity_settings, self.towers.widths
         )
+        if self.similarity.takes.needs_tokens and not self.towers.has_tokens:
+            raise UserError(
+                f"towers '{config.towers.name}' give their embeddings alone, and"
+                f" {config.similarity} compares every token; legal: a similarity of pooled"
+                " embeddings, such as cosine"
+            )
         self.objective = objective.create(config.objective)
-        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1) * 255, persistent=False)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(config.towers.preprocessing, name))
+            self.register_buffer(name, values.view(3, 1, 1) * 255, persistent=False)
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Turn uint8 images (B, 3, S, S) into float32 with ImageNet's mean and standard deviation
+        """Turn uint8 images (B, 3, S, S) into float32 with the towers' mean and standard deviation
         removed.
         """
         return (images.float() - self.mean) / self.std

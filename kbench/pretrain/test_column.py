@@ -10,6 +10,7 @@ import torch
 from kbench.datasets import dataset as known_datasets
 from kbench.datasets.reader import Split
 from kbench.datasets.texts import class_names, templates
+from kbench.datasets.transform import Transform
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
 from kbench.locations import Locations
@@ -40,7 +41,7 @@ class TestColumn:
                 " accuracy"
             )
         root = dataset.root(locations)
-        self.size = config.towers.image_size
+        self.transform = Transform.of(config.towers)
         self.split = Split(dataset, root, dataset.test_split)
         names, prompts = class_names(dataset, root), templates(dataset, root)
         texts = [prompt.replace("{c}", name) for name in names for prompt in prompts]
@@ -60,7 +61,7 @@ class TestColumn:
         ]
         prompts, classes = _joined(texts), self.classes.to(device)
         predictions = []
-        for batch in self.split.batches(BATCH_SIZE, self.size):
+        for batch in self.split.batches(BATCH_SIZE, self.transform):
             images = model.similarity.represent(model.embed_images(batch), "image", draw)
             scores = model.similarity.class_scores(images, prompts, classes)
             predictions.append(scores.argmax(dim=1).cpu().numpy())

@@ -125,8 +125,12 @@ class TaskResult(Versioned):
             " e.g. demo"
         )
     )
-    epochs: float = Field(description="passes over the corpus, possibly fractional")
-    selection: str = Field(description="checkpoint selection rule: last, held-out or test-column")
+    epochs: float | None = Field(
+        description="passes over the corpus, possibly fractional; null: imported, not known"
+    )
+    selection: str = Field(
+        description="checkpoint selection rule: last, held-out or test-column; or imported"
+    )
     dataset: str = Field(description="evaluation dataset")
     task: str = Field(
         pattern=r"^[a-z][a-z0-9_]*$", description="evaluation task, a name of `kbench tasks`"
@@ -140,6 +144,20 @@ class TaskResult(Versioned):
         )
     )
     provenance: Provenance
+
+
+class Origin(Record):
+    """Where an imported model comes from: models/NAME/origin.json, and in its runs' model.json."""
+
+    source: str = Field(description="as it was asked for: folder, hub, open_clip's list, file, run")
+    file: str | None = Field(default=None, description="name of the weights file that was read")
+    file_sha256: str | None = Field(default=None, description="SHA-256 of that file")
+    licence: str | None = Field(
+        default=None, description="of the weights, as declared; null: not declared"
+    )
+    data: list[str] = Field(
+        default=[], description="training data, as declared; empty: not declared"
+    )
 
 
 class ModelCard(Versioned):
@@ -176,6 +194,9 @@ class ModelCard(Versioned):
         default=None, description="when the job's last process started, UTC"
     )
     ended: str | None = Field(default=None, description="when the document was written, UTC")
+    imported: Origin | None = Field(
+        default=None, description="where an imported model comes from; null: trained by kbench"
+    )
     taken_from: str | None = Field(
         default=None,
         description="experiment that trained the run, where it was taken over; null: trained here",
@@ -192,7 +213,9 @@ class ModelCard(Versioned):
     peak_memory_bytes: int = Field(
         description="peak memory of the largest process, or of its accelerator"
     )
-    final_loss: float = Field(description="mean loss over the last logged interval, nats")
+    final_loss: float | None = Field(
+        description="mean loss over the last logged interval, nats; null of an imported model"
+    )
     logit_scale: float = Field(description="learned logit scale at the end")
     selection: str = Field(default="last", description="rule by which the weights were chosen")
     selected_step: int | None = Field(

@@ -46,8 +46,9 @@ class Analysis:
         return [run for run in self.store.experiment.runs if self.groups.get(run) == group]
 
     def cards_of(self, group: str) -> list[ModelCard]:
-        """Return the model cards of a group's trained runs."""
-        return [self.store.cards[run] for run in self.runs_of(group) if run in self.store.cards]
+        """Return the model cards of those of a group's runs that kbench has trained."""
+        cards = [self.store.cards[run] for run in self.runs_of(group) if run in self.store.cards]
+        return [card for card in cards if card.imported is None]
 
     @cached_property
     def lines(self) -> list[dimension.Line]:

@@ -1,11 +1,13 @@
 """Puts the report together: which sections there are and what each holds."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kbench import __version__, tasks
 from kbench.document.numbers import heading
 from kbench.document.parts import ReportSection, Table
+from kbench.records.documents import ModelCard
 from kbench.report import (
     answer,
     dimension,
@@ -97,10 +99,31 @@ def _warnings(analysis: Analysis) -> list[str]:
             f"Partial: {len(store.missing)} of {store.expected} results are missing; they are"
             " listed below."
         )
-    warnings += store.mixture_notes
+    warnings += [*_trained_on_what_is_scored(analysis), *store.mixture_notes]
     if store.stale:
         warnings.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")
     return warnings
+
+
+def _trained_on_what_is_scored(analysis: Analysis) -> list[str]:
+    """Return a warning for each imported model and each set that is in its declared data."""
+    cards = [card for card in analysis.store.cards.values() if card.imported]
+    declared = {card.run: set(map(_letters, card.imported.data)) for card in cards}
+    scored = {
+        (result.variant, result.dataset)
+        for result in analysis.store.results
+        if _letters(result.dataset) in declared.get(result.run, ())
+    }
+    return [
+        f"{variant} was trained on {dataset}, as its authors declare: its scores there are not"
+        " those of unseen data."
+        for variant, dataset in sorted(scored)
+    ]
+
+
+def _letters(name: str) -> str:
+    """Return a dataset's name as it is compared: CIFAR-10 is cifar10."""
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def _scores(analysis: Analysis, task: str, figures: bool) -> ReportSection:
@@ -236,10 +259,8 @@ def _run(analysis: Analysis, run: str) -> Run:
     facts = {"state": "not trained yet"}
     if card:
         facts = {
-            "final loss": f"{card.final_loss:.4f} nats",
+            **_training(card),
             "logit scale": f"{card.logit_scale:.2f}",
-            "pairs seen": f"{card.samples:,}",
-            "training": f"{card.seconds:.1f} s on {card.device}",
             "configuration": card.config_hash,
             "checkpoint": f"SHA-256 {card.checkpoint_sha256}",
             "torch": card.torch_version,
@@ -251,6 +272,22 @@ def _run(analysis: Analysis, run: str) -> Run:
         jobs.evaluate(store.folder, run),
         store.config(run),
     )
+
+
+def _training(card: ModelCard) -> dict[str, str]:
+    if card.imported:
+        origin = card.imported
+        return {
+            "imported from": origin.source,
+            "weights file": f"{origin.file}, SHA-256 {origin.file_sha256}",
+            "licence": origin.licence or "not declared",
+            "trained on": ", ".join(origin.data) or "not declared",
+        }
+    return {
+        "final loss": f"{card.final_loss:.4f} nats",
+        "pairs seen": f"{card.samples:,}",
+        "training": f"{card.seconds:.1f} s on {card.device}",
+    }
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ UNTUNED = "No settings were searched for: the variants share one untuned setting
 RULES = {
     "last": "the last one",
     "held-out": "that of the lowest loss on held-out pairs",
+    "imported": "that of the imported model",
     "test-column": "the best on the reported test column, as in the released code: optimistic",
 }
 

@@ -67,10 +67,10 @@ def _setting(run: RunConfig, dataset: known_datasets.Dataset, task: str) -> Sett
     return Setting(
         variant=run.variant,
         objective=run.objective,
-        corpus=run.corpus.name,
+        corpus=run.corpus_name,
         backbone=run.towers.backbone or run.towers.name,
-        epochs=run.training.epochs,
-        selection=run.training.selection,
+        epochs=run.epochs,
+        selection=run.selection,
         dataset=dataset.name,
         task=task,
         split=dataset.test_split,

@@ -28,6 +28,8 @@ class Similarity(Module, ABC):
     A variant says which set it `takes` from a tower, and gives explicit `features` or `pairwise`
     scores or both. All scores are computed in float32 under autocast, and in float64 where the
     input is float64.
+
+    in_open_clip: whether open_clip scores in this way, so that its users can load such a model.
     """
 
     name: ClassVar[str]
@@ -35,6 +37,7 @@ class Similarity(Module, ABC):
     source: ClassVar[str]
     remark: ClassVar[str] = ""
     largest_score: ClassVar[float] = float("inf")
+    in_open_clip: ClassVar[bool] = False
     Settings: ClassVar[type[Settings]] = Settings
     takes: ClassVar[type[Pooled] | type[MeanToken] | type[Tokens] | type[WeightedTokens]]
     multiplier: ClassVar[type[LogScale] | type[PlainScale]] = LogScale

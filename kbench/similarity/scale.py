@@ -27,6 +27,15 @@ class LogScale(Module):
         """Return the multiplier, a scalar."""
         return self.log.exp()
 
+    def logarithm(self) -> torch.Tensor:
+        """Return the multiplier's logarithm, a scalar."""
+        return self.log.detach()
+
+    def take_logarithm_(self, logarithm: torch.Tensor) -> None:
+        """Set the multiplier to the exp of a number, of whatever size."""
+        with torch.no_grad():
+            self.log.copy_(logarithm)
+
     def clamp_(self) -> None:
         """Bring the parameter back within its bounds."""
         with torch.no_grad():
@@ -45,6 +54,15 @@ class PlainScale(Module):
     def forward(self) -> torch.Tensor:
         """Return the multiplier, a scalar."""
         return self.value
+
+    def logarithm(self) -> torch.Tensor:
+        """Return the multiplier's logarithm, a scalar."""
+        return self.value.detach().log()
+
+    def take_logarithm_(self, logarithm: torch.Tensor) -> None:
+        """Set the multiplier to the exp of a number, of whatever size."""
+        with torch.no_grad():
+            self.value.copy_(logarithm.exp())
 
     def clamp_(self) -> None:
         """Bring the parameter back within its bounds."""

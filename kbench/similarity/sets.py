@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import ClassVar, Literal, TypedDict
 
 from kbench.errors import UserError
 from kbench.lazily import Module, functional, nn, torch
@@ -66,6 +66,8 @@ class PointSet:
 class Pooled(Module):
     """The tower's own pooled embedding, as one point of weight 1."""
 
+    needs_tokens: ClassVar[bool] = False
+
     def __init__(self, settings: Settings, widths: Widths | None) -> None:
         super().__init__()
 
@@ -81,6 +83,8 @@ class Pooled(Module):
 
 class MeanToken(Pooled):
     """The mean of all token embeddings, as one point of weight 1."""
+
+    needs_tokens = True
 
     def backbone(self, output: TowerOutput, side: Side) -> torch.Tensor:
         """Return the mean token (B, width); projection is linear, so it may follow the mean."""
@@ -109,6 +113,8 @@ class WeightedTokens(Module):
     """Every token as a point, its weight a bounded function of a learned linear one of the
     token.
     """
+
+    needs_tokens: ClassVar[bool] = True
 
     def __init__(self, settings: Settings, widths: Widths | None) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from kbench.slurm.site import Placement, RuleSettings, Site
 GPU_RULES = ("pretrain", "features")
 """Rules that encode images; all others compute on CPUs and never ask for a GPU."""
 
-HEAVY_RULES = ("corpus", "pretrain", "features", "evaluate")
+HEAVY_RULES = ("corpus", "pretrain", "take", "features", "evaluate")
 """Rules that need what the experiment's resources say; the others read and write a little."""
 
 LIGHT = Resources(threads=1, memory_gb=2, hours=1)

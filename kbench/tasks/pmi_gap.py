@@ -216,7 +216,7 @@ def learned_pmi(
             {key: rows[batch] for key, rows in captions.items()},
         )
         logits = run.similarity.logit_scale().double() * scores.double()
-        blocks.append(run.objective.to_pmi(logits, run.config.training.batch_size))
+        blocks.append(run.objective.to_pmi(logits, run.config.compared_pairs))
     return blocks
 
 

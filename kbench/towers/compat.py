@@ -7,9 +7,9 @@ defined. Declaring the schemas of those operators is enough for transforms and d
 call them. Nothing is declared where the plain import works: beside the ordinary build there is
 nothing to declare.
 
-open_clip imports transformers, if it is installed, for text towers that kbench does not build; that
-would be a fifth of the start of every job that makes features. open_clip does without where the
-import fails.
+open_clip imports transformers, if it is installed, for text towers of Hugging Face's; that would be
+a fifth of the start of every job that makes features. open_clip does without where the import
+fails, and gets it afterwards from whoever builds such a tower.
 """
 
 import sys
@@ -20,6 +20,13 @@ SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
+
+OUTPUTS = (
+    "BaseModelOutput",
+    "BaseModelOutputWithPooling",
+    "BaseModelOutputWithPoolingAndCrossAttentions",
+)
+"""What open_clip imports of transformers beside its automatic classes."""
 
 
 def _import_torchvision() -> list[torch.library.Library]:
@@ -50,9 +57,7 @@ DECLARED = _import_torchvision()
 
 
 def _import_open_clip() -> None:
-    """Import open_clip as if transformers were not installed; whoever imports transformers later
-    gets it.
-    """
+    """Import open_clip as if transformers were not installed."""
     hide = "transformers" not in sys.modules
     if hide:
         sys.modules["transformers"] = None
@@ -64,3 +69,16 @@ def _import_open_clip() -> None:
 
 
 _import_open_clip()
+
+
+def give_open_clip_transformers() -> None:
+    """Have open_clip find transformers, as if it had been there when open_clip was imported."""
+    import transformers
+    from open_clip import hf_model
+
+    if hf_model.transformers is None:
+        hf_model.transformers = transformers
+        for name in ("AutoModel", "AutoTokenizer", "AutoConfig", "PretrainedConfig"):
+            setattr(hf_model, name, getattr(transformers, name))
+        for name in OUTPUTS:
+            setattr(hf_model, name, getattr(transformers.modeling_outputs, name))

@@ -2,7 +2,7 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -19,6 +19,36 @@ OF_THE_SIMILARITY = ("init_logit_scale", "init_logit_bias", "nonscalar_logit_sca
 """Keys of open_clip's files that kbench passes over: scale and bias belong to the similarity and
 the objective.
 """
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+Three = tuple[float, float, float]
+Above0 = Annotated[float, Field(gt=0, le=1)]
+
+
+class Preprocessing(Section):
+    """What is made of an image in evaluation before a tower sees it, in open_clip's terms; the
+    defaults are those of the released WPSE code.
+    """
+
+    mean: Three = Field(default=IMAGENET_MEAN, description="of RGB in [0, 1], subtracted")
+    std: tuple[Above0, Above0, Above0] = Field(
+        default=IMAGENET_STD, description="of RGB in [0, 1], divided by"
+    )
+    interpolation: Literal["bicubic", "bilinear"] = Field(
+        default="bicubic", description="how images are resized"
+    )
+    resize_mode: Literal["shortest", "longest", "squash"] = Field(
+        default="shortest",
+        description=(
+            "shortest: the short side, then the centre is cut; longest: the long side, then the"
+            " rest is filled; squash: both sides, whatever the shape"
+        ),
+    )
+    fill_color: int = Field(
+        default=0, ge=0, le=255, description="what fills the rest with 'longest'"
+    )
 
 
 class TowerConfig(Section):
@@ -65,6 +95,7 @@ class TowerConfig(Section):
             " released WPSE code does, which then pools the start of text"
         ),
     )
+    preprocessing: Preprocessing = Preprocessing()
     released_projection: bool = Field(
         default=False,
         description=(

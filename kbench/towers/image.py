@@ -14,25 +14,30 @@ from open_clip.transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional
 
-from kbench.errors import UserError
-from kbench.towers.output import TowerOutput
+from kbench.towers.output import TowerOutput, embedding_alone
 
 Reader = Callable[[nn.Module, torch.Tensor], TowerOutput]
 
 
-def reader(name: str, visual: nn.Module) -> Reader:
-    """Return the reader of an open_clip image tower; UserError if its tokens cannot be had."""
-    if isinstance(visual, TimmModel) and "pool" in visual.head._modules:
-        raise UserError(
-            f"towers '{name}': pooling that projects the feature map leaves no tokens; set another"
-            " timm_pool"
-        )
+def reader(visual: nn.Module) -> Reader:
+    """Return the reader of an open_clip image tower."""
+    if not has_tokens(visual):
+        return _whole
     readers = {TimmModel: _timm, VisionTransformer: _vision_transformer, ModifiedResNet: _resnet}
     return readers[type(visual)]
 
 
+def has_tokens(visual: nn.Module) -> bool:
+    """Return whether the tower's tokens can be had: pooling that projects the feature map leaves
+    none.
+    """
+    return not (isinstance(visual, TimmModel) and "pool" in visual.head._modules)
+
+
 def width(visual: nn.Module) -> int:
-    """Return the width of the token embeddings."""
+    """Return the width of what the tower pools to."""
+    if not has_tokens(visual):
+        return visual.head.pool.out_features
     if isinstance(visual, TimmModel):
         return visual.trunk.num_features
     if isinstance(visual, ModifiedResNet):
@@ -98,3 +103,7 @@ def _resnet(visual: ModifiedResNet, images: torch.Tensor) -> TowerOutput:
     )
     tokens = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     return TowerOutput(tokens, tokens[:, 0], pool.c_proj)
+
+
+def _whole(visual: nn.Module, images: torch.Tensor) -> TowerOutput:
+    return embedding_alone(visual(images))

@@ -6,11 +6,10 @@ from torch import nn
 import kbench.towers.compat  # isort: skip  # before open_clip: see there
 import open_clip
 from open_clip.model import CustomTextCLIP
-from open_clip.transformer import TextTransformer, text_global_pool
 
-import kbench.towers.trunk  # noqa: F401  # registers kbench's trunks with timm
+import kbench.towers.trunk  # registers kbench's trunks with timm
 from kbench.errors import UserError
-from kbench.towers import image, tokenizer
+from kbench.towers import image, text, tokenizer
 from kbench.towers.config import TowerConfig
 from kbench.towers.output import TowerOutput
 
@@ -27,15 +26,15 @@ class Towers(nn.Module):
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
-        if "hf_model_name" in config.text_cfg:
-            raise UserError(
-                f"towers '{config.name}': only open_clip's own text transformer is supported"
-            )
         text_cfg = {
             **config.text_cfg,
             **tokenizer.embedding_settings(config),
             "output_tokens": True,
+            # Weights come from a checkpoint or are drawn, never from a hub.
+            "hf_model_pretrained": False,
         }
+        if "hf_model_name" in config.text_cfg:
+            kbench.towers.compat.give_open_clip_transformers()
         try:
             model = CustomTextCLIP(
                 embed_dim=config.embed_dim,
@@ -43,17 +42,12 @@ class Towers(nn.Module):
                 text_cfg=open_clip.CLIPTextCfg(**text_cfg),
                 quick_gelu=config.quick_gelu,
             )
-        except (TypeError, RuntimeError, AssertionError) as error:
+        except (TypeError, RuntimeError, AssertionError, OSError, ValueError) as error:
             raise UserError(
                 f"open_clip cannot build the towers '{config.name}': {error}"
             ) from error
         self.visual, self.text = model.visual, model.text
-        self._read_image = image.reader(config.name, self.visual)
-        if not isinstance(self.text, TextTransformer) or self.text.cls_emb is not None:
-            raise UserError(
-                f"towers '{config.name}': a text tower with an appended class token is not"
-                " supported"
-            )
+        self._read_image, self._read_text = image.reader(self.visual), text.reader(self.text)
         if config.layer_norm_eps is not None:
             _set_layer_norm_eps(model, config.layer_norm_eps)
         if config.released_projection:
@@ -64,27 +58,20 @@ class Towers(nn.Module):
     @property
     def widths(self) -> dict[str, int]:
         """Width of the token embeddings on each side."""
-        return {"image": image.width(self.visual), "text": self.text.width}
+        return {"image": image.width(self.visual), "text": text.width(self.text)}
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether both towers give every token, not their pooled embedding alone."""
+        return image.has_tokens(self.visual) and text.has_tokens(self.text)
 
     def encode_image(self, images: torch.Tensor) -> TowerOutput:
-        """Encode normalised images (B, 3, S, S) into M tokens each."""
+        """Encode normalised images (B, 3, S, S) into M tokens each, where there are any."""
         return self._read_image(self.visual, images)
 
     def encode_text(self, tokens: torch.Tensor) -> TowerOutput:
-        """Encode token ids (B, T) into T tokens each, padding included."""
-        _, embeddings = self.text(tokens)
-        pooled = text_global_pool(
-            embeddings, tokens, pool_type=self.text.pool_type, eos_token_id=self.text.eos_id
-        )
-        return TowerOutput(embeddings, pooled, self._project_text)
-
-    def _project_text(self, embeddings: torch.Tensor) -> torch.Tensor:
-        projection = self.text.text_projection
-        if projection is None:
-            return embeddings
-        return (
-            projection(embeddings) if isinstance(projection, nn.Linear) else embeddings @ projection
-        )
+        """Encode token ids (B, T) into T tokens each, padding included, where there are any."""
+        return self._read_text(self.text, tokens)
 
 
 def _set_layer_norm_eps(model: nn.Module, eps: float) -> None:

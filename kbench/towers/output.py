@@ -12,11 +12,16 @@ from kbench.lazily import torch
 class TowerOutput:
     """Token embeddings of a batch after the tower's final norm.
 
-    tokens: (B, M, width), every token; pooled: (B, width), the one the tower itself pools to (class
-    token, end of text); project: the tower's learned linear map from width to the shared embedding
-    dimension d.
+    tokens: (B, M, width), every token, or None of a tower that has none to give; pooled: (B,
+    width), the one the tower itself pools to (class token, end of text); project: the tower's
+    learned linear map from width to the shared embedding dimension d.
     """
 
-    tokens: torch.Tensor
+    tokens: torch.Tensor | None
     pooled: torch.Tensor
     project: Callable[[torch.Tensor], torch.Tensor]
+
+
+def embedding_alone(embedding: torch.Tensor) -> TowerOutput:
+    """Return the output of a tower that tells its embedding (B, d) and nothing before it."""
+    return TowerOutput(None, embedding, lambda pooled: pooled)

@@ -61,9 +61,8 @@ def scored(folder, world, name, logits):
         "test/captions/features", torch.eye(len(used), dtype=torch.float64)[columns].unsqueeze(1)
     )
     writer.finish(store.MEANING)
-    training = SimpleNamespace(batch_size=BATCH)
     run = SimpleNamespace(
-        similarity=Table(), objective=name, config=SimpleNamespace(training=training)
+        similarity=Table(), objective=name, config=SimpleNamespace(compared_pairs=BATCH)
     )
     with torch.inference_mode():
         return tasks.get("pmi_gap").score(

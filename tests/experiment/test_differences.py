@@ -97,6 +97,7 @@ def test_every_other_key_of_the_towers_is_said(key):
     experiment = load.load("cc3m")
     values = {"quick_gelu": False, "layer_norm_eps": 1e-5, "padding_embeddings": "shared"}
     values |= {"long_captions": "keep-end", "released_projection": False}
+    values |= {"preprocessing": {"resize_mode": "squash"}}
     variant = experiment.variants[1].model_copy(update={"towers": {key: values[key]}})
     said = differences.of(changed(experiment, variants=(variant,)))
     assert any(sentence.startswith(f"wpse-gaussian: {key}") for sentence in said)

@@ -196,7 +196,7 @@ HARMFUL = {
     ),
     "how shards are read": (append("corpus/shards.py", "\nX = 1\n"), {"training", "features"}),
     "the normalisation of images": (
-        replace("pretrain/model.py", r"0\.485", "0.5"),
+        replace("towers/config.py", r"0\.485", "0.5"),
         {"training", "features"},
     ),
     "how prompts are read": (append("datasets/texts.py", "\nX = 1\n"), {"features"}),

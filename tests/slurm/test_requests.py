@@ -8,7 +8,7 @@ from kbench.slurm import cluster, preflight, profile, site
 from kbench.slurm.request import request
 from kbench.slurm.site import Site
 
-RULES = ("world", "corpus", "pretrain", "tune", "features", "evaluate", "compare", "report")
+RULES = ("world", "corpus", "pretrain", "take", "tune", "features", "evaluate", "compare", "report")
 NEEDS = Resources(threads=4, memory_gb=16, hours=10)
 
 

@@ -28,6 +28,31 @@ rule pretrain:
         " {params.locations:q} {params.reuse:q} > {log:q} 2>&1"
 
 
+if experiment.imported:
+
+    ruleorder: take > pretrain
+
+    rule take:
+        input:
+            config=ancient(experiment.frozen("runs", "{run}", "config.json")),
+        output:
+            weights=experiment.path("runs", "{run}", "model.safetensors"),
+            card=experiment.path("runs", "{run}", "model.json"),
+        log:
+            experiment.path("logs", "take", "{run}.log"),
+        benchmark:
+            experiment.path("benchmarks", "take", "{run}.tsv")
+        wildcard_constraints:
+            run="|".join(map(re.escape, experiment.imported)),
+        threads: experiment.request("take").cpus
+        resources:
+            **experiment.request("take").resources(),
+        params:
+            folder=subpath(output.card, parent=True),
+        shell:
+            "kbench model take --run {params.folder:q} > {log:q} 2>&1"
+
+
 if experiment.trials:
 
     rule tune:
@@ -38,7 +63,9 @@ if experiment.trials:
             ),
         output:
             experiment.path("tuning.json"),
-            expand(experiment.path("runs", "{run}", "config.json"), run=experiment.runs),
+            expand(
+                experiment.path("runs", "{run}", "config.json"), run=experiment.trained
+            ),
         log:
             experiment.path("logs", "tune.log"),
         benchmark:

@@ -17,6 +17,7 @@ class Cosine(Similarity):
     formula = "<v, t> / (|v| |t|), one pooled point"
     source = "Radford et al. 2021, arXiv 2103.00020"
     takes = Pooled
+    in_open_clip = True
 
     def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor:
         """Return unit embeddings (B, d)."""

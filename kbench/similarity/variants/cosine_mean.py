@@ -11,3 +11,4 @@ class CosineMean(Cosine):
     formula = "<v, t> / (|v| |t|), v and t means over all tokens"
     source = "kbench's control; no publication"
     takes = MeanToken
+    in_open_clip = False

@@ -246,7 +246,8 @@ def _open_clip_step(case: StepCase) -> Step:
     """Return open_clip's model and loss as its train_one_epoch uses them."""
     import torch
 
-    import kbench.towers.model  # isort: skip  # noqa: F401  # kbench's trunks, and torchvision beside torch for CPUs
+    import kbench.towers.model  # isort: skip  # kbench's trunks, and torchvision beside torch for CPUs
+    import kbench.towers.compat  # isort: skip  # noqa: F401
     import open_clip
 
     from kbench.pretrain import optimizer

@@ -94,9 +94,12 @@ def imported(name: str) -> RunConfig:
     """
     path = MODELS / name / "config.json"
     if not path.is_file():
-        raise unknown(
-            "model", name, sorted(path.parent.name for path in MODELS.glob("*/config.json"))
-        )
+        there = sorted(path.parent.name for path in MODELS.glob("*/config.json"))
+        if not there:
+            raise UserError(
+                f"no model has been imported, so no '{name}': see `kbench model import`"
+            )
+        raise unknown("model", name, there)
     return read_run(path)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 import torch
+
+import kbench.towers.compat  # isort: skip  # noqa: F401
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import jinja2
 import numpy as np
+
+import kbench.towers.compat  # isort: skip  # noqa: F401
 import open_clip
 import timm
 import torch

@@ -78,6 +78,7 @@ def _config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _weights(folder: Path) -> Path:
     """Return the weights that open_clip would take from a folder."""
+    import kbench.towers.compat  # isort: skip  # noqa: F401
     from open_clip.factory import _find_checkpoint_in_dir
 
     if not any(path.suffix in SUFFIXES for path in folder.iterdir()):
@@ -106,6 +107,7 @@ def _architecture(name: str) -> dict[str, Any]:
 
 def _listed(name: str) -> Source:
     """Return one of open_clip's list; what it needs is downloaded if it is not in the cache."""
+    import kbench.towers.compat  # isort: skip  # noqa: F401
     from open_clip import pretrained
 
     architecture, _, tag = name.partition("/")

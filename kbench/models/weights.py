@@ -29,9 +29,7 @@ def read(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
             f"{path} is no weights file; legal: files that end in {', '.join(SUFFIXES)}"
         )
     if sha256 is not None and (seen := files.sha256(path)) != sha256.lower():
-        raise UserError(
-            f"{path} has SHA-256 {seen}, not {sha256}: it is not that file, or not all of it"
-        )
+        raise UserError(f"{path} has SHA-256 {seen}, not {sha256}: another file, or cut short")
     held = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     inner = next((held[key] for key in WRAPPERS if isinstance(held.get(key), dict)), held)
     other = [str(name) for name, value in inner.items() if not isinstance(value, torch.Tensor)]
@@ -62,14 +60,18 @@ def _torch(path: Path) -> dict:
     """
     try:
         other = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        inert = [(type("Inert", (Inert,), {}), name) for name in other]
+    except Exception as error:
+        # torch lets exceptions of pickle, zipfile and its own reader through.
+        raise UserError(f"{path} is cut short or no file of torch's") from error
+    inert = [(type("Inert", (Inert,), {}), name) for name in other]
+    try:
         with torch.serialization.safe_globals(inert):
             held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch lets exceptions of pickle, zipfile and its own reader through.
-        raise UserError(
-            f"{path} is cut short, or holds what is never unpickled: {str(error).splitlines()[0]}"
-        ) from error
+        what = (
+            f"holds {', '.join(other[:3])}, which is never unpickled" if other else "is cut short"
+        )
+        raise UserError(f"{path} {what}") from error
     if not isinstance(held, dict):
         raise UserError(f"{path} holds a {type(held).__name__}, not tensors by name")
     return held

@@ -8,6 +8,8 @@ norm; `pooled` is what the tower itself projects to its embedding.
 from collections.abc import Callable
 
 import torch
+
+import kbench.towers.compat  # isort: skip  # noqa: F401
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer

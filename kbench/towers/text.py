@@ -8,6 +8,8 @@ after the tower's final norm; `pooled` is what the tower itself projects to its 
 from collections.abc import Callable
 
 import torch
+
+import kbench.towers.compat  # isort: skip  # noqa: F401
 from open_clip.hf_configs import arch_dict
 from open_clip.hf_model import HFTextEncoder
 from open_clip.transformer import TextTransformer, text_global_pool

@@ -8,6 +8,8 @@ before a transformer block does.
 from typing import Any
 
 import torch
+
+import kbench.towers.compat  # isort: skip  # noqa: F401
 from timm.models import VisionTransformer, register_model
 from torch import nn
 

@@ -8,13 +8,14 @@ Example: kbench check demo --gpus 2
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from kbench import locations, tasks
 from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError
 from kbench.experiment import differences, load
-from kbench.experiment.schema import Experiment, RunConfig
+from kbench.experiment.schema import Experiment, ImportedModel, RunConfig
 from kbench.plan import cost, measured
 from kbench.results import comparable
 
@@ -44,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the plan; UserError (exit status 2) for anything wrong with the file."""
     experiment = load.load(arguments.experiment, smoke=arguments.smoke)
-    runs = load.resolve(experiment)
+    absent = load.not_imported(experiment)
+    there = tuple(model for model in experiment.models if model not in absent)
+    runs = load.resolve(experiment.model_copy(update={"models": there}))
     results = tasks.number(
         map(known_datasets.get, experiment.evaluation.datasets), experiment.evaluation.tasks
     )
@@ -66,6 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
             f" {_corpus(experiment, locations.from_arguments(arguments))}"
         )
     _print_cost(experiment, runs, [trial.config for trial in trials], arguments)
+    for model in absent:
+        print(f"  missing     model {model.name}: {_how_to_import(model)}")
     for name, reason in _missing(experiment, locations.from_arguments(arguments)):
         print(f"  missing     {name}: {reason}")
     for line in comparable.lines(experiment, runs):
@@ -106,6 +111,19 @@ def _print_cost(
         "  wall time  "
         f" {unknown if wall is None else f'{cost.readable(wall)} with {arguments.gpus} at once'}"
     )
+
+
+def _how_to_import(model: ImportedModel) -> str:
+    """Return the command that imports a model, as far as the experiment says from where."""
+    source, fetch = model.source or "SOURCE", ""
+    if "://" in source:
+        source, fetch = "FOLDER", f"download {source} into a folder, then "
+    words = ["kbench", "model", "import", source, "--as", model.name]
+    words += ["--similarity", model.similarity] if model.similarity else []
+    words += ["--licence", model.licence] if model.licence else []
+    for name in model.data:
+        words += ["--data", name]
+    return fetch + shlex.join(words)
 
 
 def _runs(experiment: Experiment) -> str:

@@ -10,7 +10,14 @@ from kbench import objective, similarity, tasks, yaml_file
 from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError, shown, unknown
 from kbench.experiment import differences, tuning
-from kbench.experiment.schema import Experiment, Imported, RunConfig, Training, Variant
+from kbench.experiment.schema import (
+    Experiment,
+    Imported,
+    ImportedModel,
+    RunConfig,
+    Training,
+    Variant,
+)
 from kbench.experiment.smoke import shrink
 from kbench.experiment.tuning import Trial
 from kbench.files import canonical_hash, read_json
@@ -85,7 +92,15 @@ def resolve(
     ]
     # A smoke run needs nothing that has to be fetched.
     model = _stand_in if experiment.evaluation.synthetic else imported
-    return trained + [model(name) for name in experiment.models]
+    return trained + [model(entry.name) for entry in experiment.models]
+
+
+def not_imported(experiment: Experiment) -> list[ImportedModel]:
+    """Return those of an experiment's models that are not there; of a smoke run, none."""
+    if experiment.evaluation.synthetic:
+        return []
+    paths = {model: MODELS / model.name / "config.json" for model in experiment.models}
+    return [model for model, path in paths.items() if not path.is_file()]
 
 
 def imported(name: str) -> RunConfig:

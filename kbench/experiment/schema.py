@@ -127,6 +127,23 @@ class Variant(Section):
         return self.label or self.similarity
 
 
+class ImportedModel(Section):
+    """A model that was imported, or has to be: where it is to be had, as `kbench check` says."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9.-]*$",
+        description="name under which it is imported, and in tables",
+    )
+    source: str | None = Field(
+        default=None, description="what `kbench model import` takes, or an address to download from"
+    )
+    similarity: str | None = Field(
+        default=None, description="compared by this one; null: as the model was trained"
+    )
+    data: tuple[str, ...] = Field(default=(), description="training data, as declared")
+    licence: str | None = Field(default=None, description="of the weights, as declared")
+
+
 class RandomFeatureSettings(Section):
     """Random Fourier features in evaluation."""
 
@@ -233,7 +250,7 @@ class Experiment(Section):
         description="tower configuration: kbench's, open_clip's, or a path to a JSON file",
     )
     variants: tuple[Variant, ...] = Field(default=(), description="what is trained")
-    models: tuple[str, ...] = Field(
+    models: tuple[ImportedModel, ...] = Field(
         default=(), description="names of `kbench models`: imported, evaluated as they are"
     )
     objective: str = Field(default="infonce", description="a name of kbench.objective")
@@ -255,9 +272,10 @@ class Experiment(Section):
     @classmethod
     def _plain_names(cls, values: Any) -> Any:
         # `variants: [cosine, wpse-gaussian]` is short for `[{similarity: cosine}, ...]`.
-        if isinstance(values, dict) and isinstance(values.get("variants"), list):
-            variants = [{"similarity": v} if isinstance(v, str) else v for v in values["variants"]]
-            values = {**values, "variants": variants}
+        for key, inner in (("variants", "similarity"), ("models", "name")):
+            if isinstance(values, dict) and isinstance(values.get(key), list):
+                entries = [{inner: v} if isinstance(v, str) else v for v in values[key]]
+                values = {**values, key: entries}
         return values
 
     @model_validator(mode="after")
@@ -275,10 +293,11 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _distinct(self) -> "Experiment":
         labels = [variant.name for variant in self.variants]
+        models = [model.name for model in self.models]
         for what, items in (
             ("variants", labels),
-            ("models", self.models),
-            ("variants and models", (*labels, *self.models)),
+            ("models", models),
+            ("variants and models", (*labels, *models)),
             ("seeds", self.seeds),
             ("datasets", self.evaluation.datasets),
             ("tasks", self.evaluation.tasks or ()),

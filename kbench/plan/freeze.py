@@ -116,7 +116,7 @@ def describe(experiment: Experiment, runs: list[RunConfig]) -> dict[str, Any]:
         "description": experiment.description,
         "deviations": differences.of(experiment),
         "runs": [run.run for run in runs],
-        "variants": [*(variant.name for variant in experiment.variants), *experiment.models],
+        "variants": [entry.name for entry in (*experiment.variants, *experiment.models)],
         "seeds": list(experiment.seeds),
         "datasets": list(experiment.evaluation.datasets),
         "experiment": experiment.model_dump(mode="json"),

@@ -153,7 +153,8 @@ def results_of_a_run(evaluation: Evaluation) -> int:
 
 def _world(results: Path) -> WorldCorpus | None:
     corpus = files.read_json(results / "experiment.json")["experiment"]["corpus"]
-    return WorldCorpus.model_validate(corpus) if corpus["kind"] == "world" else None
+    of_world = corpus is not None and corpus["kind"] == "world"
+    return WorldCorpus.model_validate(corpus) if of_world else None
 
 
 def _seconds(path: Path) -> float:

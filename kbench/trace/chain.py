@@ -84,7 +84,7 @@ def _links(folder: Path, result: TaskResult) -> Iterator[Link]:
     yield _weights(run, made.checkpoint_sha256)
     yield _code(run, "code of the training", made.training_code)
     yield _configuration(run / "config.json", made.config_hash)
-    yield _corpus(folder / "corpus.json")
+    yield _origin(run) or _corpus(folder / "corpus.json")
     yield _environment(run, made.environment)
 
 
@@ -125,7 +125,8 @@ def _weights(run: Path, digest: str | None) -> Link:
     note = ""
     if card.is_file():
         read = store.read_record(card, ModelCard)
-        note = f"{read.steps} steps, {read.samples} pairs, on {read.device}"
+        trained = f"{read.steps} steps, {read.samples} pairs, on {read.device}"
+        note = f"imported as {read.variant}" if read.imported else trained
         note += f"; taken over from {read.taken_from}" if read.taken_from else ""
     if not path.is_file():
         return Link("weights", digest, str(path), ABSENT, note)
@@ -142,6 +143,18 @@ def _configuration(path: Path, digest: str | None) -> Link:
     return Link(
         "configuration", digest, str(path), HOLDS if read_run(path).hash == digest else DIFFERS
     )
+
+
+def _origin(run: Path) -> Link | None:
+    """Return where an imported model's file came from, which is not looked at; None of a run that
+    kbench trained.
+    """
+    path = run / "model.json"
+    origin = store.read_record(path, ModelCard).imported if path.is_file() else None
+    if origin is None:
+        return None
+    where, note = f"{origin.source}, {origin.file}", ", ".join(origin.data)
+    return Link("imported from", origin.file_sha256, where, UNSEEN, f"trained on {note or '?'}")
 
 
 def _corpus(path: Path) -> Link:

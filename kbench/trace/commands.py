@@ -9,7 +9,8 @@ from kbench import environment, files
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError
 from kbench.evaluate.run import read_evaluation
-from kbench.experiment.schema import Experiment
+from kbench.experiment.load import read_run
+from kbench.experiment.schema import Experiment, RunConfig
 from kbench.plan.workflow import world_of
 from kbench.records.documents import ExperimentRecord, ModelCard, TaskResult
 from kbench.results import store
@@ -60,12 +61,12 @@ def recipe(traced: Chain, folder: Path, data: Path | None) -> Remake:
         *(["--world", str(folder / "world")] if world else []),
         *(["--data", str(data)] if data else []),
     ]
-    if data is None and not isinstance(experiment.corpus, WorldCorpus):
+    config = read_run(results / "runs" / result.run / "config.json")
+    if data is None and not config.imported and not isinstance(config.corpus, WorldCorpus):
         raise UserError(
-            f"'{experiment.name}' trains on the corpus '{experiment.corpus.name}': give --data"
-            " FOLDER"
+            f"'{experiment.name}' trains on the corpus '{config.corpus_name}': give --data FOLDER"
         )
-    manifest, frozen = folder / "corpus.json", folder / "evaluation.json"
+    frozen = folder / "evaluation.json"
     card = store.read_record(results / "runs" / result.run / "model.json", ModelCard)
     trained, scored = (
         _threads(results / "runs" / result.run, digest)
@@ -73,18 +74,7 @@ def recipe(traced: Chain, folder: Path, data: Path | None) -> Remake:
     )
     commands = [Command(_make(world, folder))] if world else []
     commands += [
-        Command(
-            [
-                "corpus",
-                "verify",
-                "--config",
-                str(run / "config.json"),
-                "--output",
-                str(manifest),
-                *where,
-            ]
-        ),
-        Command(["pretrain", "--run", str(run), "--manifest", str(manifest), *where], trained),
+        *_model(config, run, where, trained),
         Command(["features", "--run", str(run), "--evaluation", str(frozen), *where], scored),
         Command(["evaluate", "--run", str(run), "--evaluation", str(frozen)], scored),
     ]
@@ -93,6 +83,18 @@ def recipe(traced: Chain, folder: Path, data: Path | None) -> Remake:
         frozen: {"experiment": name, "evaluation": section},
     }
     return Remake(documents, commands, run / "evaluation" / result.dataset / f"{result.task}.json")
+
+
+def _model(config: RunConfig, run: Path, where: list[str], threads: int | None) -> list[Command]:
+    """Return what puts the weights into the run's folder: an import, or a training."""
+    if config.imported:
+        return [Command(["model", "take", "--run", str(run)])]
+    manifest = str(run.parents[1] / "corpus.json")
+    frozen = ["--config", str(run / "config.json"), "--output", manifest]
+    return [
+        Command(["corpus", "verify", *frozen, *where]),
+        Command(["pretrain", "--run", str(run), "--manifest", manifest, *where], threads),
+    ]
 
 
 def _threads(run: Path, digest: str | None) -> int | None:

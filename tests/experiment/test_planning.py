@@ -45,7 +45,9 @@ def imported(*settings: str, cwd=ROOT) -> list[str]:
     "name", sorted(path.stem for path in (ROOT / "workflow/experiments").glob("*.yaml"))
 )
 def test_planning_imports_no_torch(name):
-    assert imported(f"experiment={name}") == []
+    # Models have to be imported before they can be planned with; a smoke run has stand-ins.
+    smoke = ["smoke=true"] * (name == "released")
+    assert imported(f"experiment={name}", *smoke) == []
 
 
 def test_every_variant_and_objective_is_declared_without_torch():

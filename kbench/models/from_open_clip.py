@@ -49,7 +49,9 @@ def _towers(name: str, source: Source, folder: Path) -> TowerConfig:
     kept = {key: value for key, value in source.architecture.items() if key not in NOT_NEEDED}
     # What towers return beside their embedding, kbench asks for itself.
     kept["vision_cfg"] = {k: v for k, v in kept["vision_cfg"].items() if k != "output_tokens"}
-    kept["text_cfg"] = _text(name, source, folder)
+    if "timm_model_name" in kept["vision_cfg"]:
+        kept["vision_cfg"]["timm_model_pretrained"] = False
+    kept["text_cfg"] = _text(source, folder)
     settings = {"name": name, "backbone": source.backbone, **kept}
     try:
         towers = TowerConfig(**settings, preprocessing=_preprocessing(source))
@@ -92,7 +94,7 @@ def _preprocessing(source: Source) -> Preprocessing:
         ) from error
 
 
-def _text(name: str, source: Source, folder: Path) -> dict[str, Any]:
+def _text(source: Source, folder: Path) -> dict[str, Any]:
     """Return the text tower's configuration; what Hugging Face's code reads for it is copied."""
     settings = {k: v for k, v in source.architecture["text_cfg"].items() if k != "output_tokens"}
     if wanted := settings.get("hf_tokenizer_name"):

@@ -44,23 +44,26 @@ def import_model(
     """
     if not re.fullmatch(NAME, name):
         raise UserError(f"'{name}' cannot name a model; legal: a-z, 0-9, '.', '-'")
-    folder = library.part(name)
-    model_read = _read(name, origin, architecture, folder, sha256)
-    config = model_read.config
-    if scored_by is not None:
-        settings = similarity.parse(scored_by, {}).model_dump(mode="json")
-        config = config.model_copy(
-            update={"similarity": scored_by, "similarity_settings": settings}
+    with library.new(name) as folder:
+        model_read = _read(name, origin, architecture, folder, sha256)
+        config = model_read.config
+        if scored_by is not None:
+            config = _scored_by(scored_by, config)
+        model = convert.build(config, model_read.tensors)
+        declared = Origin(
+            source=origin,
+            file=model_read.file.name,
+            file_sha256=files.sha256(model_read.file),
+            licence=licence,
+            data=list(data or model_read.data),
         )
-    model = convert.build(config, model_read.tensors)
-    declared = Origin(
-        source=origin,
-        file=model_read.file.name,
-        file_sha256=files.sha256(model_read.file),
-        licence=licence,
-        data=list(data or model_read.data),
-    )
-    return library.finish(folder, _moved(config, folder, library.MODELS / name), model, declared)
+        moved = _moved(config, folder, library.MODELS / name)
+        return library.finish(folder, moved, model, declared)
+
+
+def _scored_by(name: str, config: RunConfig) -> RunConfig:
+    settings = similarity.parse(name, {}).model_dump(mode="json")
+    return config.model_copy(update={"similarity": name, "similarity_settings": settings})
 
 
 def _read(

@@ -6,8 +6,10 @@ origin.json          where it comes from
 tokenizer/, text/    what a tokenizer and a text tower of Hugging Face's read, if it has them
 """
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -44,8 +46,10 @@ def origin(name: str) -> Origin:
         raise UserError(f"{path}: {explain(error, Origin)}") from error
 
 
-def part(name: str) -> Path:
-    """Return an empty folder in which a model can be put together before it gets its name.
+@contextlib.contextmanager
+def new(name: str) -> Iterator[Path]:
+    """Yield an empty folder in which a model is put together before `finish` gives it its name;
+    what is left of one that was not finished goes.
 
     UserError if there is a model of the name already.
     """
@@ -60,7 +64,10 @@ def part(name: str) -> Path:
         folder.mkdir(parents=True)
     except OSError as error:
         raise files.unwritable(folder, error) from error
-    return folder
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def finish(folder: Path, config: RunConfig, model: ContrastiveModel, origin: Origin) -> RunConfig:

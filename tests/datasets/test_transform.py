@@ -132,16 +132,16 @@ def test_a_split_yields_torchvisions_pixels_of_every_transform_from_one_decoding
 def test_what_is_too_large_or_of_another_format_is_refused_undecoded(tmp_path, monkeypatch):
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n"
     with pytest.raises(UserError, match=r"sample 's0': its image cannot be decoded"):
-        list(shard(tmp_path / "a", [postscript]).batches(1, 32))
+        list(shard(tmp_path / "a", [postscript]).batches(1, Transform.whole(32)))
     monkeypatch.setattr(picture, "MAX_PIXELS", 99)
     with pytest.raises(
         UserError, match=r"sample 's0': its image claims 10 x 10 pixels, more than 99"
     ):
-        list(shard(tmp_path / "b", [encoded("RGB", 10, 10)]).batches(1, 32))
+        list(shard(tmp_path / "b", [encoded("RGB", 10, 10)]).batches(1, Transform.whole(32)))
     monkeypatch.undo()
     monkeypatch.setattr("kbench.datasets.transform.MAX_PIXELS", 224**2 * 49)
     with pytest.raises(
         UserError,
         match=r"sample 's0': its image of 100 x 2 pixels would have more than .* resized to 224",
     ):
-        list(shard(tmp_path / "c", [encoded("RGB", 100, 2)]).batches(1, 224))
+        list(shard(tmp_path / "c", [encoded("RGB", 100, 2)]).batches(1, Transform.whole(224)))

@@ -10,6 +10,7 @@ from layout import image, write_split
 
 from kbench.datasets import dataset as known_datasets
 from kbench.datasets.reader import Split
+from kbench.datasets.transform import Transform
 from kbench.datasets.verify import verify
 from kbench.errors import UserError
 
@@ -117,7 +118,12 @@ def test_archives_as_other_tools_write_them(mine):
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
     assert problems(mine) == []
-    assert sum(map(len, Split(known_datasets.get("mine"), mine, "test").batches(3, 8))) == 4
+    assert (
+        sum(
+            map(len, Split(known_datasets.get("mine"), mine, "test").batches(3, Transform.whole(8)))
+        )
+        == 4
+    )
 
 
 def test_a_retrieval_set_has_to_say_so(mine):

@@ -17,6 +17,7 @@ from kbench.cli import main
 from kbench.datasets.dataset import get
 from kbench.datasets.reader import Split
 from kbench.datasets.texts import class_names, templates
+from kbench.datasets.transform import Transform
 from kbench.errors import UserError
 from kbench.evaluate import features, store
 from kbench.evaluate.run import TrainedRun
@@ -394,7 +395,7 @@ class TestDatasetRefusals:
         path = world / "test" / "0.tar"
         path.write_bytes(path.read_bytes()[:1300])
         with pytest.raises(UserError, match=r"0\.tar"):
-            list(Split(get("world-shape"), world, "test").batches(8, 32))
+            list(Split(get("world-shape"), world, "test").batches(8, Transform.whole(32)))
 
     def test_wrong_count(self, world):
         with pytest.raises(UserError, match="has 64 images, not 99"):
@@ -403,7 +404,7 @@ class TestDatasetRefusals:
     def test_labels_out_of_range(self, world):
         split = Split(get("world-shape").model_copy(update={"n_classes": 2}), world, "test")
         with pytest.raises(UserError, match="is not a class index below 2"):
-            list(split.batches(8, 32))
+            list(split.batches(8, Transform.whole(32)))
 
     def test_class_list_of_another_length(self, world):
         with pytest.raises(UserError, match="names 6 classes; 'world-shape' has 7"):

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from kbench.datasets import dataset as known_datasets
 from kbench.datasets.reader import Split
 from kbench.datasets.texts import class_names, templates
+from kbench.datasets.transform import Transform
 from kbench.errors import UserError
 from kbench.locations import Locations
 from kbench.measures import logistic
@@ -37,7 +38,7 @@ def test_reading_agrees_with_clip_benchmark_and_the_metadata(name):
     dataset = known_datasets.get(name)
     root = root_of(dataset)
     split = Split(dataset, root, dataset.test_split)
-    assert sum(len(batch) for batch in split.batches(500, 16)) == dataset.n_test
+    assert sum(len(batch) for batch in split.batches(500, Transform.whole(16))) == dataset.n_test
     task = "zeroshot_retrieval" if dataset.kind == "retrieval" else "zeroshot_classification"
     blank = lambda image: torch.zeros(1)  # noqa: E731
     peer = build_dataset(f"wds/{name}", root=str(root), split="test", transform=blank, task=task)
@@ -61,7 +62,9 @@ def test_the_probe_chooses_the_c_of_scikit_learns_exact_solver():
     splits = {}
     for name in (dataset.train_split, dataset.test_split):
         split = Split(dataset, root, name)
-        images = np.concatenate(list(split.batches(500, 4))).reshape(len(split.labels.targets), -1)
+        images = np.concatenate(list(split.batches(500, Transform.whole(4)))).reshape(
+            len(split.labels.targets), -1
+        )
         splits[name] = Features(images / np.float32(64), np.array(split.labels.targets))
     train, test = splits.values()
     fitted, held = held_out(train, "stratified")

@@ -40,10 +40,10 @@ def siglip(folder: Path) -> Configuration:
     """
     write_tokenizer(folder)
     trunk = {
-        "timm_model_name": "vit_tiny_patch16_224",
+        "timm_model_name": "test_vit",
         "timm_pool": "map",
         "timm_proj": "none",
-        "image_size": 224,
+        "image_size": 160,
     }
     text = {
         **TEXT,
@@ -54,7 +54,7 @@ def siglip(folder: Path) -> Configuration:
         "proj_bias": True,
         "pool_type": "last",
     }
-    model = {"embed_dim": 192, "vision_cfg": trunk, "text_cfg": text, "custom_text": True}
+    model = {"embed_dim": 64, "vision_cfg": trunk, "text_cfg": text, "custom_text": True}
     model["init_logit_bias"] = -10
     preprocess = {**HALF, "interpolation": "bicubic", "resize_mode": "squash"}
     return {"model_cfg": model, "preprocess_cfg": preprocess}

@@ -12,7 +12,9 @@ a fifth of the start of every job that makes features. open_clip does without wh
 fails, and gets it afterwards from whoever builds such a tower.
 """
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 import torch
 
@@ -82,3 +84,17 @@ def give_open_clip_transformers() -> None:
             setattr(hf_model, name, getattr(transformers, name))
         for name in OUTPUTS:
             setattr(hf_model, name, getattr(transformers.modeling_outputs, name))
+
+
+@contextlib.contextmanager
+def without_hub() -> Iterator[None]:
+    """Have Hugging Face's code look into its cache only: a job never asks the network, and never
+    waits for one that is not there.
+    """
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before

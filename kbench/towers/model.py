@@ -36,12 +36,13 @@ class Towers(nn.Module):
         if "hf_model_name" in config.text_cfg:
             kbench.towers.compat.give_open_clip_transformers()
         try:
-            model = CustomTextCLIP(
-                embed_dim=config.embed_dim,
-                vision_cfg=open_clip.CLIPVisionCfg(**config.vision_cfg),
-                text_cfg=open_clip.CLIPTextCfg(**text_cfg),
-                quick_gelu=config.quick_gelu,
-            )
+            with kbench.towers.compat.without_hub():
+                model = CustomTextCLIP(
+                    embed_dim=config.embed_dim,
+                    vision_cfg=open_clip.CLIPVisionCfg(**config.vision_cfg),
+                    text_cfg=open_clip.CLIPTextCfg(**text_cfg),
+                    quick_gelu=config.quick_gelu,
+                )
         except (TypeError, RuntimeError, AssertionError, OSError, ValueError) as error:
             raise UserError(
                 f"open_clip cannot build the towers '{config.name}': {error}"

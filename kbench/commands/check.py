@@ -47,12 +47,13 @@ def run(arguments: argparse.Namespace) -> None:
     experiment = load.load(arguments.experiment, smoke=arguments.smoke)
     absent = load.not_imported(experiment)
     there = tuple(model for model in experiment.models if model not in absent)
-    runs = load.resolve(experiment.model_copy(update={"models": there}))
+    planned = experiment.model_copy(update={"models": there})
+    runs = load.resolve(planned)
     results = tasks.number(
         map(known_datasets.get, experiment.evaluation.datasets), experiment.evaluation.tasks
     )
     print(f"{experiment.name}: {experiment.description}")
-    print(f"  runs        {len(runs)} = {_runs(experiment)}")
+    print(f"  runs        {len(runs)} = {_runs(planned)}")
     for config in runs:
         print(f"              {config.run}")
     trials = load.search(experiment)
@@ -129,7 +130,8 @@ def _how_to_import(model: ImportedModel) -> str:
 def _runs(experiment: Experiment) -> str:
     trained = f"{len(experiment.variants)} variants x {len(experiment.seeds)} seeds"
     imported = f"{len(experiment.models)} imported models"
-    return " + ".join([trained] * bool(experiment.variants) + [imported] * bool(experiment.models))
+    parts = {trained: experiment.variants, imported: experiment.models}
+    return " + ".join(part for part, runs in parts.items() if runs) or "none: see what is missing"
 
 
 def _count(experiment: Experiment) -> int:

@@ -13,8 +13,8 @@ from kbench.experiment.schema import RunConfig
 from kbench.pretrain.model import ContrastiveModel
 
 LOG_SCALE, BIAS = "logit_scale", "logit_bias"
-RAW_SCALE = "similarity.scale.raw"
-"""The number behind the multiplier, whatever the similarity makes of it."""
+SCALE = "similarity.scale"
+"""Below it `log` or `value`: of the multiplier, what a model has learned."""
 
 TOWERS = ("visual.", "text.")
 UNUSED = ("text_decoder.", "text.transformer.embeddings.position_ids")
@@ -58,12 +58,14 @@ def build(config: RunConfig, tensors: Mapping[str, torch.Tensor]) -> Contrastive
     """
     model = ContrastiveModel(config)
     tensors, scale = dict(tensors), model.similarity.scale
-    if RAW_SCALE in tensors:
-        tensors[f"similarity.scale.{next(iter(scale.state_dict()))}"] = tensors.pop(RAW_SCALE)
-    logarithm = tensors.pop("similarity.scale.log", None)
-    if logarithm is not None:
-        scale.take_logarithm_(logarithm)
-        tensors |= {f"similarity.scale.{name}": held for name, held in scale.state_dict().items()}
+    learned = {name: tensors.pop(f"{SCALE}.{name}", None) for name in ("log", "value")}
+    own = next(iter(scale.state_dict()))
+    if learned.get(own) is not None:
+        tensors[f"{SCALE}.{own}"] = learned[own]
+    elif any(held is not None for held in learned.values()):
+        log, value = learned.values()
+        scale.take_logarithm_(log if log is not None else value.log())
+        tensors[f"{SCALE}.{own}"] = scale.state_dict()[own]
     _compare(config, model.state_dict(), tensors)
     model.load_state_dict(tensors)
     return model.eval()

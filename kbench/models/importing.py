@@ -76,7 +76,9 @@ def _read(
         file = released.checkpoint(place)
         state = weights.read(file, sha256)
         config = released.configuration(name, place, state)
-        return ModelRead(config, released.tensors(state), file, released.training_data(place))
+        return ModelRead(
+            config, released.tensors(place, state), file, released.training_data(place)
+        )
     there = source.find(origin, architecture)
     tensors = convert.from_open_clip(weights.read(there.weights, sha256))
     config = from_open_clip.configuration(name, there, folder, "objective.bias" in tensors)

@@ -11,7 +11,8 @@ import torch
 from kbench import similarity, yaml_file
 from kbench.errors import UserError, unknown
 from kbench.experiment.schema import RunConfig
-from kbench.models.convert import RAW_SCALE
+from kbench.models.convert import SCALE
+from kbench.models.source import CONFIG as OPEN_CLIP
 from kbench.towers import config as towers
 
 CONFIG = "config.yaml"
@@ -39,6 +40,8 @@ KERNELS = {
 }
 """The release's class -> kbench's similarity, and the release's parameters -> kbench's."""
 
+LEARNED = {"models.LogitScaleExp": "log", "models.LogitScaleIdentity": "value"}
+
 TURNED = {
     "image_projection": "towers.visual.head.proj.weight",
     "image_weight_proj": "similarity.sets.heads.image.weight",
@@ -48,8 +51,8 @@ TURNED = {
 
 
 def is_released(folder: Path) -> bool:
-    """Return whether a folder has the release's form."""
-    return (folder / CONFIG).is_file()
+    """Return whether a folder has the release's form, and not open_clip's."""
+    return (folder / CONFIG).is_file() and not (folder / OPEN_CLIP).is_file()
 
 
 def checkpoint(folder: Path) -> Path:
@@ -90,16 +93,22 @@ def training_data(folder: Path) -> tuple[str, ...]:
     return (str(dataset["path"]),) if dataset.get("path") else ()
 
 
-def tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the release's tensors under kbench's names."""
-    return dict(_renamed(name, tensor) for name, tensor in state.items())
+def tensors(folder: Path, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the release's tensors under kbench's names; the configuration says whether the
+    multiplier or its logarithm was learned.
+    """
+    settings = yaml_file.read(folder / CONFIG)["model"].get("config_logit_scale") or {}
+    activation = (settings.get("activation") or {}).get("_target_", "models.LogitScaleExp")
+    if activation not in LEARNED:
+        raise unknown("activation of the release's scale", str(activation), LEARNED)
+    return dict(_renamed(name, tensor, LEARNED[activation]) for name, tensor in state.items())
 
 
-def _renamed(name: str, tensor: torch.Tensor) -> tuple[str, torch.Tensor]:
+def _renamed(name: str, tensor: torch.Tensor, learned: str) -> tuple[str, torch.Tensor]:
     if name in TURNED:
         return TURNED[name], tensor.T.contiguous()
     if name == "logit_scale":
-        return RAW_SCALE, tensor
+        return f"{SCALE}.{learned}", tensor
     if name.startswith("visual."):
         return f"towers.visual.trunk.{name.removeprefix('visual.')}", tensor
     return f"towers.text.{name}", tensor

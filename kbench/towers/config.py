@@ -28,8 +28,8 @@ Above0 = Annotated[float, Field(gt=0, le=1)]
 
 
 class Preprocessing(Section):
-    """What is made of an image in evaluation before a tower sees it, in open_clip's terms; the
-    defaults are those of the released WPSE code.
+    """What is made of an image in evaluation before a tower sees it, in open_clip's terms; mean and
+    sd in training too. The defaults are those of the released WPSE code.
     """
 
     mean: Three = Field(default=IMAGENET_MEAN, description="of RGB in [0, 1], subtracted")

@@ -22,6 +22,7 @@ MODEL = {
     "ln_eps": 1e-6,
     "transformer_null_token_emb": "sequel",
     "weight_act": {"_target_": "models.ScaledTanh", "alpha": 100.0},
+    "config_logit_scale": {"activation": {"_target_": "models.LogitScaleIdentity"}},
 }
 GAUSSIAN = {"_target_": "losses.RFFFeaturesGaussian", "sigma": 0.7, "dim_out": 64}
 IMQ = {"_target_": "losses.RFFFeaturesIMQ", "imq_c": 0.4, "dim_out": 1024}
@@ -101,6 +102,22 @@ def test_points_and_weights_are_the_releases(kbench, numbers, kind, tmp_path):
         if kind != "clip":
             weights = inputs.some(one.weights.numpy())
             np.testing.assert_allclose(weights, numbers[kind][f"{side}_weight"], atol=3e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "scored_by"), [("clip", None), ("clip", "kernel-pooled"), ("wpse", None)]
+)
+def test_the_multiplier_keeps_its_value_in_whatever_form_it_is_learned(
+    kbench, kind, scored_by, tmp_path
+):
+    """The release's CLIP learns a logarithm, its WPSE the number; both begin at 1 / 0.07."""
+    write(kind, tmp_path / "zenodo")
+    more = ("--similarity", scored_by) if scored_by else ()
+    done = kbench("model", "import", "zenodo", "--as", "theirs", *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    config = imported("theirs")
+    model = pretrained.load(config, library.MODELS / "theirs" / "model.safetensors")
+    assert model.similarity.logit_scale().item() == pytest.approx(1 / 0.07, rel=1e-5)
 
 
 @pytest.mark.parametrize(

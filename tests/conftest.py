@@ -2,11 +2,18 @@
 line.
 """
 
+import gc
+
 import command
 import pytest
 from tiny import EXPERIMENT
 
 import kbench.towers.compat  # torchvision imports beside the CPU build of torch
+
+
+def pytest_collection_finish():
+    """Keep the garbage collector from looking through all modules and tests again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,119 +1,56 @@
-"""A training that fails ends: with its status and one message, and without a process that stays."""
+"""A job that fails ends: with its status and one message, and without a process that stays."""
 
-import os
-import signal
+import json
+import shutil
 import subprocess
 import sys
-import textwrap
-import time
 
 import pytest
+from failing import MESSAGE, PLACES
 
-from kbench import files
-from kbench.corpus import manifest
-from kbench.experiment.load import read_run
-from kbench.locations import Locations
-
-PLACES = {
-    "before the first batch": "stream.Loader.__next__ = fail",
-    "in a loader process": "Cropper.__call__ = fail",
-    "in the transfer of a batch": "loop.Trainer._loss = fail",
-    "in the optimiser's step": "torch.optim.AdamW.step = fail",
-    "in clipping": "loop.Trainer._clip = fail",
-    "in counting": "loop.Trainer._count = fail",
-    "in logging": "metrics.MetricsLog.append = fail",
-    "in choosing weights": "selection.Selection.due = fail",
-    "in writing a checkpoint": "loop.CHECKPOINT_SECONDS = 0; Checkpoints.save = fail",
-    "on a full disk": "loop.CHECKPOINT_SECONDS = 0; files.os.fsync = full",
-    "in telling the other processes to stop": "Processes.most = late",
-    "after the last step": "card.peak_memory = fail",
-    "in restoring the chosen weights": "selection.Selection.restore = fail",
-    "in writing the weights": "card.save = fail",
-    "in writing the card": "card.ModelCard = fail",
-}
-
-PROGRAM = """
-import errno, sys
-import torch
-from kbench import files
-from kbench.cli import main
-from kbench.corpus import stream
-from kbench.corpus.crop import Cropper
-from kbench.pretrain import card, loop, metrics, selection
-from kbench.pretrain.checkpoint import Checkpoints
-from kbench.pretrain.processes import Processes
-
-def fail(*arguments, **named):
-    raise RuntimeError("made to fail here")
-
-def full(number):
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-most, calls = Processes.most, []
-
-def late(self, value):
-    calls.append(value)
-    return most(self, value) if len(calls) < 8 else fail()
-
-{patch}
-main(sys.argv[1:])
-"""
-
-LIMIT = 30
-"""Seconds from the failure to the end of every process."""
+pytestmark = pytest.mark.slow
 
 
-def members(group):
-    """Return the processes of a group that are still there."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=,stat=", "-g", str(group)], capture_output=True, text=True, check=False
-    )
-    lines = [line.split() for line in found.stdout.splitlines()]
-    return [int(pid) for pid, state in lines if not state.startswith("Z")]
+@pytest.fixture(scope="module")
+def ended(trained, tiny_experiment, tiny_world, tmp_path_factory):
+    """How a job ended that failed at each place; and the folders of the jobs, in that order."""
+    folder = tmp_path_factory.mktemp("failing")
+    results, runs = tiny_experiment[1], []
+    for number, (command, _) in enumerate(PLACES.values()):
+        run = folder / str(number) / trained[0].folder.name
+        if command == "pretrain":
+            run.mkdir(parents=True)
+            shutil.copy(trained[0].folder / "config.json", run)
+        else:
+            made = ("features", "evaluation") if command == "features" else ("evaluation",)
+            shutil.copytree(trained[0].folder, run, ignore=shutil.ignore_patterns(*made))
+        runs.append(run)
+    run = ["--run", str(folder / "{place}" / trained[0].folder.name), "--device", "cpu"]
+    world = ["--world", str(tiny_world)]
+    evaluation = ["--evaluation", str(results / "evaluation.json")]
+    manifest = ["--manifest", str(results / "corpus.json")]
+    jobs = {
+        "pretrain": ["pretrain", *run, *manifest, *world, "--workers", "1"],
+        "features": ["features", *run, *evaluation, *world],
+        "evaluate": ["evaluate", *run, *evaluation],
+    }
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    program = [sys.executable, "-m", "failing", folder / "jobs.json", folder / "ended.json"]
+    done = subprocess.run(program, cwd=__file__.rpartition("/")[0], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    outcomes = json.loads((folder / "ended.json").read_text())
+    return dict(zip(PLACES, zip(outcomes.values(), runs, strict=True), strict=True))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
-def test_every_process_is_gone_soon_after_a_failure(place, tiny_experiment, tiny_world, tmp_path):
-    run, where = tiny_experiment[2][0], Locations(world=tiny_world)
-    verified = manifest.verify(read_run(run / "config.json").corpus, where)
-    files.write_json(tmp_path / "corpus.json", verified.model_dump(mode="json"))
-    folder = tmp_path / run.name
-    folder.mkdir()
-    (folder / "config.json").write_bytes((run / "config.json").read_bytes())
-    arguments = [
-        "pretrain",
-        "--run",
-        folder,
-        "--manifest",
-        tmp_path / "corpus.json",
-        "--world",
-        tiny_world,
-    ]
-    program = textwrap.dedent(PROGRAM).replace("{patch}", PLACES[place])
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments), "--workers", "1", "--device", "cpu"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        _, errors = process.communicate(timeout=LIMIT + 60)
-        spent = time.monotonic() - started
-    finally:
-        left = members(process.pid)
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-    assert left == [], f"after {spent:.0f} s"
-    assert spent < LIMIT + 30, "importing included"
+def test_every_process_is_gone_soon_after_a_failure(ended, place):
+    outcome, run = ended[place]
+    assert outcome["left"] == 0, f"after {outcome['seconds']:.0f} s"
+    assert outcome["status"] == 1, outcome["errors"]
     if place == "on a full disk":
-        assert (
-            process.returncode == 1
-            and "No space left on device" in errors
-            and "Traceback" not in errors
-        )
+        assert "No space left on device" in outcome["errors"]
+        assert "Traceback" not in outcome["errors"]
     else:
-        assert process.returncode == 1 and "made to fail here" in errors
-    assert not (folder / "model.json").exists()
+        assert MESSAGE in outcome["errors"]
+    last = {"pretrain": "model.json", "features": "encoded.json", "evaluate": "evaluated.json"}
+    assert not (run / last[PLACES[place][0]]).exists()

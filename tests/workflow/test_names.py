@@ -9,22 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_workflow import RULES, checkout, snakemake  # noqa: F401
+from test_workflow import EXPERIMENTS, RULES, checkout, snakemake  # noqa: F401
 from tiny import EXPERIMENT, ROOT
 
 from kbench.errors import UserError
 from kbench.plan.workflow import Workflow
 
-AWKWARD = [
-    "it's here",
-    "$(touch owned)",
-    "`touch owned`",
-    'a "quoted" one',
-    "a;touch owned",
-    "über alles",
-    "-n",
-    "*",
-]
+AWKWARD = ["it's here, $(touch owned)", '`touch owned` "über" alles;touch owned', "-n", "*"]
 STUB = """#!{python}
 import json, pathlib, sys
 with open({record!r}, "a") as stream:
@@ -130,17 +121,28 @@ def planned(process) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("name", ["demo", "cifar10", "cc12m"])
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "released"])
 def test_a_dry_run_plans_all_and_leaves_nothing(checkout, name):  # noqa: F811
     before = everything(checkout)
     process = snakemake("-n", "--cores", 1, "--config", f"experiment={name}", cwd=checkout)
     assert process.returncode == 0, process.stderr
+    assert "workflow specific profile profiles/default" in process.stderr
     jobs = planned(process)
-    runs = len(
-        Workflow({"experiment": str(ROOT / "workflow" / "experiments" / f"{name}.yaml")}).runs
-    )
+    runs = len(Workflow(config(name)).runs)
     assert jobs["features"] == jobs["evaluate"] == runs and jobs["pretrain"] >= runs
     assert everything(checkout) == before
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "released"])
+def test_every_experiment_has_a_short_form(name):
+    short, whole = Workflow(config(name) | {"smoke": "true"}), Workflow(config(name))
+    assert short.experiment.name == f"{whole.experiment.name}-smoke"
+    assert 0 < len(short.runs) <= len(whole.runs)
+
+
+def config(name: str) -> dict[str, str]:
+    """Return what `snakemake --config` is told of a shipped experiment."""
+    return {"experiment": str(ROOT / "workflow" / "experiments" / f"{name}.yaml")}
 
 
 def test_a_dry_run_says_what_a_changed_experiment_would_do_and_changes_nothing(checkout, spoken):  # noqa: F811

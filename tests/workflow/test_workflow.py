@@ -60,17 +60,6 @@ def test_no_checkpoint_or_training_log_is_a_declared_output():
     )
 
 
-@pytest.mark.parametrize("smoke", ["true", "false"])
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "released"])
-def test_every_experiment_has_a_plan(checkout, name, smoke):
-    process = snakemake(
-        "-n", "--cores", 1, "--config", f"experiment={name}", f"smoke={smoke}", cwd=checkout
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert "pretrain" in process.stdout and "report" in process.stdout
-    assert "workflow specific profile profiles/default" in process.stderr
-
-
 @pytest.mark.parametrize(
     ("config", "words"),
     [

@@ -7,15 +7,16 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from kbench import lifeline
 from kbench.errors import UserError
 from kbench.provenance import IMAGE_VARIABLE
 
 GPU = Path("/dev/nvidiactl")
 """There when NVIDIA's driver is loaded."""
 
-PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
-"""Variables of the host that a job's numbers depend on, or that say which devices are its own and
-who chose them.
+PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", lifeline.VARIABLE)
+"""Variables of the host that a job's numbers depend on, or that say which devices are its own, who
+chose them, and with whom it ends: Apptainer's jobs see the processes of the machine.
 """
 
 

@@ -402,6 +402,11 @@ class PublishedRow(Record):
     prompts: int | None = Field(
         default=None, gt=0, description="zero-shot prompts of a class; null: not stated"
     )
+    weights: str | None = Field(
+        default=None,
+        description="the very weights, as open_clip lists them, ARCHITECTURE/TAG; null: any"
+        " training of the method",
+    )
 
     @model_validator(mode="after")
     def _within_its_unit(self) -> "PublishedRow":

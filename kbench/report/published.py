@@ -178,6 +178,8 @@ def _group_row(members: list[Verdict]) -> list[Cell]:
 
 def _setting(verdict: Verdict) -> str:
     row = verdict.row
+    if row.weights:
+        return f"weights {row.weights}"
     epochs = "epochs not stated" if row.epochs is None else f"{row.epochs:g} epochs"
     return f"{row.corpus}, {row.backbone}, {epochs}"
 

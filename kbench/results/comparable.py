@@ -35,7 +35,7 @@ def lines(experiment: Experiment, runs: Iterable[RunConfig]) -> list[str]:
     """Return the plan for people: how many cells, of which sources, then what prevents the others,
     most cells first.
     """
-    rows = published.rows()
+    rows = matching.about(_planned(experiment, runs), published.rows())
     planned = plan(experiment, runs, rows)
     told = [f"{len(planned.comparable)} of {len(rows)} known cells can be compared with"]
     for source in dict.fromkeys(row.source for row in planned.comparable):
@@ -59,11 +59,18 @@ def _planned(experiment: Experiment, runs: Iterable[RunConfig]) -> list[Setting]
     scored = [
         (each, task) for each in datasets for task in tasks.of(each, experiment.evaluation.tasks)
     ]
-    settings = {_setting(run, dataset, task) for run in runs for dataset, task in scored}
+    sources = {model.name: model.source for model in experiment.models if not model.similarity}
+    settings = {
+        _setting(run, dataset, task, sources.get(run.variant))
+        for run in runs
+        for dataset, task in scored
+    }
     return sorted(settings, key=lambda setting: (setting.variant, setting.dataset, setting.task))
 
 
-def _setting(run: RunConfig, dataset: known_datasets.Dataset, task: str) -> Setting:
+def _setting(
+    run: RunConfig, dataset: known_datasets.Dataset, task: str, weights: str | None
+) -> Setting:
     return Setting(
         variant=run.variant,
         objective=run.objective,
@@ -80,4 +87,5 @@ def _setting(run: RunConfig, dataset: known_datasets.Dataset, task: str) -> Sett
         units=tuple(
             (measure.name, matching.UNITS[measure.unit]) for measure in tasks.get(task).metrics
         ),
+        weights=weights,
     )

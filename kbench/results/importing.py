@@ -6,10 +6,11 @@ import csv
 import io
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from kbench import yaml_file
 from kbench.errors import UserError
@@ -44,13 +45,44 @@ class TableMapping(Section):
     columns: dict[str, dict[str, Any]] = Field(
         min_length=1, description="column label -> dataset, metric ..."
     )
-    rows: dict[str, dict[str, Any]] = Field(min_length=1, description="row label -> variant ...")
+    rows: dict[str, dict[str, Any]] = Field(default={}, description="row label -> variant ...")
+    rows_are_weights: bool = Field(
+        default=False,
+        description="in place of `rows`: each row is a model of open_clip's, labelled by"
+        " architecture and tag",
+    )
+    cells_are_fractions: bool = Field(default=False, description="0.583 stands for 58.3 %")
     ignore_columns: list[str] = Field(
         default=[], description="labels of columns that are known and left out"
     )
     ignore_rows: list[str] = Field(
         default=[], description="labels of rows that are known and left out"
     )
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> "TableMapping":
+        if bool(self.rows) == self.rows_are_weights:
+            raise ValueError("a table has either rows or rows_are_weights: true")
+        if self.rows_are_weights and self.label_columns != 2:
+            raise ValueError("rows_are_weights needs label_columns: 2, architecture and tag")
+        return self
+
+    def rows_of(self, labels: list[str]) -> dict[str, dict[str, Any]]:
+        """Return what each row stands for, by its label; `labels` are those of the document."""
+        if not self.rows_are_weights:
+            return self.rows
+        pairs = {label: label.split(" / ") for label in labels if label not in self.ignore_rows}
+        return {
+            label: _weights(*pair) for label, pair in pairs.items() if len(pair) == 2 and all(pair)
+        }
+
+
+def _weights(architecture: str, tag: str) -> dict[str, Any]:
+    """Return the fields of a row that is a model of open_clip's; the tag is all that is stated of
+    its training.
+    """
+    name = f"{architecture}/{tag}"
+    return {"backbone": architecture, "corpus": tag, "variant": name, "weights": name}
 
 
 class Mapping(Section):
@@ -131,7 +163,8 @@ def _rows(
     ]
     labels = [_joined(row[: table.label_columns]) for row in body]
     _check_labels(document, grid, "column", columns, [*table.columns, *table.ignore_columns])
-    _check_labels(document, grid, "row", labels, [*table.rows, *table.ignore_rows])
+    rows = table.rows_of(labels)
+    _check_labels(document, grid, "row", labels, [*rows, *table.ignore_rows])
     about = {
         "source": mapping.source,
         "url": mapping.url,
@@ -144,28 +177,34 @@ def _rows(
         for label, row in zip(labels, body, strict=True)
         for column, cell in zip(columns, row[table.label_columns :], strict=True)
     ]
-    mapped = [cell for cell in cells if cell[0] in table.rows and cell[1] in table.columns]
+    mapped = [cell for cell in cells if cell[0] in rows and cell[1] in table.columns]
     return [
         _row(
             document,
             f"{label}, {column}",
             cell,
-            about | table.fields | table.rows[label] | table.columns[column],
+            about | table.fields | rows[label] | table.columns[column],
+            table.cells_are_fractions,
         )
         for label, column, cell in mapped
         if cell not in EMPTY
     ]
 
 
-def _row(document: Path, place: str, cell: str, fields: dict) -> PublishedRow:
+def _row(document: Path, place: str, cell: str, fields: dict, fraction: bool) -> PublishedRow:
     number = _NUMBER.match(cell)
     if not number:
         raise UserError(
             f"{document}: the cell at {place} is '{cell}', not a percentage such as 58.3 or 58.3"
             " ± 0.2"
         )
-    row = fields | {"value": number["value"], "std": number["std"]}
+    row = fields | {name: _percent(number[name], fraction) for name in ("value", "std")}
     return parse_row(f"{document}, the cell at {place}", row)
+
+
+def _percent(digits: str | None, fraction: bool) -> str | None:
+    """Return a number as percent, with no digit that the document has not."""
+    return str(Decimal(digits) * 100) if fraction and digits else digits
 
 
 def _check_labels(

@@ -32,11 +32,12 @@ class Setting:
     image_size: int | None  # pixels; None: not recorded
     prompts: float | None  # prompts of a class; None: none in this task, or not known yet
     units: tuple[tuple[str, str], ...]  # (metric, unit as published)
+    weights: str | None = None  # where imported weights are from; None: trained here, or changed
 
 
-def of_result(result: TaskResult, config: dict) -> Setting:
+def of_result(result: TaskResult, config: dict, weights: str | None = None) -> Setting:
     """Return the setting of a result; `config` is its run's frozen configuration, empty if there is
-    none.
+    none; `weights` where its weights were imported from.
     """
     size = config.get("towers", {}).get("vision_cfg", {}).get("image_size")
     return Setting(
@@ -51,13 +52,17 @@ def of_result(result: TaskResult, config: dict) -> Setting:
         image_size=size[0] if isinstance(size, list) else size,
         prompts=result.settings.get("prompts_per_class"),
         units=tuple((metric.name, UNITS[metric.unit]) for metric in result.metrics),
+        weights=weights,
     )
 
 
 def same_cell(setting: Setting, row: PublishedRow) -> bool:
-    """Return whether a setting measures what a row is about: variant, task, dataset and metric."""
+    """Return whether a setting measures what a row is about: variant or weights, task, dataset and
+    metric.
+    """
     return (
-        (setting.variant, setting.task) == (row.variant, row.task)
+        _same_model(setting, row)
+        and setting.task == row.task
         and same_name(setting.dataset, row.dataset)
         and row.metric in dict(setting.units)
     )
@@ -67,13 +72,7 @@ def differences(setting: Setting, row: PublishedRow) -> list[tuple[str, str, str
     """Return (what, theirs, ours) for each part of the setting that contradicts what the source
     states.
     """
-    stated = [
-        ("corpus", row.corpus, setting.corpus),
-        ("backbone", row.backbone, setting.backbone),
-        ("objective", row.objective, setting.objective),
-        ("epochs", _text(row.epochs), _text(setting.epochs)),
-        ("checkpoint selection", _selection(row, setting), setting.selection),
-    ]
+    stated = [] if row.weights else _training(setting, row)
     if same_cell(setting, row):
         stated += [
             ("unit", row.unit, dict(setting.units)[row.metric]),
@@ -89,17 +88,25 @@ def differences(setting: Setting, row: PublishedRow) -> list[tuple[str, str, str
     ]
 
 
+def about(settings: Sequence[Setting], rows: Sequence[PublishedRow]) -> list[PublishedRow]:
+    """Return the rows without those of weights that are not among the settings: a list of models
+    says nothing of others.
+    """
+    here = {setting.weights for setting in settings} | {None}
+    return [row for row in rows if row.weights in here]
+
+
 def reasons(settings: Sequence[Setting], row: PublishedRow) -> tuple[str, ...]:
     """Return why a row cannot be compared with any of the settings; empty if it can."""
     cell = [setting for setting in settings if same_cell(setting, row)]
-    about = published.sources().get(row.source)
+    source = published.sources().get(row.source)
     against = [
         f"{what} {theirs}, here {ours}"
         for setting in nearest(cell or settings, row)
         for what, theirs, ours in differences(setting, row)
     ]
-    if row.task in tasks.names() and about and about.evaluation:
-        against.append(f"evaluated by {about.evaluation}")
+    if row.task in tasks.names() and source and source.evaluation:
+        against.append(f"evaluated by {source.evaluation}")
     return tuple(against if cell else against + _absent(settings, row))
 
 
@@ -112,8 +119,9 @@ def nearest(settings: Sequence[Setting], row: PublishedRow) -> list[Setting]:
 
 def caveats(setting: Setting, row: PublishedRow) -> list[str]:
     """Return what the source does not state, so that it may differ without anybody seeing it."""
-    about = published.sources().get(row.source)
-    stated = [("epochs", row.epochs), ("checkpoint selection", about.selection if about else None)]
+    source = published.sources().get(row.source)
+    selection = source.selection if source else None
+    stated = [] if row.weights else [("epochs", row.epochs), ("checkpoint selection", selection)]
     stated += [("split", row.split), ("test samples", row.n_test), ("resolution", row.image_size)]
     declared = tasks.find(setting.task)
     stated += [("prompts", row.prompts)] if declared and declared.uses_prompts else []
@@ -128,12 +136,29 @@ def same_name(one: str, other: str) -> bool:
     return _name(one) == _name(other)
 
 
+def _same_model(setting: Setting, row: PublishedRow) -> bool:
+    if row.weights:
+        return setting.weights == row.weights
+    return setting.variant == row.variant
+
+
+def _training(setting: Setting, row: PublishedRow) -> list[tuple[str, str | None, str | None]]:
+    """Return (what, theirs, ours) of how the model was trained."""
+    return [
+        ("corpus", row.corpus, setting.corpus),
+        ("backbone", row.backbone, setting.backbone),
+        ("objective", row.objective, setting.objective),
+        ("epochs", _text(row.epochs), _text(setting.epochs)),
+        ("checkpoint selection", _selection(row, setting), setting.selection),
+    ]
+
+
 def _selection(row: PublishedRow, setting: Setting) -> str | None:
     """Return the source's rule; silence is no agreement with a choice that was made on the test
     set.
     """
-    about = published.sources().get(row.source)
-    stated = about.selection if about else None
+    source = published.sources().get(row.source)
+    stated = source.selection if source else None
     return "not stated" if stated is None and setting.selection == "test-column" else stated
 
 
@@ -142,7 +167,7 @@ def _absent(settings: Sequence[Setting], row: PublishedRow) -> list[str]:
     if row.task not in tasks.names():
         return [f"task {row.task} is not measured here" + (f" ({row.note})" if row.note else "")]
     absent = []
-    if row.variant not in {setting.variant for setting in settings}:
+    if not any(_same_model(setting, row) for setting in settings):
         absent.append(f"variant {row.variant} is not trained here")
     if not any(same_name(setting.dataset, row.dataset) for setting in settings):
         absent.append("dataset is not evaluated here")

@@ -68,12 +68,13 @@ class _Spread:
 
 
 def verdicts(store: Store, rows: list[PublishedRow]) -> list[Verdict]:
-    """Return one verdict for each published row; Holm's correction is over the comparable cells of
-    each table.
+    """Return one verdict for each published row about a method, or about weights that are scored
+    here; Holm's correction is over the comparable cells of each table.
     """
     measured = _measured(store)
+    rows = matching.about([entry.setting for entry in measured], rows)
     margin = store.experiment.experiment.get("margin", MARGIN)
-    joined = [_joined(measured, row, len(store.experiment.seeds)) for row in rows]
+    joined = [_joined(measured, row, len(store.experiment.seeds), margin) for row in rows]
     spreads = [_spread(nearest, verdict, margin) for nearest, verdict in joined]
     p_values = _corrected([verdict for _, verdict in joined], spreads)
     return [
@@ -85,13 +86,23 @@ def verdicts(store: Store, rows: list[PublishedRow]) -> list[Verdict]:
 def _measured(store: Store) -> list[_Measured]:
     configs = {run: store.config(run) for run in {result.run for result in store.results}}
     groups: dict[Setting, list[TaskResult]] = {}
+    sources = _sources(store)
     for result in store.results:
-        groups.setdefault(matching.of_result(result, configs[result.run]), []).append(result)
+        setting = matching.of_result(result, configs[result.run], sources.get(result.variant))
+        groups.setdefault(setting, []).append(result)
     return [_Measured(setting, tuple(results)) for setting, results in groups.items()]
 
 
+def _sources(store: Store) -> dict[str, str]:
+    """Return where the weights of each imported model are from that is scored as it was trained."""
+    entries = store.experiment.experiment.get("models", ())
+    as_trained = {entry["name"] for entry in entries if not entry.get("similarity")}
+    imported = [card for card in store.cards.values() if card.imported]
+    return {card.variant: card.imported.source for card in imported if card.variant in as_trained}
+
+
 def _joined(
-    measured: Sequence[_Measured], row: PublishedRow, asked: int
+    measured: Sequence[_Measured], row: PublishedRow, asked: int, margin: float
 ) -> tuple[_Measured | None, Verdict]:
     """Return what is nearest to a row, and the verdict as far as no test is needed for it."""
     reasons = matching.reasons([entry.setting for entry in measured], row)
@@ -115,12 +126,15 @@ def _joined(
     )
     if row.value is None:
         return nearest, verdict
-    return nearest, replace(verdict, status=INCONCLUSIVE, difference=ours - row.value)
+    difference, status = ours - row.value, INCONCLUSIVE
+    if row.weights:  # nothing varies between two evaluations of them: any difference is real
+        status = str(reproduction.outcome(difference, 0.0, abs(difference) <= margin))
+    return nearest, replace(verdict, status=status, difference=difference)
 
 
 def _spread(measured: _Measured | None, verdict: Verdict, margin: float) -> _Spread | None:
     """Return what a difference is judged by; None where there is none, or only one seed."""
-    if verdict.difference is None or verdict.seeds < 2:
+    if verdict.difference is None or verdict.seeds < 2 or verdict.row.weights:
         return None
     row, values = verdict.row, measured.values(verdict.row.metric)
     percent = row.unit == "percent"
@@ -168,6 +182,8 @@ def _judged(verdict: Verdict, spread: _Spread, p: float) -> Verdict:
 
 def _caveats(measured: _Measured, row: PublishedRow, seeds: int, asked: int) -> tuple[str, ...]:
     caveats = matching.caveats(measured.setting, row)
+    if row.weights:
+        return (*caveats, "the same weights: only the margin decides")
     if seeds < asked:
         caveats.append(f"{seeds} of {asked} seeds present")
     if seeds == 1:

@@ -46,7 +46,7 @@ def measured(experiment, folder, seeds=None):
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     """Imported numbers lie in the working directory, experiments too."""
-    experiments = {name: load.load(name) for name in ("cc3m", "cc12m")}
+    experiments = {name: load.load(name) for name in ("cc3m", "cc12m", "released")}
     monkeypatch.chdir(tmp_path)
     return experiments
 
@@ -260,3 +260,17 @@ def test_a_source_may_say_no_more_than_that_its_table_exists(capsys):
     printed = capsys.readouterr().out
     assert caught.value.code == 0 and "cosine, wpse-gaussian, kme-gaussian" in printed
     assert not [row for row in published.rows() if row.source == "kme-clip-paper"]
+
+
+def test_released_weights_meet_the_cells_of_open_clips_list(_elsewhere):
+    experiment = _elsewhere["released"]
+    runs = [load._stand_in(model.name) for model in experiment.models]
+    cell = {"source": "openclip-retrieval-csv", "url": "https://example.org", "table": "t"}
+    cell |= {"corpus": "x", "backbone": "x", "epochs": None, "variant": "x", "task": "retrieval"}
+    cell |= {"dataset": "flickr30k", "metric": "image_retrieval_recall@1", "value": 50.0}
+    theirs = [
+        published.PublishedRow(**cell, weights=name, n_test=1000)
+        for name in ("ViT-B-16/laion2b_s34b_b88k", "ViT-L-14/openai")
+    ]
+    planned = comparable.plan(experiment, runs, theirs)
+    assert planned.comparable == tuple(theirs[:1])

@@ -10,7 +10,9 @@ import time
 import pytest
 import yaml
 
+from kbench import tasks
 from kbench.cli import main
+from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError
 from kbench.files import sha256
 from kbench.results import download, grids, importing, published
@@ -192,6 +194,60 @@ def test_the_prepared_mapping_covers_the_pending_cells():
     assert cells == {(r.corpus, r.epochs, r.variant, r.task, r.dataset, r.metric) for r in pending}
 
 
+OPEN_CLIP = """name,pretrained,params (M),FLOPs (B),Average score,{columns}{ignored}
+ViT-B-16,laion2b_s34b_b88k,149.62,41.09,0.7,{values}{rest}
+ViT-B-16,datacomp_xl_s13b_b90k,149.62,41.09,0.7,{values}{rest}
+"""
+
+
+def open_clip_results(folder):
+    """Write a file as open_clip's docs/openclip_retrieval_results.csv is, with made-up values."""
+    table = importing.read_mapping("openclip-retrieval").tables[0]
+    more = [name for name in table.ignore_columns if name.startswith("WinoGAViL")]
+    document = folder / "openclip_retrieval_results.csv"
+    document.write_text(
+        OPEN_CLIP.format(
+            columns=",".join(table.columns),
+            ignored="".join(f",{name}" for name in more),
+            values=",".join(f"0.5{index:02}0" for index in range(12)),
+            rest=",0.1" * len(more),
+        )
+    )
+    return document
+
+
+def test_open_clips_results_are_of_its_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    document = open_clip_results(tmp_path)
+    assert run("published", "import", document, "--mapping", "openclip-retrieval") == 0
+    rows = [row for row in published.rows() if row.weights]
+    assert len(rows) == 24 and {row.weights for row in rows} == {
+        "ViT-B-16/laion2b_s34b_b88k",
+        "ViT-B-16/datacomp_xl_s13b_b90k",
+    }
+    first = rows[0]
+    assert (first.value, first.n_test, first.metric) == (50.0, 1000, "image_retrieval_recall@1")
+    assert sorted(row.value for row in rows)[-1] == 51.1
+
+
+@pytest.mark.parametrize("name", ["openclip-retrieval", "openclip-zeroshot"])
+def test_open_clips_tables_name_known_sets_by_metrics_that_are_measured_or_not_at_all(name):
+    table = importing.read_mapping(name).tables[0]
+    for column in table.columns.values():
+        task = column.get("task", table.fields["task"])
+        if column["dataset"] in known_datasets.names() and task == "zeroshot":
+            assert column["metric"] in {measure.name for measure in tasks.get(task).metrics}
+            known = known_datasets.get(column["dataset"])
+            assert column["metric"] == known.main_metric, column
+
+
+@pytest.mark.parametrize("change", [{"rows": {"A": {}}}, {"label_columns": 1}])
+def test_rows_are_named_or_weights(tmp_path, change):
+    path = mapping(tmp_path, **{"rows_are_weights": True, "rows": {}, "label_columns": 2} | change)
+    with pytest.raises(UserError, match="rows_are_weights"):
+        importing.read_mapping(str(path))
+
+
 @pytest.mark.parametrize("content", ["no table here", "<p>still none</p>"])
 def test_documents_without_a_table(tmp_path, content):
     path = tmp_path / "page.html"
@@ -201,7 +257,9 @@ def test_documents_without_a_table(tmp_path, content):
 
 
 def test_mappings_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match="Prepared mappings: wpse-paper"):
+    with pytest.raises(
+        UserError, match="Prepared mappings: openclip-retrieval, openclip-zeroshot, wpse-paper"
+    ):
         importing.read_mapping(str(tmp_path / "absent.yaml"))
     with pytest.raises(UserError, match=r"map\.yaml: tables"):
         importing.read_mapping(str(mapping(tmp_path, surprise=1)))

@@ -270,3 +270,46 @@ def test_claims_need_comparable_cells(three):
     from kbench.results import agreement
 
     assert agreement.tables(verdicts(three, published.rows())) == []
+
+
+WEIGHTS = "ViT-B-16/laion2b_s34b_b88k"
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """Results of weights of open_clip's, as they are and compared by another similarity."""
+    folder = tmp_path_factory.mktemp("weights") / "made-up"
+    write_experiment(folder, {"theirs": 0.0, "theirs-filip": 0.0}, seeds=(0,), n_test=400)
+    names = {"theirs": None, "theirs-filip": "filip"}
+    models = [{"name": name, "similarity": other} for name, other in names.items()]
+    change(folder / "experiment.json", experiment={"name": "made-up", "models": models})
+    for card in folder.glob("runs/*/model.json"):
+        change(card, imported={"source": WEIGHTS})
+    return store.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("difference", "status"), [(0.9, "reproduced"), (1.1, "lower"), (-1.1, "higher")]
+)
+def test_of_the_same_weights_the_margin_decides(imported, difference, status):
+    here = ours(imported, "theirs").mean()
+    of_weights = {"weights": WEIGHTS, "variant": WEIGHTS, "corpus": "laion2b", "backbone": "ViT"}
+    [found] = verdicts(imported, [row(value=here + difference, n_test=400, **of_weights)])
+    assert (found.status, found.ours, found.low) == (status, here, None)
+    assert "the same weights: only the margin decides" in found.caveats
+    assert not any("epochs" in caveat or "seed" in caveat for caveat in found.caveats)
+
+
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [({"n_test": 500}, "test samples 500, here 400"), ({"split": "val"}, "split val, here test")],
+)
+def test_what_a_list_of_weights_states_must_not_contradict(imported, stated, reason):
+    [found] = verdicts(imported, [row(weights=WEIGHTS, variant=WEIGHTS, **stated)])
+    assert (found.status, found.reasons) == ("not comparable", (reason,))
+
+
+def test_weights_that_are_not_here_are_left_out(imported, loaded):
+    others = [row(weights="ViT-L-14/openai", variant="x"), row(weights=WEIGHTS, variant=WEIGHTS)]
+    assert [verdict.row.weights for verdict in verdicts(imported, others)] == [WEIGHTS]
+    assert verdicts(loaded, others) == []

@@ -18,13 +18,15 @@ TIMES = ("started", "ended", "environment", "image_digest")
 class Kills:
     """One working directory in which a workflow is killed again and again.
 
-    options: words for Snakemake; several `--config` add up.
+    image: in which its jobs run; None: on the host.
     """
 
-    def __init__(self, folder: Path, results: str, *options: str) -> None:
+    def __init__(self, folder: Path, results: str, cores: int, image: Path | None = None) -> None:
         self.folder, self.results = folder, folder / results / "tiny"
-        words = ("--config", "experiment=tiny", f"results={results}")
-        self.command = [sys.executable, "-m", "snakemake", *options, *words]
+        self.command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
+        self.command += ["--use-singularity"] if image else []
+        self.command += ["--config", "experiment=tiny", f"results={results}"]
+        self.command += [f"image={image}"] if image else []
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
         self.environment.pop("OMP_NUM_THREADS", None)
@@ -85,7 +87,7 @@ class Kills:
         return [{key: row[key] for key in row if key not in TIMES} for row in rows]
 
 
-def until_done(checkout: Path, kills: int, *options: str) -> list[list[dict[str, str]]]:
+def until_done(checkout: Path, kills: int, image: Path | None = None) -> list[list[dict[str, str]]]:
     """Kill a workflow of a few seconds' training until there were enough kills, always giving the
     same command again, and begin anew where it is done; return the table of each time.
     """
@@ -93,17 +95,17 @@ def until_done(checkout: Path, kills: int, *options: str) -> list[list[dict[str,
     experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 6,"))
     draw, killed, tables = random.Random(0), 0, []
     while killed < kills:
-        here = Kills(checkout, f"killed-{len(tables)}", "--cores", "2", *options)
+        here = Kills(checkout, f"killed-{len(tables)}", 2, image)
         killed += disturb(here, draw, kills - killed)
         tables.append(here.table())
     return tables
 
 
-def undisturbed(checkout: Path, *options: str) -> list[dict[str, str]]:
+def undisturbed(checkout: Path) -> list[dict[str, str]]:
     """Return the table of the same workflow on one core, let alone."""
     experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
     experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 6,"))
-    alone = Kills(checkout, "results", "--cores", "1", *options)
+    alone = Kills(checkout, "results", 1)
     assert alone.start().wait(600) == 0, (checkout / "log").read_text()
     return alone.table()
 
@@ -114,10 +116,8 @@ def disturb(here: Kills, draw: random.Random, most: int) -> int:
     while True:
         before, workflow = here.finished(), here.start()
         try:
-            if killed < most:
-                workflow.wait(draw.uniform(0.5, 14))
-            else:
-                workflow.wait(300)
+            workflow.wait(draw.uniform(0.5, 14) if killed < most else 300)
+            assert workflow.returncode == 0, (here.folder / "log").read_text()[-3000:]
         except subprocess.TimeoutExpired:
             assert killed < most, "the workflow does not end"
             here.kill(workflow, VICTIMS[killed % len(VICTIMS)], draw)

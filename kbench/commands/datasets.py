@@ -1,5 +1,5 @@
 """List the evaluation datasets: kind, classes, images, main metric, chance level, prompts, and what
-is present.
+is present; then the suites, which an experiment names in place of all their sets.
 
 Counts are of train / validation / test as published, '?' where they are not. --details adds sources
 and how to get what is absent.
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from kbench import locations, tasks
 from kbench.datasets import dataset as known_datasets
+from kbench.datasets import suites
 from kbench.datasets.dataset import Dataset
 from kbench.locations import Locations
 
-COLUMNS = "{:<20} {:<14} {:>7} {:>23}  {:<24} {:>6}  {:<27} {}"
+COLUMNS = "{:<34} {:<14} {:>7} {:>23}  {:<24} {:>6}  {:<30} {}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,8 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"    {dataset.source}")
             if not dataset.is_present(where):
                 print(f"    {dataset.instructions(_root(dataset, where))}")
+    for name, suite in suites.known().items():
+        print(f"suite:{name:<28} {len(suite['datasets'])} sets. {suite['about']}")
 
 
 def _line(dataset: Dataset, where: Locations) -> str:

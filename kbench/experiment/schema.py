@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kbench.corpus.augmentation import Crop
 from kbench.corpus.kinds import AnyCorpus
+from kbench.datasets import suites
+from kbench.errors import UserError
 from kbench.files import canonical_hash
 from kbench.measures.settings import MOST_FEATURES, LinearProbeSettings
 from kbench.records.section import Section
@@ -167,7 +169,10 @@ class RandomFeatureSettings(Section):
 class Evaluation(Section):
     """What every trained model is scored on."""
 
-    datasets: tuple[str, ...] = Field(min_length=1, description="names of `kbench datasets`")
+    datasets: tuple[str, ...] = Field(
+        min_length=1,
+        description="names of `kbench datasets`, or `suite:NAME` in place of all in a suite",
+    )
     tasks: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
@@ -184,6 +189,14 @@ class Evaluation(Section):
     synthetic: bool = Field(
         default=False, description="read the embedded world in place of real data (smoke runs)"
     )
+
+    @field_validator("datasets")
+    @classmethod
+    def _without_suites(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return suites.expanded(names)
+        except UserError as error:
+            raise ValueError(str(error)) from error
 
 
 class Resources(Section):

@@ -40,6 +40,7 @@ DECIDES_NOTHING = (
     "kbench.yaml_file",
     # What an experiment file comes to is frozen with every default written out, and has a hash of
     # its own.
+    "kbench.datasets.suites",
     "kbench.experiment",
     "kbench.measures.settings",
 )

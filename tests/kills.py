@@ -12,7 +12,7 @@ from pathlib import Path
 from tiny import EXPERIMENT, ROOT
 
 VICTIMS = ("group", "snakemake", "job", "terminal", "loader")
-TIMES = ("started", "ended", "environment", "image_digest")
+TIMES = ("started", "ended", "environment")
 
 
 class Kills:
@@ -101,11 +101,11 @@ def until_done(checkout: Path, kills: int, image: Path | None = None) -> list[li
     return tables
 
 
-def undisturbed(checkout: Path) -> list[dict[str, str]]:
+def undisturbed(checkout: Path, image: Path | None = None) -> list[dict[str, str]]:
     """Return the table of the same workflow on one core, let alone."""
     experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
     experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 6,"))
-    alone = Kills(checkout, "results", 1)
+    alone = Kills(checkout, "results", 1, image)
     assert alone.start().wait(600) == 0, (checkout / "log").read_text()
     return alone.table()
 

@@ -5,6 +5,7 @@ Example: kbench evaluate --run results/demo/runs/RUN --evaluation results/demo/e
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 from kbench import files, tasks
@@ -31,17 +32,22 @@ def run(arguments: argparse.Namespace) -> None:
     trained, chosen = TrainedRun(arguments.run), datasets(evaluation)
     # Features that do not fit are refused before anything is scored: results of old and new ones
     # are never mixed.
-    for dataset in chosen:
-        Reader(trained.features(dataset.name))
+    scored = [
+        (point, dataset, task)
+        for point, dataset in itertools.product(trained.along, chosen)
+        for task in tasks.of(dataset, evaluation.tasks)
+    ]
+    for point, dataset, _ in scored:
+        Reader(point.features(dataset.name))
     chosen_device, done = device(arguments), []
-    for dataset in chosen:
-        for task in tasks.of(dataset, evaluation.tasks):
-            what = (trained, dataset, task, experiment, evaluation)
-            result = kept(*what)
-            print(
-                f"{summary(result)}  (kept)" if result else summary(evaluate(*what, chosen_device)),
-                flush=True,
-            )
+    for point, dataset, task in scored:
+        what = (point, dataset, task, experiment, evaluation)
+        result = kept(*what)
+        said = f"{summary(result)}  (kept)" if result else summary(evaluate(*what, chosen_device))
+        if point is trained:
             done.append(f"{dataset.name}/{task}")
+        else:
+            said = f"after {point.card.steps} steps: {said}"
+        print(said, flush=True)
     record = Evaluated(checkpoint_sha256=trained.card.checkpoint_sha256, results=done)
     files.write_json(arguments.run / "evaluated.json", record.model_dump(mode="json"))

@@ -34,10 +34,13 @@ def run(arguments: argparse.Namespace) -> None:
     where = locations.from_arguments(arguments)
     chosen = datasets(evaluation)
     roots = [dataset.root(where) for dataset in chosen]
-    encoder = Encoder(TrainedRun(arguments.run), evaluation, device(arguments))
-    for dataset, root in zip(chosen, roots, strict=True):
-        written = encoder.extract(dataset, where)
-        print(f"{dataset.name}: {'encoded' if written else 'kept'} ({root})")
+    trained, chosen_device = TrainedRun(arguments.run), device(arguments)
+    for point in reversed(trained.along):
+        encoder = Encoder(point, evaluation, chosen_device)
+        for dataset, root in zip(chosen, roots, strict=True):
+            written = encoder.extract(dataset, where)
+            step = "" if point is trained else f" after {point.card.steps} steps"
+            print(f"{dataset.name}{step}: {'encoded' if written else 'kept'} ({root})")
     captioned = next(
         ((d, root) for d, root in zip(chosen, roots, strict=True) if d.kind != "classification"),
         None,

@@ -22,6 +22,7 @@ from kbench.evaluate import store
 from kbench.evaluate.run import TrainedRun
 from kbench.experiment.schema import RunConfig
 from kbench.identity.stages import Stages
+from kbench.records import intermediate
 
 RECORDS = ("code", "environments")
 
@@ -83,6 +84,9 @@ def _copy(other: Path, folder: Path, experiment: str) -> None:
     for name in RECORDS:
         if (other / name).is_dir():
             shutil.copytree(other / name, folder / name, dirs_exist_ok=True)
+    made = shutil.ignore_patterns("features", "evaluation")
+    for kept in intermediate.finished(other):
+        shutil.copytree(kept, folder / kept.relative_to(other), ignore=made, dirs_exist_ok=True)
     for record in sorted(other.glob(f"features/*/{store.RECORD}")):
         _link(record.parent, folder / "features" / record.parent.name)
     for name in ("metrics.jsonl", "model.safetensors"):

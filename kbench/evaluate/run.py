@@ -18,6 +18,7 @@ from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Evaluation, RunConfig
 from kbench.objective.base import Objective
+from kbench.records import intermediate
 from kbench.records.documents import ModelCard
 from kbench.similarity.base import Similarity
 
@@ -63,6 +64,11 @@ class TrainedRun:
                 " again"
             )
         return path
+
+    @property
+    def along(self) -> list["TrainedRun"]:
+        """This run, and after it those weights along its training that were kept, by step."""
+        return [self, *map(TrainedRun, intermediate.finished(self.folder))]
 
     def features(self, dataset: str) -> Path:
         """Return where a dataset's features lie."""

@@ -1,5 +1,6 @@
 """What an experiment file may say, and the frozen configuration of one run."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +18,12 @@ MOST_SAMPLES = 1 << 20
 """In a batch: more is a slip of the pen, not an experiment."""
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class Keep(Section):
+    """Which weights along a training are kept and scored, besides the last."""
+
+    every_epochs: float = Field(gt=0, le=100_000, description="epochs between two that are kept")
 
 
 class Training(Section):
@@ -89,6 +96,9 @@ class Training(Section):
     )
     test_column: str | None = Field(
         default=None, description="the dataset of selection 'test-column'"
+    )
+    keep: Keep | None = Field(
+        default=None, description="weights along the training to keep and score; null: none"
     )
 
     @model_validator(mode="after")
@@ -333,7 +343,7 @@ class Experiment(Section):
 
 
 ADDED_LATER: dict[str, dict[str, Any]] = {
-    "training": {"schedule": "continuous"},
+    "training": {"schedule": "continuous", "keep": None},
     "towers": {
         "backbone": None,
         "layer_norm_eps": None,
@@ -419,6 +429,12 @@ class RunConfig(Section):
     def selection(self) -> str:
         """Which rule chose the weights."""
         return self.training.selection if self.training else "imported"
+
+    @property
+    def points(self) -> int:
+        """Weights of the run that are scored: the last, and those that are kept on the way."""
+        keep = self.training.keep if self.training else None
+        return math.ceil(self.epochs / keep.every_epochs) if keep else 1
 
     @property
     def compared_pairs(self) -> int:

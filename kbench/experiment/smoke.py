@@ -62,6 +62,8 @@ def _what_is_trained(experiment: Experiment) -> dict[str, Any]:
         "warmup_epochs": epochs / 4,
         "micro_batch_size": None,
     }
+    if experiment.training.keep is not None:
+        training["keep"] = {"every_epochs": epochs / 2}
     if experiment.training.test_column is not None:
         training["test_column"] = known_datasets.get(experiment.training.test_column).stand_in
     corpus = WorldCorpus(

@@ -58,7 +58,8 @@ def estimate(
             if rule == "pretrain" and config.imported:
                 continue
             samples = round(config.epochs * pairs) if pairs is not None and config.epochs else None
-            kinds[config.similarity, samples if rule == "pretrain" else units[rule]].append(config)
+            amount = samples if rule == "pretrain" else units[rule] * config.points
+            kinds[config.similarity, amount].append(config)
         for (similarity, amount), configs in kinds.items():
             estimates.append(
                 _of_runs(rule, similarity, configs[0].towers.name, amount, len(configs), jobs)

@@ -75,10 +75,11 @@ def _in_folder(results: Path) -> Iterator[Job]:
             yield Job(name, rule, "", "", "", "", 1, _seconds(path), size)
         elif folder is not None and (folder / "model.json").exists():
             card = files.read_json(folder / "model.json")
+            points = read_run(folder / "config.json").points
             units = {
                 "pretrain": card["samples"],
-                "features": images(evaluation, world),
-                "evaluate": results_of_a_run(evaluation),
+                "features": images(evaluation, world) * points,
+                "evaluate": results_of_a_run(evaluation) * points,
             }
             yield _of_run(name, rule, folder, card, units[rule], _seconds(path))
 

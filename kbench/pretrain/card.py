@@ -1,6 +1,7 @@
 """The end of a training: the final weights, and the card that says the run is finished."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,34 +18,16 @@ from kbench.records.documents import ModelCard
 
 def finish(trainer: Trainer, run: Path, memory: int, code: Code | None) -> ModelCard:
     """Write the final weights and the card, whose presence says that the run is finished."""
-    config, progress = trainer.config, trainer.progress
+    config = trainer.config
     entries = metrics.read(run / "metrics.jsonl")
     last, chosen = entries[-1], kept(entries, config.training.selection)
     if last["loss"] is None:
         raise Diverged(f"{config.run}: no step of the last ones had a finite loss")
-    samples = progress.step * config.training.batch_size
-    card = ModelCard(
-        run=config.run,
-        variant=config.variant,
-        objective=config.objective,
-        seed=config.seed,
-        config_hash=config.hash,
+    card = describe(
+        trainer,
+        run,
         checkpoint_sha256=save(trainer.model, run / "model.safetensors"),
-        code_version=provenance.code_version(),
         training_code=code.write(run) if code else None,
-        torch_version=torch.__version__,
-        image_digest=provenance.image_digest(),
-        device=provenance.device_name(trainer.device),
-        machine=provenance.machine(),
-        environment=environment.record(run, trainer.device),
-        **provenance.times(),
-        processes=trainer.processes.size,
-        parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
-        steps=progress.step,
-        samples=samples,
-        seconds=progress.seconds,
-        samples_per_second=samples / progress.seconds,
-        data_wait_fraction=progress.data_seconds / progress.seconds,
         peak_memory_bytes=memory,
         final_loss=last["loss"],
         selection=config.training.selection,
@@ -54,6 +37,40 @@ def finish(trainer: Trainer, run: Path, memory: int, code: Code | None) -> Model
     )
     files.write_json(run / "model.json", card.model_dump(mode="json"))
     return card
+
+
+def describe(trainer: Trainer, folder: Path, **facts: Any) -> ModelCard:
+    """Return the card of weights in a folder, after the steps that were taken; facts: what only
+    their keeper knows.
+    """
+    config, progress = trainer.config, trainer.progress
+    samples = progress.step * config.training.batch_size
+    known = {
+        "final_loss": None,
+        "logit_scale": float(trainer.model.similarity.logit_scale().detach()),
+    }
+    return ModelCard(
+        run=config.run,
+        variant=config.variant,
+        objective=config.objective,
+        seed=config.seed,
+        config_hash=config.hash,
+        code_version=provenance.code_version(),
+        torch_version=torch.__version__,
+        image_digest=provenance.image_digest(),
+        device=provenance.device_name(trainer.device),
+        machine=provenance.machine(),
+        environment=environment.record(folder, trainer.device),
+        **provenance.times(),
+        processes=trainer.processes.size,
+        parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
+        steps=progress.step,
+        samples=samples,
+        seconds=progress.seconds,
+        samples_per_second=samples / progress.seconds,
+        data_wait_fraction=progress.data_seconds / progress.seconds,
+        **(known | facts),
+    )
 
 
 def peak_memory(device: str) -> int:

@@ -11,6 +11,7 @@ from kbench.identity.stages import Stages
 from kbench.locations import Locations
 from kbench.pretrain import card
 from kbench.pretrain.checkpoint import Checkpoints
+from kbench.pretrain.intermediate import Intermediate
 from kbench.pretrain.interrupt import StoppedWaiting, StopRequest, stop_requests
 from kbench.pretrain.journal import Journal
 from kbench.pretrain.metrics import MetricsLog
@@ -49,6 +50,7 @@ def pretrain(
     checkpoints = _checkpoints(config, run, manifest, processes, workers)
     checkpoints.resume(trainer)
     selection = Selection(config, run, manifest, locations)
+    intermediate = Intermediate(config, run, manifest, checkpoints.code)
     pairs = _pairs(config, manifest, locations, trainer)
     log = MetricsLog(run / "metrics.jsonl", trainer.progress.step) if processes.writes else None
     with stop_requests() as stop, contextlib.closing(stream.load(pairs, workers)) as loader:
@@ -59,6 +61,7 @@ def pretrain(
                 batches,
                 Journal(trainer, log, LOG_EVERY, shown),
                 selection,
+                intermediate,
                 checkpoints,
                 stop,
             )
@@ -75,6 +78,7 @@ def _train(
     batches: Batches,
     journal: Journal,
     selection: Selection,
+    intermediate: Intermediate,
     checkpoints: Checkpoints,
     stop: StopRequest,
 ) -> None:
@@ -88,6 +92,7 @@ def _train(
             trainer.end_if_diverged(measured)
             scores = selection.score(trainer)
             journal.note(measured, scores)
+            intermediate.keep_if_due(trainer)
             stopped = stop.of_any(trainer.processes)
             checkpoints.save_if_due(trainer, at_once=stopped)
             stop.leave(stopped, trainer)

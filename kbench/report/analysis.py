@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from kbench.records.documents import ModelCard
-from kbench.results import agreement, dimension, published
+from kbench.results import agreement, along, dimension, published
 from kbench.results.pairs import Comparison, Pairs, groups_of_runs
 from kbench.results.store import Store
 from kbench.results.summary import Column, Scores
@@ -59,6 +59,13 @@ class Analysis:
         return dimension.lines(
             {group: self.store.config(run) for group, run in first.items() if run}
         )
+
+    @cached_property
+    def along(self) -> dict[int, Scores]:
+        """The scores after so many pairs, ascending; empty if no weights along the training were
+        kept.
+        """
+        return {samples: Scores(frame) for samples, frame in along.frames(self.store).items()}
 
     @cached_property
     def verdicts(self) -> list[Verdict]:

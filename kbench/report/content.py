@@ -9,6 +9,7 @@ from kbench.document.numbers import heading
 from kbench.document.parts import ReportSection, Table
 from kbench.records.documents import ModelCard
 from kbench.report import (
+    along,
     answer,
     dimension,
     footnotes,
@@ -58,6 +59,7 @@ def build(analysis: Analysis, figures: bool = True) -> Report:
     sections = [
         dimension.section(analysis, figures),
         *(_scores(analysis, task, figures) for task in analysis.tasks),
+        along.section(analysis, figures),
         tuning.section(analysis),
         _pairs(analysis, figures),
         _variance(analysis, figures),

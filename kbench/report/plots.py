@@ -31,7 +31,8 @@ def scores(analysis: Analysis, task: str) -> Figure:
     """Plot each variant's mean and sd on every dataset of a task."""
     columns, groups = analysis.columns(task), analysis.scores.groups
     factor = _factor(columns[0].unit)
-    with _axes(0.45 + 0.16 * len(columns) * len(groups)) as axes:
+    # Axis label and legend need an inch however little there is to show.
+    with _axes(max(1.4, 0.45 + 0.16 * len(columns) * len(groups))) as axes:
         for index, group in enumerate(groups):
             offset = (index - (len(groups) - 1) / 2) * 0.8 / len(groups)
             summaries = [analysis.scores.summary(group, column) for column in columns]
@@ -83,25 +84,10 @@ def dimension(analysis: Analysis, task: str) -> Figure:
             # So that intervals do not hide one another.
             shift = 1.03 ** (index - (len(analysis.lines) - 1) / 2)
             averages = {
-                d: analysis.scores.average(group, columns) for d, group in line.groups.items()
+                d * shift: analysis.scores.average(group, columns)
+                for d, group in line.groups.items()
             }
-            seen = {d: average for d, average in averages.items() if average.mean is not None}
-            means = np.array([average.mean for average in seen.values()]) * factor
-            half = [
-                average.interval[1] - average.mean if average.interval else 0.0
-                for average in seen.values()
-            ]
-            look = svg.style(index)
-            places = np.array(list(seen)) * shift
-            axes.errorbar(
-                places,
-                means,
-                np.array(half) * factor,
-                label=line.name,
-                lw=1.4,
-                markersize=5,
-                **look,
-            )
+            _averages(axes, line.name, index, averages, factor)
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, ticks)
         axes.minorticks_off()
@@ -117,6 +103,49 @@ def dimension(analysis: Analysis, task: str) -> Figure:
         f"{title}: mean over seeds with its 95 % interval (Student's t), one line a similarity."
     )
     return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
+
+
+def along(analysis: Analysis, task: str) -> Figure:
+    """Plot each variant's mean and 95 % interval over seeds against the pairs that it has seen."""
+    columns, groups = analysis.columns(task), analysis.scores.groups
+    factor = _factor(columns[0].unit)
+    with _axes(3.2) as axes:
+        for index, group in enumerate(groups):
+            averages = {
+                samples: scores.average(group, columns)
+                for samples, scores in analysis.along.items()
+            }
+            _averages(axes, group, index, averages, factor)
+        axes.set_xlabel("image-text pairs seen")
+        axes.set_ylabel(", ".join(filter(None, [columns[0].title, unit_name(columns[0].unit)])))
+        axes.grid(True, axis="y")
+        _legend(axes, len(groups))
+        drawn = svg.inline(axes.figure, f"plot-along-{task}")
+    title = f"{heading(tasks.title(task))} along the training, {over(columns)}"
+    caption = (
+        f"{title}: mean over seeds with its 95 % interval (Student's t). The weights at the end are"
+        " those that were chosen."
+    )
+    return Figure(f"figure-along-{task}", drawn, f"{title}: see the table.", caption)
+
+
+def _averages(
+    axes: Axes, name: str, index: int, averages: dict[float, Summary], factor: float
+) -> None:
+    """Draw a line through means over seeds, where there are any, with their intervals."""
+    seen = {place: average for place, average in averages.items() if average.mean is not None}
+    half = [
+        average.interval[1] - average.mean if average.interval else 0.0 for average in seen.values()
+    ]
+    axes.errorbar(
+        list(seen),
+        np.array([average.mean for average in seen.values()]) * factor,
+        np.array(half) * factor,
+        label=name,
+        lw=1.4,
+        markersize=5,
+        **svg.style(index),
+    )
 
 
 def of_task(analysis: Analysis, figure: Scatter | Curves) -> Figure:

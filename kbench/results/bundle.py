@@ -34,6 +34,8 @@ DOCUMENTS = (
     "runs/*/code/*.json",
     "runs/*/environments/*.json",
     "runs/*/evaluation/*/*.json",
+    "runs/*/intermediate/*/model.json",
+    "runs/*/intermediate/*/evaluation/*/*.json",
 )
 ARRAYS = ("runs/*/evaluation/*/*.npz", "runs/*/weights.npz")
 

@@ -71,7 +71,9 @@ DOCUMENTS = (
     Document("tuning.json", documents.TuningRecord),
     Document("table.json", Table),
 )
-"""search/RUN/ holds what runs/RUN/ does; metrics.jsonl has one document a line."""
+"""search/RUN/ holds what runs/RUN/ does, and so does runs/RUN/intermediate/STEP/ of weights that
+were kept on the way; metrics.jsonl has one document a line.
+"""
 
 
 def markdown() -> str:

@@ -103,7 +103,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; UserError if it is absent or not JSON."""
     try:
-        return strict_json.parse(Path(path).read_text(encoding="utf-8"))
+        return strict_json.parse(Path(path).read_bytes().decode("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
     except (ValueError, OSError) as error:

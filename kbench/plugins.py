@@ -10,6 +10,7 @@ file system, so listing them imports nothing.
 import functools
 import importlib
 import importlib.metadata
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -62,17 +63,9 @@ class Family:
 
     def found(self) -> dict[str, Component]:
         """Return every component by its name; one that takes the name of another has a problem."""
-        components: dict[str, Component] = {}
-        for component in self._all():
-            first = components.setdefault(component.name, component)
-            if first is not component:
-                problem = (
-                    f"{component.origin} has a {self.what} '{component.name}', a name that is"
-                    " taken by "
-                )
-                problem += f"{first.origin}: give it another name"
-                components[component.name] = replace(first, problem=problem)
-        return components
+        outside = self._join()
+        # Reports ask a million times. Files that are added while a process runs change the answer.
+        return _found(self, outside, tuple(sorted(os.listdir(outside))) if outside else ())
 
     def name_of(self, module: str) -> str:
         """Return the name of the component in a module: wpse-gaussian in wpse_gaussian."""
@@ -107,9 +100,11 @@ class Family:
             del sys.modules[component.module]
         return importlib.import_module(component.module)
 
-    def _all(self) -> Iterator[Component]:
+    def _all(self, outside: str | None) -> Iterator[Component]:
+        """Yield the components, also those that take the name of another: kbench's own, those of
+        the folder that joined the package, those of installed packages.
+        """
         package = self.package.__name__
-        outside = self._join()
         for module in pkgutil.iter_modules(
             [path for path in self.package.__path__ if path != outside]
         ):
@@ -136,6 +131,20 @@ class Family:
         return path
 
 
+@functools.lru_cache(maxsize=64)
+def _found(family: Family, outside: str | None, files: tuple[str, ...]) -> dict[str, Component]:
+    components: dict[str, Component] = {}
+    for component in family._all(outside):
+        first = components.setdefault(component.name, component)
+        if first is not component:
+            problem = (
+                f"{component.origin} has a {family.what} '{component.name}', a name that is"
+                f" taken by {first.origin}: give it another name"
+            )
+            components[component.name] = replace(first, problem=problem)
+    return components
+
+
 @functools.cache
 def _announced(group: str) -> tuple[tuple[str, str, str], ...]:
     """Return (name, module, package) of a group's entry points; looking through all packages takes
@@ -148,6 +157,7 @@ def _announced(group: str) -> tuple[tuple[str, str, str], ...]:
     )
 
 
+@functools.cache
 def _defined(module: ModuleType, name: str) -> type:
     classes = [
         value

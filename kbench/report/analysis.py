@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas
 
 REFERENCE = "cosine"
+MOST_TOLD = 60
+"""Pairs of variants that are drawn and put into words; tables have all."""
 
 
 class Analysis:
@@ -76,6 +78,16 @@ class Analysis:
     def claims(self) -> list[agreement.Claim]:
         """Published orders of two variants and what our runs say to them."""
         return agreement.claims(self.verdicts, self.scores, self.pairs)
+
+    def told(self, task: str) -> list[Comparison]:
+        """Return the comparisons that are drawn and put into words: all, or where nobody would read
+        them, those of the best variant.
+        """
+        every = self.comparisons(task)
+        if len(every) <= MOST_TOLD:
+            return every
+        best = self.scores.ranked(self.columns(task))[0][0]
+        return [pair for pair in every if best in (pair.first, pair.second)]
 
     def _comparisons(self, task: str) -> list[Comparison]:
         """Return all pairs of variants on the average over a task's datasets.

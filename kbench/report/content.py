@@ -153,11 +153,11 @@ def _pairs(analysis: Analysis, figures: bool) -> ReportSection | None:
     if not compared:
         return None
     shown = [task for task in compared if task == compared[0] or _shows_pairs(task)]
-    tested = [task for task in shown if any(pair.estimate for pair in analysis.comparisons(task))]
+    tested = [task for task in shown if any(pair.estimate for pair in analysis.told(task))]
     return ReportSection(
         "pairs",
         "Comparisons",
-        [answer.pair_sentence(pair) for pair in analysis.comparisons(compared[0])],
+        [answer.pair_sentence(pair) for pair in analysis.told(compared[0])],
         [plots.differences(analysis, task) for task in tested if figures],
         [
             table

@@ -205,7 +205,7 @@ def _curves(analysis: Analysis, given: Curves) -> str:
 
 def differences(analysis: Analysis, task: str) -> Figure:
     """Plot the difference of each pair of variants with its 95 % interval."""
-    pairs = [pair for pair in analysis.comparisons(task) if pair.estimate]
+    pairs = [pair for pair in analysis.told(task) if pair.estimate]
     column = pairs[0].columns[0]
     factor = _factor(column.unit)
     values = np.array([pair.estimate.value for pair in pairs]) * factor
@@ -233,6 +233,9 @@ def differences(analysis: Analysis, task: str) -> Figure:
     caption = (
         f"{title}: difference with its 95 % interval; filled if p < 0.05 after Holm's correction."
     )
+    every = sum(pair.estimate is not None for pair in analysis.comparisons(task))
+    if every > len(pairs):
+        caption += f" Those of the best variant, {len(pairs)} of {every}."
     return Figure(f"figure-pairs-{task}", drawn, f"{title}: see the table below.", caption)
 
 

@@ -3,6 +3,7 @@ result.
 """
 
 from dataclasses import replace
+from functools import cache
 
 from kbench import tasks
 from kbench.datasets import dataset as known_datasets
@@ -48,13 +49,14 @@ def _other_readings(task: str, main: set[str], every: list[Column]) -> dict[str,
 
 def all_results(analysis: Analysis) -> Table:
     """Return one row a (run, dataset, task, metric), missing ones included."""
+    title, metric_title = cache(tasks.title), cache(tasks.metric_title)
     rows = [
         [
             Cell(str(row["variant"]), href=f"#run-{row['run']}"),
             Cell(str(row["seed"]), row["seed"]),
             Cell(row["dataset"]),
-            Cell(tasks.title(row["task"]) if row["task"] else "–"),
-            Cell(tasks.metric_title(row["task"], row["metric"]) if row["metric"] else "–"),
+            Cell(title(row["task"]) if row["task"] else "–"),
+            Cell(metric_title(row["task"], row["metric"]) if row["metric"] else "–"),
             _value(row),
             Cell(number(row["draw_sd"], row["unit"]), row["draw_sd"]),
             Cell(str(row["n_test"] or "–"), row["n_test"]),

@@ -110,6 +110,7 @@ class Pairs:
             for result in store.results
         }
         self._cache: dict[tuple, np.ndarray | None] = {}
+        self._stacks: dict[tuple, np.ndarray | None] = {}
 
     def on_average(self, columns: Sequence[Column]) -> list[Comparison]:
         """Compare all pairs on the average over `columns`; Holm's correction over the pairs."""
@@ -158,12 +159,25 @@ class Pairs:
         """Return (S, N) differences of images, or (S, 1) of values where single images are not
         known.
         """
-        ours = [self.sample(first, seed, column) for seed in seeds]
-        theirs = [self.sample(second, seed, column) for seed in seeds]
-        if any(scores is None for scores in ours + theirs):
+        ours, theirs = (self._stack(group, tuple(seeds), column) for group in (first, second))
+        if ours is None or theirs is None:
             one, other = (self._scores.summary(group, column).values for group in (first, second))
             return np.array([[one[seed] - other[seed]] for seed in seeds])
-        return np.stack(ours) - np.stack(theirs)
+        return ours - theirs
+
+    def _stack(self, group: str, seeds: tuple[int, ...], column: Column) -> np.ndarray | None:
+        """Return the (S, N) scores of single images at several seeds, or None if one has none; a
+        group is compared with every other, and its scores are in memory once.
+        """
+        key = (group, seeds, column)
+        if key not in self._stacks:
+            singles = [self.sample(group, seed, column) for seed in seeds]
+            known = all(scores is not None for scores in singles)
+            self._stacks[key] = stack = np.stack(singles) if known else None
+            if known:
+                places = [(group, seed, column) for seed in seeds]
+                self._cache.update(zip(places, stack, strict=True))
+        return self._stacks[key]
 
 
 def groups_of_runs(table: "pandas.DataFrame") -> dict[str, str]:

@@ -73,6 +73,7 @@ class Scores:
         self.groups = list(dict.fromkeys(label(table)[table["variant"].notna()]))
         self._values: dict[Column, dict[str, dict[int, float]]] = {}
         self._main: set[Column] = set()
+        self._averages: dict[tuple[str, tuple[Column, ...]], Summary] = {}
         names = label(table)[measured.index]
         described = (measured[name].tolist() for name in Column.__dataclass_fields__)
         cells = zip(*(measured[name].tolist() for name in ("seed", "value", "main")), strict=True)
@@ -108,13 +109,18 @@ class Scores:
         """Return a group's average over columns, at those seeds that have a value in each of
         them.
         """
+        key = (group, tuple(columns))
+        if key not in self._averages:
+            self._averages[key] = self._average(*key)
+        return self._averages[key]
+
+    def _average(self, group: str, columns: tuple[Column, ...]) -> Summary:
         per_column = [self.summary(group, column).values for column in columns]
         if not per_column:
             return Summary({})
         seeds = sorted(set.intersection(*(set(values) for values in per_column)))
-        return Summary(
-            {seed: float(np.mean([values[seed] for values in per_column])) for seed in seeds}
-        )
+        table = np.array([[values[seed] for values in per_column] for seed in seeds])
+        return Summary(dict(zip(seeds, table.mean(axis=1).tolist(), strict=True)) if seeds else {})
 
     def ranked(self, columns: list[Column]) -> list[tuple[str, Summary]]:
         """Return the groups that have an average over the columns, the best first."""

@@ -5,11 +5,12 @@ from.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kbench.files import replacing, write_text
+from kbench.files import replacing
 from kbench.records.documents import SCHEMA_VERSION, Metric, Provenance, TaskResult
 from kbench.results.store import Missing, Store
 
@@ -42,12 +43,12 @@ def frame(store: Store) -> pandas.DataFrame:
     """
     import pandas
 
-    rows = [
-        _row(result, metric) for result in store.results for metric in _with_main(result.metrics)
-    ]
-    table = pandas.DataFrame(
-        rows + [_missing_row(store, missing) for missing in store.missing], columns=COLUMNS
-    )
+    # Column by column: as many rows, each a dictionary, would take more memory than all else.
+    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    for row in _rows(store):
+        for name, values in columns.items():
+            values.append(row.get(name, math.nan))
+    table = pandas.DataFrame(columns)
     whole = {
         "seed": "Int64",
         "n_test": "Int64",
@@ -70,7 +71,8 @@ def label(table: pandas.DataFrame) -> pandas.Series:
 def write(store: Store, table: pandas.DataFrame) -> list:
     """Write table.csv and table.json into the results folder and return their paths."""
     paths = [store.folder / "table.csv", store.folder / "table.json"]
-    write_text(paths[0], table.to_csv(index=False))
+    with replacing(paths[0]) as temporary:
+        table.to_csv(temporary, index=False)
     with replacing(paths[1]) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.writelines(_json(store.experiment.name, table))
     return paths
@@ -85,21 +87,32 @@ def _json(experiment: str, table: pandas.DataFrame) -> Iterator[str]:
     yield before
     for start in range(0, len(table), ROWS_AT_ONCE):
         part = table.iloc[start : start + ROWS_AT_ONCE]
-        fields = [
-            [f"      {json.dumps(name)}: {text}" for text in _values(part[name])] for name in part
-        ]
+        fields = [_named(name, part[name]) for name in part]
         rows = ["    {\n" + ",\n".join(row) + "\n    }" for row in zip(*fields, strict=True)]
         yield (",\n" if start else "\n") + ",\n".join(rows)
     yield ("\n  ]" if len(table) else "]") + after + "\n"
 
 
+def _named(name: str, column: pandas.Series) -> list[str]:
+    key = f"      {json.dumps(name)}: "
+    return [key + text for text in _values(column)]
+
+
 def _values(column: pandas.Series) -> list[str]:
     """Return every value of a column as JSON; most columns of text repeat a few."""
-    values = column.astype(object).where(column.notna(), None)
     if column.dtype.kind == "f":
-        return [json.dumps(value, allow_nan=False) for value in values]
+        return ["null" if math.isnan(value) else repr(value) for value in column.tolist()]
+    values = column.astype(object).where(column.notna(), None)
     texts = {value: json.dumps(value) for value in values.unique()}
     return [texts[value] for value in values]
+
+
+def _rows(store: Store) -> Iterator[dict]:
+    for result in store.results:
+        for metric in _with_main(result.metrics):
+            yield _row(result, metric)
+    for missing in store.missing:
+        yield _missing_row(store, missing)
 
 
 def _with_main(metrics: list[Metric]) -> list[Metric]:

@@ -407,3 +407,15 @@ def test_what_the_corpus_was_found_to_hold_is_stated(tmp_path):
     assert "passed over: empty caption 3" in (folder / "report" / "report.md").read_text(
         encoding="utf-8"
     )
+
+
+def test_of_many_pairs_those_of_the_best_variant_are_drawn_and_told(tmp_path):
+    abilities = {f"v{i}": i / 5 for i in range(12)}
+    loaded = store.load(write_experiment(tmp_path / "many", abilities, datasets=("world-shape",)))
+    analysis = Analysis(loaded, table.frame(loaded))
+    best = analysis.scores.ranked(analysis.columns("zeroshot"))[0][0]
+    told = analysis.told("zeroshot")
+    assert len(told) == 11 and all(best in (pair.first, pair.second) for pair in told)
+    assert len(analysis.comparisons("zeroshot")) == 66
+    page = render.html(content.build(analysis))
+    assert "Those of the best variant, 11 of 66." in page and "66" in page

@@ -1,7 +1,7 @@
 """A table of many rows: time, memory and length of the page.
 
-KBENCH_TRUST=1 makes 101,250 rows of 1,250 runs, as docs/trust.md states its figures for; without
-it, 8,100 rows of 100 runs, and the bounds that do not depend on the machine.
+KBENCH_TRUST=1 makes 102,700 rows of 1,300 runs, as docs/trust.md states its figures for; without
+it, 7,900 rows of 100 runs, and the bounds that do not depend on the machine.
 """
 
 import os
@@ -13,7 +13,7 @@ import time
 import pytest
 from synthetic import write_experiment
 
-VARIANTS, SEEDS = (25, 50) if "KBENCH_TRUST" in os.environ else (10, 10)
+VARIANTS, SEEDS = (26, 50) if "KBENCH_TRUST" in os.environ else (10, 10)
 SETS = (
     *("caltech101", "cars", "cifar10", "cifar100", "dtd", "eurosat", "fgvc_aircraft", "flowers"),
     *("food101", "imagenet1k", "imagenet1k-80-prompts", "pets", "stl10", "sun397"),
@@ -26,7 +26,7 @@ SETS = (
         "world-pairs",
     ),
 )
-ROWS_OF_A_RUN = 18 * 4 + 6 + 3
+ROWS_OF_A_RUN = 17 * 4 + 2 + 6 + 3  # one of the sets is not fitted
 PROGRAM = """
 import resource, sys
 from kbench import cli
@@ -63,4 +63,4 @@ def test_many_rows_are_compared_and_shown(folder):
     seconds, memory = measured("report", folder)
     page = (folder / "report" / "index.html").stat().st_size
     print(f"report: {seconds:.1f} s, {memory:.0f} MB, page {page / 1e6:.2f} MB")
-    assert page < 5e6
+    assert page < 1e6 + 70 * VARIANTS * SEEDS * ROWS_OF_A_RUN

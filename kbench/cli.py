@@ -10,6 +10,7 @@ import argparse
 import atexit
 import gc
 import importlib
+import os
 import sys
 
 from kbench import __version__, lifeline, tasks
@@ -25,13 +26,16 @@ def main(argv: list[str] | None = None) -> None:
         _spare_what_is_imported()
     lifeline.watch()
     try:
-        sys.exit(_dispatch(sys.argv[1:] if argv is None else argv))
+        status = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()  # here, where a reader that has gone is no error
+        sys.exit(status)
     except UserError as error:
         print(f"kbench: {error}", file=sys.stderr)
         sys.exit(error.status)
     except BrokenPipeError:
-        # The reader of a listing (head, less) has gone: nothing is wrong.
-        sys.stderr.close()
+        # The reader of a listing (head, less) has gone: nothing is wrong, and what is left to say
+        # goes nowhere, also as the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except KeyboardInterrupt:
         print("kbench: interrupted", file=sys.stderr)

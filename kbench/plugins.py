@@ -65,7 +65,8 @@ class Family:
         """Return every component by its name; one that takes the name of another has a problem."""
         outside = self._join()
         # Reports ask a million times. Files that are added while a process runs change the answer.
-        return _found(self, outside, tuple(sorted(os.listdir(outside))) if outside else ())
+        files = tuple(sorted(os.listdir(outside))) if outside else ()
+        return _found(self, tuple(self.package.__path__), outside, files)
 
     def name_of(self, module: str) -> str:
         """Return the name of the component in a module: wpse-gaussian in wpse_gaussian."""
@@ -132,7 +133,12 @@ class Family:
 
 
 @functools.lru_cache(maxsize=64)
-def _found(family: Family, outside: str | None, files: tuple[str, ...]) -> dict[str, Component]:
+def _found(
+    family: Family, path: tuple[str, ...], outside: str | None, files: tuple[str, ...]
+) -> dict[str, Component]:
+    """Return what the family finds with its package on this path, and these files in the folder
+    that joined it.
+    """
     components: dict[str, Component] = {}
     for component in family._all(outside):
         first = components.setdefault(component.name, component)

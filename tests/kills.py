@@ -106,7 +106,7 @@ def undisturbed(checkout: Path, image: Path | None = None) -> list[dict[str, str
     experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
     experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 6,"))
     alone = Kills(checkout, "results", 1, image)
-    assert alone.start().wait(600) == 0, (checkout / "log").read_text()
+    assert alone.start().wait(900) == 0, (checkout / "log").read_text()
     return alone.table()
 
 
@@ -116,7 +116,7 @@ def disturb(here: Kills, draw: random.Random, most: int) -> int:
     while True:
         before, workflow = here.finished(), here.start()
         try:
-            workflow.wait(draw.uniform(0.5, 14) if killed < most else 300)
+            workflow.wait(draw.uniform(0.5, 14) if killed < most else 900)
             assert workflow.returncode == 0, (here.folder / "log").read_text()[-3000:]
         except subprocess.TimeoutExpired:
             assert killed < most, "the workflow does not end"
@@ -134,7 +134,7 @@ def disturb(here: Kills, draw: random.Random, most: int) -> int:
 def end(here: Kills, workflow: subprocess.Popen) -> None:
     """Wait until the workflow and its jobs have ended by themselves."""
     workflow.wait(120)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while here.jobs():
         assert time.monotonic() < deadline, f"jobs go on alone: {here.jobs()}"
         time.sleep(0.1)

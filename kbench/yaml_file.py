@@ -16,6 +16,17 @@ from kbench.errors import UserError
 MOST_BYTES = 1_000_000
 MOST_VALUES = 100_000
 """Values of a file with every alias written out."""
+DEEPEST = 100
+"""Brackets open at a time: PyYAML's time grows with their square."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, which stops at the first bracket that is too deep."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        if self.flow_level >= DEEPEST:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
 
 
 def read(path: Path) -> Any:
@@ -37,7 +48,7 @@ def read(path: Path) -> Any:
 
 
 def _value(text: str) -> Any:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:

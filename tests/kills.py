@@ -23,6 +23,7 @@ class Kills:
 
     def __init__(self, folder: Path, results: str, cores: int, image: Path | None = None) -> None:
         self.folder, self.results = folder, folder / results / "tiny"
+        self.patience = 30 if image else 15  # seconds until a killed workflow's jobs are gone
         self.command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
         self.command += ["--use-singularity"] if image else []
         self.command += ["--config", "experiment=tiny", f"results={results}"]
@@ -134,7 +135,7 @@ def disturb(here: Kills, draw: random.Random, most: int) -> int:
 def end(here: Kills, workflow: subprocess.Popen) -> None:
     """Wait until the workflow and its jobs have ended by themselves."""
     workflow.wait(120)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + here.patience
     while here.jobs():
         assert time.monotonic() < deadline, f"jobs go on alone: {here.jobs()}"
         time.sleep(0.1)

@@ -46,7 +46,7 @@ def test_what_cannot_be_meant_is_one_message(name, tmp_path):
         yaml_file.read(tmp_path / "x.yaml")
     assert words in str(refusal.value) and str(tmp_path / "x.yaml") in str(refusal.value)
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 600
-    assert time.monotonic() - started < 10, "as docs/trust.md promises, on a busy machine too"
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("name", ["equal keys", "an alias bomb", "deep nesting", "infinity"])

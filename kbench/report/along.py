@@ -16,7 +16,6 @@ def section(analysis: Analysis, figures: bool) -> ReportSection | None:
     """Return the section; None if only the last weights of each run were kept."""
     if not analysis.along:
         return None
-    ranked = [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
     return ReportSection(
         "along",
         "Along the training",
@@ -24,12 +23,8 @@ def section(analysis: Analysis, figures: bool) -> ReportSection | None:
             "Weights that were kept on the way are scored as the last ones are. An order of the"
             " variants that changes along the training is no ranking of the methods."
         ],
-        [plots.along(analysis, task) for task in ranked if figures],
-        [
-            table
-            for task in ranked
-            for table in footnotes.added(analysis, task, [_table(analysis, task)])
-        ],
+        [plots.along(analysis, task) for task in footnotes.ranked(analysis) if figures],
+        footnotes.of_each(analysis, _table),
     )
 
 

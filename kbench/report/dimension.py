@@ -20,7 +20,6 @@ def section(analysis: Analysis, figures: bool) -> ReportSection | None:
     """
     if not analysis.lines:
         return None
-    ranked = [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
     return ReportSection(
         "dimension",
         "Dimension",
@@ -29,12 +28,8 @@ def section(analysis: Analysis, figures: bool) -> ReportSection | None:
             " of point sets has no such bound. What each similarity loses as d shrinks is seen"
             " here."
         ],
-        [plots.dimension(analysis, task) for task in ranked if figures],
-        [
-            table
-            for task in ranked
-            for table in footnotes.added(analysis, task, [_table(analysis, task)])
-        ],
+        [plots.dimension(analysis, task) for task in footnotes.ranked(analysis) if figures],
+        footnotes.of_each(analysis, _table),
     )
 
 

@@ -1,5 +1,6 @@
 """What every table of scores and comparisons must say below it: what its numbers rest on."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from kbench import tasks
@@ -14,6 +15,17 @@ RULES = {
     "imported": "that of the imported model",
     "test-column": "the best on the reported test column, as in the released code: optimistic",
 }
+
+
+def of_each(analysis: Analysis, table: Callable[[Analysis, str], Table]) -> list[Table]:
+    """Return the table of every task that ranks the variants, with its note."""
+    tables = [added(analysis, task, [table(analysis, task)]) for task in ranked(analysis)]
+    return [table for of_task in tables for table in of_task]
+
+
+def ranked(analysis: Analysis) -> list[str]:
+    """Return the tasks in which some variant has a score."""
+    return [task for task in analysis.tasks if analysis.scores.ranked(analysis.columns(task))]
 
 
 def added(analysis: Analysis, task: str, tables: list[Table]) -> list[Table]:

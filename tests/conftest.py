@@ -3,6 +3,7 @@ line.
 """
 
 import gc
+import tarfile
 
 import command
 import pytest
@@ -58,6 +59,20 @@ def tiny_world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "world"
     make(folder, WorldSettings(seed=3, pairs=512, eval_images=64))
     return folder
+
+
+@pytest.fixture
+def two_shards(tiny_world, tmp_path):
+    """The corpus of the small world in two shards, so that two processes have one each."""
+    folder = tmp_path / "world" / "corpus"
+    folder.mkdir(parents=True)
+    with tarfile.open(tiny_world / "corpus/00000.tar") as whole:
+        members = whole.getmembers()
+        for number, half in enumerate((members[: len(members) // 2], members[len(members) // 2 :])):
+            with tarfile.open(folder / f"{number:05d}.tar", "w") as part:
+                for member in half:
+                    part.addfile(member, whole.extractfile(member))
+    return tmp_path / "world"
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from kbench.datasets import suites
 from kbench.datasets.dataset import Dataset
 from kbench.locations import Locations
 
-COLUMNS = "{:<34} {:<14} {:>7} {:>23}  {:<24} {:>6}  {:<30} {}"
+COLUMNS = "{:<34} {:<23} {:>7} {:>23}  {:<24} {:>6}  {:<30} {}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,12 @@ from kbench.experiment.schema import Experiment, RunConfig
 
 SAMPLES, CAPTIONS, WIDTH, PROMPTS = 300, 2, 16, 3
 
-DATASETS = {"classification": "world-shape", "retrieval": "world-retrieval", "pairs": "world-pairs"}
+DATASETS = {
+    "classification": "world-shape",
+    "retrieval": "world-retrieval",
+    "image_caption_selection": "world-negatives",
+    "pairs": "world-pairs",
+}
 """Kind -> a dataset whose metadata the made-up one has."""
 
 
@@ -26,7 +31,8 @@ def features(kind: str) -> Iterator[tuple[TrainedRun, Dataset, Reader]]:
     """Yield a cosine run, a dataset of the kind and its features, in which nothing is related to
     anything.
     """
-    dataset = known_datasets.get(DATASETS[kind]).model_copy(update={"n_test": SAMPLES})
+    counts = {"n_test": SAMPLES, "n_captions": SAMPLES * CAPTIONS}
+    dataset = known_datasets.get(DATASETS[kind]).model_copy(update=counts)
     with TemporaryDirectory() as folder:
         writer = Writer(Path(folder) / "features" / dataset.name)
         _write(writer, dataset, np.random.default_rng(0))
@@ -73,7 +79,7 @@ def _write(writer: Writer, dataset: Dataset, random: np.random.Generator) -> Non
                     f"{split}/{embedding}",
                     random.standard_normal((SAMPLES, WIDTH), dtype=np.float32),
                 )
-    elif dataset.kind == "retrieval":
+    elif dataset.captioned:
         represent("test/captions", SAMPLES * CAPTIONS)
         writer.whole("test/caption_images", np.repeat(np.arange(SAMPLES), CAPTIONS))
     else:

@@ -30,8 +30,11 @@ class Dataset(Section):
     """
 
     name: str = Field(description="name in experiment files and result rows")
-    kind: Literal["classification", "retrieval", "pairs"] = Field(
-        description="decides which tasks apply"
+    kind: Literal["classification", "retrieval", "image_caption_selection", "pairs"] = Field(
+        description=(
+            "decides which tasks apply; image_caption_selection: of an image's captions the first"
+            " fits and the others do not"
+        )
     )
     location: Literal["world", "data"] = Field(
         description="generated embedded world, or the user's data folder"
@@ -134,6 +137,11 @@ class Dataset(Section):
         )
         return {name: count for name, count in named if name is not None}
 
+    @property
+    def captioned(self) -> bool:
+        """Whether images have captions, as CLIP_benchmark lays them out for retrieval."""
+        return self.kind in ("retrieval", "image_caption_selection")
+
     def path(self, locations: Locations) -> Path:
         """Return where the dataset's folder is or would be; UserError if the location is not
         set.
@@ -169,7 +177,7 @@ class Dataset(Section):
         """Return what to do so that the dataset is at `root`."""
         if self.location == "world":
             return "Generate it: kbench world make --output FOLDER, then --world FOLDER."
-        labels = "dataset_type.txt" if self.kind == "retrieval" else "classnames.txt"
+        labels = "dataset_type.txt" if self.captioned else "classnames.txt"
         files = ", ".join(
             [labels, *(f"{split}/nshards.txt, {split}/0.tar ..." for split in self.splits)]
         )
@@ -186,7 +194,7 @@ class Dataset(Section):
                 f" {root.parent}."
             )
         if self.loader:
-            retrieval = " --retrieval" if self.kind == "retrieval" else ""
+            retrieval = " --retrieval" if self.captioned else ""
             ways.append(
                 f"Or export it, once for each SPLIT of {', '.join(self.splits)}:"
                 f" clip_benchmark_export_wds --dataset {self.loader} --split SPLIT{retrieval}"

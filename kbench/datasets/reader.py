@@ -96,11 +96,24 @@ class Split:
             image = rgb(encoded_image(sample))
             return [transform(image) for transform in transforms]
 
+    def _check_choice(self, captions: int) -> None:
+        """Raise UserError if an image leaves no choice, or another one than the first does: then
+        guessing has no level.
+        """
+        first = self.labels.caption_images.count(0) or captions
+        if captions < 2 or captions != first:
+            raise UserError(
+                f"it has {captions} captions; legal: at least 2, and as many as the first image,"
+                f" {first}"
+            )
+
     def _read_labels(self, index: int, sample: Sample) -> None:
         if self.dataset.kind == "classification":
             self.labels.targets.append(_target(sample, self.dataset.n_classes))
             return
         captions = _captions(sample)
+        if self.dataset.kind == "image_caption_selection":
+            self._check_choice(len(captions))
         self.labels.captions += captions
         self.labels.caption_images += [index] * len(captions)
         if self.dataset.kind == "pairs":

@@ -60,6 +60,10 @@ def refuse_false_claim(experiment: Experiment) -> None:
             f"{claim}, but its corpus {seen}; legal, within 1 %: {legal}. Correct it, or leave out"
             " 'recipe'"
         )
+    if experiment.start:
+        raise UserError(
+            f"{claim}, but starts from the weights of the model '{experiment.start.model}'"
+        )
     if not _same_architecture(experiment, recipe):
         raise UserError(
             f"{claim}, but its towers '{experiment.towers}' are not those of '{recipe.towers}'"
@@ -106,7 +110,13 @@ def _corpus(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
 
 
 def _models(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
-    if not _same_architecture(experiment, recipe):
+    if experiment.start:
+        frozen = ", ".join(experiment.start.frozen) or "none"
+        yield (
+            f"start: towers of the model {experiment.start.model} with its weights, frozen:"
+            f" {frozen}; released {recipe.towers}, weights drawn"
+        )
+    elif not _same_architecture(experiment, recipe):
         yield (
             f"towers {experiment.towers}: released {recipe.towers}, a ViT-B/16 and a text"
             " transformer of 12 layers"
@@ -120,6 +130,8 @@ def _models(experiment: Experiment, recipe: Recipe) -> Iterator[str]:
 
 
 def _same_architecture(experiment: Experiment, recipe: Recipe) -> bool:
+    if experiment.start:
+        return False
     ours, released = towers.load(experiment.towers), towers.load(recipe.towers)
     return all(getattr(ours, key) == getattr(released, key) for key in ARCHITECTURE)
 

@@ -15,14 +15,16 @@ from kbench.experiment.schema import (
     Imported,
     ImportedModel,
     RunConfig,
+    StartedFrom,
     Training,
     Variant,
 )
 from kbench.experiment.smoke import shrink
 from kbench.experiment.tuning import Trial
-from kbench.files import canonical_hash, read_json
+from kbench.files import canonical_hash, read_json, sha256
 from kbench.records.section import explain
 from kbench.towers import config as towers
+from kbench.towers.config import TowerConfig
 
 EXPERIMENTS = Path("workflow/experiments")
 """Where `--config experiment=NAME` looks, relative to the working directory."""
@@ -30,6 +32,10 @@ EXPERIMENTS = Path("workflow/experiments")
 
 MODELS = Path("models")
 """Where `kbench model import` writes, relative to the working directory."""
+
+
+STAND_IN = "demo"
+"""The towers of a smoke run, in the place of an imported model's."""
 
 
 def names() -> list[str]:
@@ -126,10 +132,20 @@ def _stand_in(name: str) -> RunConfig:
         objective="infonce",
         seed=0,
         corpus=None,
-        towers=towers.load("demo"),
+        towers=towers.load(STAND_IN),
         training=None,
         imported=Imported(sha256=None, data=()),
     )
+
+
+def refuse_changed(name: str, recorded: Imported) -> None:
+    """Raise UserError if a file beside an imported model's weights is not the one that was
+    recorded.
+    """
+    for file, digest in recorded.files.items():
+        path = MODELS / name / file
+        if not path.is_file() or sha256(path) != digest:
+            raise UserError(f"{path} is missing or was changed: import the model again")
 
 
 def search(experiment: Experiment) -> list[Trial]:
@@ -193,9 +209,27 @@ def _configure(
         objective=_objective(experiment, variant),
         seed=seed,
         corpus=experiment.corpus,
-        towers=towers.load(experiment.towers, variant.towers),
+        towers=_towers(experiment, variant),
         training=validated,
+        start=_start(experiment),
     )
+
+
+def _towers(experiment: Experiment, variant: Variant) -> TowerConfig:
+    if experiment.start is None:
+        return towers.load(experiment.towers, variant.towers)
+    if experiment.evaluation.synthetic:
+        return towers.load(STAND_IN)
+    return imported(experiment.start.model).towers
+
+
+def _start(experiment: Experiment) -> StartedFrom | None:
+    if experiment.start is None:
+        return None
+    known = Imported(sha256=None, data=())
+    if not experiment.evaluation.synthetic:
+        known = imported(experiment.start.model).imported
+    return StartedFrom(**experiment.start.model_dump(), **known.model_dump())
 
 
 def read_run(path: Path) -> RunConfig:

@@ -156,6 +156,15 @@ class ImportedModel(Section):
     licence: str | None = Field(default=None, description="of the weights, as declared")
 
 
+class Start(Section):
+    """The imported model that the towers of every variant start from."""
+
+    model: str = Field(description="a name of `kbench models`")
+    frozen: tuple[Literal["image", "text"], ...] = Field(
+        default=(), description="towers that keep the model's weights; the others go on training"
+    )
+
+
 class RandomFeatureSettings(Section):
     """Random Fourier features in evaluation."""
 
@@ -272,6 +281,10 @@ class Experiment(Section):
         default=None,
         description="tower configuration: kbench's, open_clip's, or a path to a JSON file",
     )
+    start: Start | None = Field(
+        default=None,
+        description="in the place of `towers`: an imported model's, with its weights; null: drawn",
+    )
     variants: tuple[Variant, ...] = Field(default=(), description="what is trained")
     models: tuple[ImportedModel, ...] = Field(
         default=(), description="names of `kbench models`: imported, evaluated as they are"
@@ -305,12 +318,28 @@ class Experiment(Section):
     def _something_to_evaluate(self) -> "Experiment":
         if not self.variants and not self.models:
             raise ValueError("variants: name at least one to train, or one of `models`")
-        needed = ("corpus", "towers", "seeds", "training")
+        needed = ("corpus", "start" if self.start else "towers", "seeds", "training")
         for key in needed:
             if self.variants and not getattr(self, key):
                 raise ValueError(f"{key}: Field required where variants are trained")
             if not self.variants and getattr(self, key):
                 raise ValueError(f"{key}: says how variants are trained, and there are none")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_from_whole_towers(self) -> "Experiment":
+        if self.start is None:
+            return self
+        if self.towers is not None:
+            raise ValueError(
+                f"towers: `start` says which already, those of the model '{self.start.model}'"
+            )
+        changed = [variant.name for variant in self.variants if variant.towers]
+        if changed:
+            raise ValueError(
+                f"variants: '{changed[0]}' changes towers whose weights are those of the model"
+                f" '{self.start.model}'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -372,6 +401,15 @@ class Imported(Section):
     )
 
 
+class StartedFrom(Imported):
+    """The imported model that a training starts from."""
+
+    model: str = Field(description="its name in models/, which is not part of a run's identity")
+    frozen: tuple[Literal["image", "text"], ...] = Field(
+        description="towers that keep the model's weights"
+    )
+
+
 class RunConfig(Section):
     """Everything that decides the outcome of one run, with every default written out. Its hash is
     its identity.
@@ -391,6 +429,9 @@ class RunConfig(Section):
     towers: TowerConfig
     training: Training | None
     imported: Imported | None = Field(default=None, description="null: trained by kbench")
+    start: StartedFrom | None = Field(
+        default=None, description="where the towers' weights start; null: drawn"
+    )
     search: str | None = Field(
         default=None, description="identity of the run before its settings were tuned"
     )
@@ -404,8 +445,11 @@ class RunConfig(Section):
         releases keep their names.
         """
         values = self.model_dump(mode="json", exclude={"variant"})
-        if self.imported is None:
-            del values["imported"]
+        for absent in ("imported", "start"):
+            if values[absent] is None:
+                del values[absent]
+        if self.start is not None:
+            del values["start"]["model"]
         for section, added in ADDED_LATER.items():
             if values[section] is not None:
                 values[section] = {
@@ -415,7 +459,11 @@ class RunConfig(Section):
 
     @property
     def corpus_name(self) -> str:
-        """What tables call the data that the model was trained on."""
+        """What tables call the data that the model was trained on; after an imported model's own
+        data it is another training than on the corpus alone.
+        """
+        if self.start is not None:
+            return f"{self.corpus.name} after {self.start.model}"
         if self.imported is None:
             return self.corpus.name
         return ", ".join(self.imported.data) or "not declared"

@@ -82,7 +82,7 @@ def _what_is_trained(experiment: Experiment) -> dict[str, Any]:
     )
     return {
         "corpus": corpus,
-        "towers": "demo",
+        "towers": None if experiment.start else "demo",
         "seeds": experiment.seeds[:most],
         "training": experiment.training.model_copy(update=training),
         "tuning": tuning,

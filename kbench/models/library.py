@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from kbench import environment, files, provenance
 from kbench.errors import UserError
-from kbench.experiment.load import MODELS, imported, read_run
+from kbench.experiment.load import MODELS, imported, read_run, refuse_changed
 from kbench.experiment.schema import Imported, RunConfig
 from kbench.identity.stages import Stages
 from kbench.memory import peak_bytes
@@ -121,10 +121,7 @@ def _refuse_other(config: RunConfig) -> None:
             f"{MODELS / config.variant} is not the model that this run was planned with: start the"
             " workflow again"
         )
-    for name, digest in config.imported.files.items():
-        path = MODELS / config.variant / name
-        if not path.is_file() or files.sha256(path) != digest:
-            raise UserError(f"{path} is missing or was changed: import the model again")
+    refuse_changed(config.variant, config.imported)
 
 
 def _place(source: Path, target: Path) -> None:

@@ -37,6 +37,11 @@ class Checkpoints:
         self.folder, self.identity = run / "checkpoints", json.loads(json.dumps(identity))
         self.code, self.seconds, self.saved = code, seconds, time.monotonic()
 
+    @property
+    def digest(self) -> str:
+        """A hash over what decides how the run goes on, its code too."""
+        return files.canonical_hash([self.identity, self._modules()])
+
     def resume(self, trainer: Trainer) -> None:
         """Put the newest state into a trainer, if there is one; UserError as `latest`, or if
         processes see others.

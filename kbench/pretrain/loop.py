@@ -9,7 +9,7 @@ from kbench.corpus.manifest import Manifest
 from kbench.experiment.schema import RunConfig
 from kbench.identity.stages import Stages
 from kbench.locations import Locations
-from kbench.pretrain import card
+from kbench.pretrain import card, frozen
 from kbench.pretrain.checkpoint import Checkpoints
 from kbench.pretrain.intermediate import Intermediate
 from kbench.pretrain.interrupt import StoppedWaiting, StopRequest, stop_requests
@@ -49,6 +49,7 @@ def pretrain(
     trainer = Trainer(config, manifest, device, processes)
     checkpoints = _checkpoints(config, run, manifest, processes, workers)
     checkpoints.resume(trainer)
+    frozen.remember(trainer.model, config, run, manifest.pairs, processes.rank, checkpoints.digest)
     selection = Selection(config, run, manifest, locations)
     intermediate = Intermediate(config, run, manifest, checkpoints.code)
     pairs = _pairs(config, manifest, locations, trainer)
@@ -70,7 +71,9 @@ def pretrain(
         return None
     log.close()
     selection.restore(trainer.model)
-    return card.finish(trainer, run, memory, checkpoints.code)
+    finished = card.finish(trainer, run, memory, checkpoints.code)
+    frozen.forget(run)
+    return finished
 
 
 def _train(

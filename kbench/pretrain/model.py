@@ -1,5 +1,6 @@
 """Towers, similarity and objective put together."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from kbench.similarity.base import Representation
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet
 from kbench.towers.model import Towers
-from kbench.towers.output import TowerOutput
+from kbench.towers.output import Side, TowerOutput
 
 
 class ContrastiveModel(nn.Module):
@@ -26,6 +27,8 @@ class ContrastiveModel(nn.Module):
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.towers = Towers(config.towers)
+        self.towers.freeze(config.start.frozen if config.start else ())
+        self.remembered: dict[Side, Callable[[torch.Tensor], TowerOutput]] = {}
         self.similarity = similarity.create(
             config.similarity, config.similarity_settings, self.towers.widths
         )
@@ -57,8 +60,13 @@ class ContrastiveModel(nn.Module):
 
     def embed_texts(self, tokens: torch.Tensor) -> PointSet:
         """Return the point sets of captions (B, T)."""
-        output = self.towers.encode_text(tokens.to(self.mean.device))
-        return self.similarity.embed(output, "text")
+        return self.similarity.embed(self.compute("text", tokens), "text")
+
+    def compute(self, side: Side, inputs: torch.Tensor) -> TowerOutput:
+        """Return what a tower makes of images (B, 3, S, S) uint8 or captions (B, T)."""
+        if side == "image":
+            return self.towers.encode_image(self.normalise(inputs))
+        return self.towers.encode_text(inputs.to(self.mean.device))
 
     def draw(self, generator: torch.Generator) -> RandomFeatures | None:
         """Return random features for the embedding dimension, or None where the similarity uses
@@ -68,13 +76,19 @@ class ContrastiveModel(nn.Module):
 
     def represent_images(self, images: torch.Tensor, draw: RandomFeatures | None) -> Representation:
         """Return what scores of images (B, 3, S, S) uint8 are computed from."""
-        sets = self.similarity.embed(self.towers.encode_image(self.normalise(images)), "image")
-        return self.similarity.represent(sets, "image", draw, check=not self.training)
+        return self._represent("image", images, draw)
 
     def represent_texts(self, tokens: torch.Tensor, draw: RandomFeatures | None) -> Representation:
         """Return what scores of captions (B, T) are computed from."""
-        sets = self.embed_texts(tokens)
-        return self.similarity.represent(sets, "text", draw, check=not self.training)
+        return self._represent("text", tokens, draw)
+
+    def _represent(
+        self, side: Side, inputs: torch.Tensor, draw: RandomFeatures | None
+    ) -> Representation:
+        encode = self.remembered.get(side) if self.training else None
+        output = encode(inputs) if encode else self.compute(side, inputs)
+        sets = self.similarity.embed(output, side)
+        return self.similarity.represent(sets, side, draw, check=not self.training)
 
     def compare(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return scaled scores (B, C) of every image with every caption."""

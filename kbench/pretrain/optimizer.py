@@ -11,13 +11,15 @@ NO_DECAY_NAMES = ("bias", "ln", "bn")
 
 
 def create(model: nn.Module, training: Training) -> torch.optim.AdamW:
-    """Return AdamW; parameters with fewer than two dimensions or named bias, ln or bn are not
-    decayed.
+    """Return AdamW of what is not frozen; parameters with fewer than two dimensions or named bias,
+    ln or bn are not decayed.
 
     The grouping is that of the released WPSE code.
     """
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         exempt = parameter.ndim < 2 or any(part in name for part in NO_DECAY_NAMES)
         (plain if exempt else decayed).append(parameter)
     groups = [

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kbench.corpus.manifest import Manifest
 from kbench.experiment.schema import RunConfig
-from kbench.pretrain import acceleration, optimizer
+from kbench.pretrain import acceleration, frozen, optimizer
 from kbench.pretrain.batch import BatchLoss
 from kbench.pretrain.health import Diverged, LateReading
 from kbench.pretrain.model import ContrastiveModel
@@ -61,7 +61,9 @@ class Trainer:
         torch.manual_seed(derive("initial weights", config.seed))
         self.config, self.device, self.processes = config, device, processes
         self.steps = optimizer.steps(config.training, manifest.pairs)
-        self.model = ContrastiveModel(config).to(device).train()
+        self.model = ContrastiveModel(config)
+        frozen.start(self.model, config)
+        self.model.to(device).train()
         acceleration.prepare(self.model, config.training)
         self.loss = processes.parallel(
             BatchLoss(self.model, processes, config.training.micro_batch_size)

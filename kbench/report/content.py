@@ -108,9 +108,13 @@ def _warnings(analysis: Analysis) -> list[str]:
 
 
 def _trained_on_what_is_scored(analysis: Analysis) -> list[str]:
-    """Return a warning for each imported model and each set that is in its declared data."""
-    cards = [card for card in analysis.store.cards.values() if card.imported]
-    declared = {card.run: set(map(_letters, card.imported.data)) for card in cards}
+    """Return a warning for each imported model, or variant that started from one, and each set that
+    is in the model's declared data.
+    """
+    declared = {
+        run: set(map(_letters, _declared(card, analysis.store.config(run))))
+        for run, card in analysis.store.cards.items()
+    }
     scored = {
         (result.variant, result.dataset)
         for result in analysis.store.results
@@ -121,6 +125,11 @@ def _trained_on_what_is_scored(analysis: Analysis) -> list[str]:
         " those of unseen data."
         for variant, dataset in sorted(scored)
     ]
+
+
+def _declared(card: ModelCard, config: dict) -> list[str]:
+    """Return the training data of the imported model that a run is of or started from."""
+    return card.imported.data if card.imported else (config.get("start") or {}).get("data", [])
 
 
 def _letters(name: str) -> str:
@@ -262,6 +271,7 @@ def _run(analysis: Analysis, run: str) -> Run:
     if card:
         facts = {
             **_training(card),
+            **_start(store.config(run).get("start")),
             "logit scale": f"{card.logit_scale:.2f}",
             "configuration": card.config_hash,
             "checkpoint": f"SHA-256 {card.checkpoint_sha256}",
@@ -289,6 +299,19 @@ def _training(card: ModelCard) -> dict[str, str]:
         "final loss": f"{card.final_loss:.4f} nats",
         "pairs seen": f"{card.samples:,}",
         "training": f"{card.seconds:.1f} s on {card.device}",
+    }
+
+
+def _start(begun: dict | None) -> dict[str, str]:
+    """Return what a run's page says of the model that it started from."""
+    if begun is None:
+        return {}
+    weights = f"SHA-256 {begun['sha256']}" if begun["sha256"] else "drawn, of a smoke run"
+    frozen = ", ".join(begun["frozen"])
+    return {
+        "started from": f"{begun['model']}, {weights}",
+        "frozen": f"tower of {frozen}" if frozen else "nothing",
+        "which was trained on": ", ".join(begun["data"]) or "not declared",
     }
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypedDict
+from typing import ClassVar, TypedDict
 
 from kbench.errors import UserError
 from kbench.lazily import Module, functional, nn, torch
 from kbench.similarity.settings import Settings
-from kbench.towers.output import TowerOutput
+from kbench.towers.output import Side, TowerOutput
 
-Side = Literal["image", "text"]
 EPSILON = 1e-6
 
 

@@ -1,5 +1,7 @@
 """Image and text towers that yield every token after the final norm."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -11,7 +13,7 @@ import kbench.towers.trunk  # registers kbench's trunks with timm
 from kbench.errors import UserError
 from kbench.towers import image, text, tokenizer
 from kbench.towers.config import TowerConfig
-from kbench.towers.output import TowerOutput
+from kbench.towers.output import Side, TowerOutput
 
 __all__ = ["Towers"]
 
@@ -53,8 +55,24 @@ class Towers(nn.Module):
             _set_layer_norm_eps(model, config.layer_norm_eps)
         if config.released_projection:
             image.draw_projection(self.visual)
+        self._frozen: tuple[nn.Module, ...] = ()
         self.embed_dim = config.embed_dim
         self.context_length = config.context_length
+
+    def freeze(self, sides: Sequence[Side]) -> None:
+        """Have towers keep their weights, and compute in training what they do in evaluation:
+        nothing is dropped, and batch norms keep their statistics.
+        """
+        self._frozen = tuple({"image": self.visual, "text": self.text}[side] for side in sides)
+        for tower in self._frozen:
+            tower.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "Towers":
+        """Switch between training and evaluation what is not frozen."""
+        super().train(mode)
+        for tower in self._frozen:
+            tower.eval()
+        return self
 
     @property
     def widths(self) -> dict[str, int]:

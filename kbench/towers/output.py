@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from kbench.lazily import torch
+
+Side = Literal["image", "text"]
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ def _links(folder: Path, result: TaskResult) -> Iterator[Link]:
     yield _code(run, "code of the training", made.training_code)
     yield _configuration(run / "config.json", made.config_hash)
     yield _origin(run) or _corpus(folder / "corpus.json")
+    if start := _start(run / "config.json"):
+        yield start
     yield _environment(run, made.environment)
 
 
@@ -155,6 +157,20 @@ def _origin(run: Path) -> Link | None:
         return None
     where, note = f"{origin.source}, {origin.file}", ", ".join(origin.data)
     return Link("imported from", origin.file_sha256, where, UNSEEN, f"trained on {note or '?'}")
+
+
+def _start(path: Path) -> Link | None:
+    """Return the imported model that a training started from, if it did."""
+    from kbench.experiment.load import MODELS, read_run
+
+    begun = read_run(path).start if path.is_file() else None
+    if begun is None or begun.sha256 is None:
+        return None
+    weights, note = MODELS / begun.model / "model.safetensors", ", ".join(begun.data)
+    state = ABSENT
+    if weights.is_file():
+        state = HOLDS if files.sha256(weights) == begun.sha256 else DIFFERS
+    return Link("started from", begun.sha256, str(weights), state, f"trained on {note or '?'}")
 
 
 def _corpus(path: Path) -> Link:

@@ -20,6 +20,14 @@ from kbench.world.scenes import DIGITS
 from kbench.world.shards import write_shards
 
 
+CAPTIONED = {
+    "world-retrieval": streams.retrieval,
+    "world-negatives": streams.negatives,
+    "world-pairs": streams.pairs,
+}
+"""Sets of images with captions, and what draws each."""
+
+
 @dataclass(frozen=True)
 class _Part:
     """One folder of shards, its number of samples and the stream of them."""
@@ -39,7 +47,7 @@ def make(output: Path, settings: WorldSettings) -> bool:
     written.
     """
     try:
-        if is_complete(output, settings):
+        if is_complete(output, settings, CAPTIONED):
             return False
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -100,10 +108,8 @@ def _classification(
 
 
 def _captioned(world: World, settings: WorldSettings, digits: DigitImages) -> Iterator[_Part]:
-    for name, draw, number in (
-        ("world-retrieval", streams.retrieval, settings.retrieval_images),
-        ("world-pairs", streams.pairs, settings.fresh_pairs),
-    ):
+    numbers = (settings.retrieval_images, settings.retrieval_images, settings.fresh_pairs)
+    for (name, draw), number in zip(CAPTIONED.items(), numbers, strict=True):
         stream = draw(world, _generator(settings, name, "test"), number, digits)
         yield _Part(f"benchmark/{name}/test", number, stream)
 
@@ -121,7 +127,7 @@ def _write_classes(folder: Path, world: World) -> None:
     for name, labels in classes.items():
         _write_lines(folder / name / "classnames.txt", labels)
         _write_lines(folder / name / "zeroshot_classification_templates.txt", list(TEMPLATES))
-    for name in ("world-retrieval", "world-pairs"):
+    for name in CAPTIONED:
         _write_lines(folder / name / "dataset_type.txt", ["retrieval"])
 
 

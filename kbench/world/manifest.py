@@ -1,5 +1,6 @@
 """What a world's bytes depend on, and the manifest that says what was written."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -84,9 +85,9 @@ def read_manifest(folder: Path) -> WorldManifest:
         ) from error
 
 
-def is_complete(folder: Path, settings: WorldSettings) -> bool:
+def is_complete(folder: Path, settings: WorldSettings, sets: Iterable[str]) -> bool:
     """Return whether the folder holds all files of the world with these settings, each of its right
-    size.
+    size, and the sets of these names: releases before may not have had all of them.
 
     Raises UserError if it holds a world of another version or other settings, or something that is
     not a world.
@@ -100,7 +101,9 @@ def is_complete(folder: Path, settings: WorldSettings) -> bool:
         return False
     manifest = read_manifest(folder)
     _refuse_different(folder, manifest, settings)
-    return all(_size(folder / name) == file.bytes for name, file in manifest.files.items())
+    return all(f"benchmark/{name}/test" in manifest.samples for name in sets) and all(
+        _size(folder / name) == file.bytes for name, file in manifest.files.items()
+    )
 
 
 def _refuse_foreign(folder: Path) -> None:

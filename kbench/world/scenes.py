@@ -53,6 +53,13 @@ def all_scenes() -> tuple[list[Scene], np.ndarray]:
     return list(scenes), prior / prior.sum()
 
 
+def alternatives(scene: Scene, attribute: str) -> list[str]:
+    """Return what else an attribute could be; of a shape another shape, of a digit a digit."""
+    glyphs = DIGITS if scene.is_digit else tuple(SHAPES)
+    words = {"glyph": glyphs, "colour": COLOURS, "size": SIZES, "background": BACKGROUNDS}
+    return [word for word in words[attribute] if word != getattr(scene, attribute)]
+
+
 def _shapes() -> Iterator[tuple[Scene, float]]:
     for g, (shape, shape_share) in enumerate(SHAPES.items()):
         sizes = _SIZES_OF_ODD if g % 2 else _SIZES_OF_EVEN

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from PIL import Image
 
-from kbench.world.captions import describe_scene
+from kbench.world.captions import NAMED, TEMPLATES, describe, describe_scene
 from kbench.world.digits import DigitImages
 from kbench.world.model import RowSampler, World
 from kbench.world.render import render
-from kbench.world.scenes import ATTRIBUTES
+from kbench.world.scenes import ATTRIBUTES, alternatives
 
 Sample = dict[str, bytes]
 
@@ -75,13 +75,40 @@ def retrieval(
     0.99, 1.00 (500 images). With scenes from the prior and captions from p(y | a) its recall at 1
     would be 0.10 and 0.26: 'a shape' fits most images.
     """
-    repeats = -(-number // len(world.scenes))
-    scenes = np.concatenate([rng.permutation(len(world.scenes)) for _ in range(repeats)])[:number]
+    scenes = _evenly(world, rng, number)
     full = RowSampler(world.q * (world.specificity == len(ATTRIBUTES)))
     texts = world.sample_texts(rng, full.sample(rng, np.repeat(scenes, CAPTIONS_A_RETRIEVAL_IMAGE)))
     for index, scene in enumerate(scenes.tolist()):
         lines = texts[index * CAPTIONS_A_RETRIEVAL_IMAGE : (index + 1) * CAPTIONS_A_RETRIEVAL_IMAGE]
         yield _image(world, scene, rng, digits) | _text(lines) | _json(scene=scene)
+
+
+def negatives(
+    world: World, rng: np.random.Generator, number: int, digits: DigitImages
+) -> Iterator[Sample]:
+    """Yield images with two captions: what is there, and the same with one attribute that is not.
+
+    As in the sets of SugarCrepe (arXiv 2306.14610) that replace a word. Scenes are spread evenly;
+    which attributes are named follows the captions' own shares, and which of them is replaced, and
+    by what, is drawn evenly. PMI itself is right about every image: a word that does not fit is
+    said of an image in one case of twenty.
+    """
+    choices = list(NAMED)
+    for scene in _evenly(world, rng, number).tolist():
+        named = choices[rng.choice(len(choices), p=list(NAMED.values()))]
+        words = {attribute: getattr(world.scenes[scene], attribute) for attribute in named}
+        replaced = str(rng.choice(named))
+        others = alternatives(world.scenes[scene], replaced)
+        wrong = words | {replaced: str(rng.choice(others))}
+        template = str(rng.choice(list(TEMPLATES), p=list(TEMPLATES.values())))
+        lines = [template.replace("{c}", describe(**said)) for said in (words, wrong)]
+        yield _image(world, scene, rng, digits) | _text(lines) | _json(scene=scene)
+
+
+def _evenly(world: World, rng: np.random.Generator, number: int) -> np.ndarray:
+    """Return scenes (number,) of which none occurs twice before each has occurred once."""
+    repeats = -(-number // len(world.scenes))
+    return np.concatenate([rng.permutation(len(world.scenes)) for _ in range(repeats)])[:number]
 
 
 def shape_classes(world: World, name: str) -> dict[str, np.ndarray]:

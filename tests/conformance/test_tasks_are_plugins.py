@@ -14,7 +14,7 @@ from kbench.errors import UserError
 
 PACKAGE = ROOT / "kbench"
 
-ALSO_A_KIND_OF_DATASET = "retrieval"
+ALSO_KINDS_OF_DATASETS = {"retrieval", "image_caption_selection"}
 
 SETTINGS = ("experiment/schema.py", "experiment/smoke.py")
 """The section of an experiment file that says how features are fitted is called linear_probe: data,
@@ -32,7 +32,7 @@ def strings(path):
 
 
 def test_no_other_file_names_a_task():
-    names = set(tasks.own()) - {ALSO_A_KIND_OF_DATASET}
+    names = set(tasks.own()) - ALSO_KINDS_OF_DATASETS
     assert len(names) == 3
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE)
@@ -95,7 +95,13 @@ def test_results_of_a_task_that_is_not_here_keep_their_names():
 
 
 def test_kbenchs_own_tasks_come_in_the_order_of_a_report():
-    assert tasks.own() == ("zeroshot", "linear_probe", "retrieval", "pmi_gap")
+    assert tasks.own() == (
+        "zeroshot",
+        "linear_probe",
+        "retrieval",
+        "image_caption_selection",
+        "pmi_gap",
+    )
     assert {component.origin for component in tasks.FAMILY.found().values()} == {plugins.OWN}
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import time
 
 import parts
@@ -213,20 +212,6 @@ class Job:
             images, tokens = (torch.cat(halves) for halves in zip(*map(next, parts), strict=True))
             losses.append(float(trainer.step(images, tokens)["loss"]))
         return losses
-
-
-@pytest.fixture
-def two_shards(tiny_world, tmp_path):
-    """The corpus of the small world in two shards, so that two processes have one each."""
-    folder = tmp_path / "world" / "corpus"
-    folder.mkdir(parents=True)
-    with tarfile.open(tiny_world / "corpus/00000.tar") as whole:
-        members = whole.getmembers()
-        for number, half in enumerate((members[: len(members) // 2], members[len(members) // 2 :])):
-            with tarfile.open(folder / f"{number:05d}.tar", "w") as part:
-                for member in half:
-                    part.addfile(member, whole.extractfile(member))
-    return tmp_path / "world"
 
 
 def test_bad_input_ends_all_processes(tmp_path, tiny_experiment, tiny_world):

@@ -5,6 +5,7 @@ is there.
 import filecmp
 import io
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -325,6 +326,20 @@ def test_a_damaged_world_is_written_again(small_world, tmp_path):
     names = all_files(small_world)
     assert filecmp.cmpfiles(small_world, folder, names, shallow=False) == (names, [], [])
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+def test_a_world_of_a_release_that_had_fewer_sets_is_written_again(small_world, tmp_path):
+    folder = tmp_path / "w"
+    shutil.copytree(small_world, folder)
+    shutil.rmtree(folder / "benchmark/world-negatives")
+    older = json.loads((folder / "world.json").read_text())
+    for key in ("samples", "files"):
+        kept = {name: v for name, v in older[key].items() if "world-negatives" not in name}
+        older[key] = kept
+    (folder / "world.json").write_text(json.dumps(older))
+    assert small(folder) == 0
+    names = all_files(small_world)
+    assert filecmp.cmpfiles(small_world, folder, names, shallow=False) == (names, [], [])
 
 
 def test_a_world_without_its_manifest_is_written_again(tmp_path):

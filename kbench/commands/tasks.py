@@ -3,7 +3,7 @@ each comes from.
 
 Each is also a command, which scores it alone: `kbench TASK --run ... --dataset ... --evaluation
 ...`. An experiment names those it wants in `evaluation.tasks`; without, it is scored by all that
-come with kbench. A file in workflow/tasks of the working folder adds one.
+come with kbench and need not be asked for. A file in workflow/tasks of the working folder adds one.
 
 Example:
   kbench tasks
@@ -33,6 +33,7 @@ def _task(name: str) -> list[str]:
 
     task = tasks.get(name)
     needs = ", with a train split" if task.fits else ""
+    needs += "" if task.by_default else "; only where `evaluation.tasks` names it"
     lines = [f"{name:<16} {task.title}   [datasets: {', '.join(task.kinds)}{needs}]"]
     lines += listing.origin(tasks.FAMILY, name)
     for measure in task.metrics:

@@ -195,7 +195,7 @@ class Evaluation(Section):
     tasks: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        description="names of `kbench tasks`; null: all that come with kbench",
+        description="names of `kbench tasks`; null: those that need not be asked for",
     )
     random_features: RandomFeatureSettings = RandomFeatureSettings()
     linear_probe: LinearProbeSettings = LinearProbeSettings()

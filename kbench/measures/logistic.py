@@ -88,7 +88,7 @@ def probe(
     regression = Regression([fitted_on], **options, device=device)
     for name, part in (("val", val), ("test", test)):
         if part is not None:
-            _refuse_unknown_labels(train, part, name)
+            refuse_unknown_labels(train, part, name)
     together = Regression([train] if val is None else [train, val], **options, device=device)
     if settings.tolerance is None:
         rank = Ranking(regression, judged_on, METRICS[metric])
@@ -111,7 +111,8 @@ def probe(
     )
 
 
-def _refuse_unknown_labels(train: Features, part: Features, name: str) -> None:
+def refuse_unknown_labels(train: Features, part: Features, name: str) -> None:
+    """Raise UserError if a split has a label that train has not."""
     unknown = np.setdiff1d(part.labels, train.labels)
     if len(unknown):
         raise UserError(

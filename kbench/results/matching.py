@@ -4,6 +4,7 @@ differs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -178,5 +179,6 @@ def _text(value: float | None) -> str | None:
     return None if value is None else f"{value:.10g}"
 
 
+@functools.cache
 def _name(text: str) -> str:
     return text.casefold().removeprefix("wds/").replace("/", "-").replace("_", "-")

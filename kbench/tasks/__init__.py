@@ -35,10 +35,13 @@ def get(name: str) -> Task:
     return FAMILY.load(name)()
 
 
+def default() -> tuple[str, ...]:
+    """Return what an experiment is scored by that names no tasks, in the order of a report."""
+    return tuple(name for name in own() if get(name).by_default)
+
+
 def own() -> tuple[str, ...]:
-    """Return kbench's own tasks, in the order of a report: what an experiment is scored by that
-    names none.
-    """
+    """Return kbench's own tasks, in the order of a report."""
     components = FAMILY.found().values()
     return ordered(component.name for component in components if component.origin == plugins.OWN)
 
@@ -91,11 +94,11 @@ def metric_title(task: str, metric: str) -> str:
 
 
 def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the tasks that an evaluation names, kbench's own if it names none; UserError for an
-    unknown one.
+    """Return the tasks that an evaluation names, the default ones if it names none; UserError for
+    an unknown one.
     """
     if names is None:
-        return own()
+        return default()
     for name in names:
         if name not in FAMILY.found():
             raise unknown("task", name, FAMILY.names())

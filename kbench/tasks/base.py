@@ -142,6 +142,9 @@ class Task(ABC):
     fits: ClassVar[bool] = False
     """Whether it learns from the train split, so that it is for datasets that have one."""
 
+    by_default: ClassVar[bool] = True
+    """Whether an experiment that names no tasks is scored by it, if it is one of kbench's own."""
+
     uses_prompts: ClassVar[bool] = False
     """Whether its result depends on prompt templates, which a published number may not state."""
 

@@ -19,7 +19,6 @@ from kbench.world.model import World
 from kbench.world.scenes import DIGITS
 from kbench.world.shards import write_shards
 
-
 CAPTIONED = {
     "world-retrieval": streams.retrieval,
     "world-negatives": streams.negatives,

@@ -33,7 +33,7 @@ def strings(path):
 
 def test_no_other_file_names_a_task():
     names = set(tasks.own()) - ALSO_KINDS_OF_DATASETS
-    assert len(names) == 3
+    assert len(names) == 4
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE)
         if (
@@ -98,10 +98,12 @@ def test_kbenchs_own_tasks_come_in_the_order_of_a_report():
     assert tasks.own() == (
         "zeroshot",
         "linear_probe",
+        "few_shot_probe",
         "retrieval",
         "image_caption_selection",
         "pmi_gap",
     )
+    assert set(tasks.own()) - set(tasks.default()) == {"few_shot_probe"}
     assert {component.origin for component in tasks.FAMILY.found().values()} == {plugins.OWN}
 
 

@@ -13,7 +13,7 @@ PREFIX = "suite:"
 
 @functools.cache
 def known() -> dict[str, dict]:
-    """Return {name: {about, datasets}} of every suite."""
+    """Return {name: {about, datasets}} of every suite, of some also what they are shifted_from."""
     return yaml_file.read(FILE)
 
 

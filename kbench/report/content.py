@@ -15,6 +15,7 @@ from kbench.report import (
     footnotes,
     plots,
     published,
+    robustness,
     scores,
     tables,
     tuning,
@@ -59,6 +60,7 @@ def build(analysis: Analysis, figures: bool = True) -> Report:
     sections = [
         dimension.section(analysis, figures),
         *(_scores(analysis, task, figures) for task in analysis.tasks),
+        robustness.section(analysis, figures),
         along.section(analysis, figures),
         tuning.section(analysis),
         _pairs(analysis, figures),

@@ -17,6 +17,7 @@ from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over
 from kbench.report.tables import spread
 from kbench.results.dimension import dimensions
+from kbench.results.robustness import Shift, accuracies
 from kbench.results.summary import Column, Summary
 from kbench.tasks.base import Curves, Scatter
 
@@ -127,6 +128,28 @@ def along(analysis: Analysis, task: str) -> Figure:
         " those that were chosen."
     )
     return Figure(f"figure-along-{task}", drawn, f"{title}: see the table.", caption)
+
+
+def robustness(analysis: Analysis, shift: Shift) -> Figure:
+    """Plot every seed of each variant: accuracy under the shift against accuracy without it."""
+    with _axes(3.6) as axes:
+        every = []
+        for index, group in enumerate(analysis.scores.groups):
+            points = np.array([*accuracies(analysis.scores, shift, group).values()]).reshape(-1, 2)
+            look = svg.style(index) | {"linestyle": "none"}
+            axes.plot(*(100 * points.T), label=group, markersize=5, **look)
+            every += points.ravel().tolist()
+        ends = [100 * min(every, default=0), 100 * max(every, default=1)]
+        axes.plot(ends, ends, color=svg.TEXT, linewidth=0.8)
+        axes.set_xlabel(f"{shift.reference.dataset}, {shift.reference.title}, %")
+        axes.set_ylabel(f"average over {len(shift.shifted)} sets under shift, %")
+        axes.grid(True, axis="both")
+        _legend(axes, len(analysis.scores.groups))
+        name = f"robustness-{shift.suite}-{shift.task}"
+        drawn = svg.inline(axes.figure, f"plot-{name}")
+    title = f"{heading(tasks.title(shift.task))} under shift ({shift.suite})"
+    caption = f"{title} against that without it, every seed; the line is where both are equal."
+    return Figure(f"figure-{name}", drawn, f"{title}: see the table.", caption)
 
 
 def _averages(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -171,16 +171,24 @@ def _averages(
     )
 
 
+MOST_PANELS = 12
+"""Of a figure with one for each variant."""
+
+
 def of_task(analysis: Analysis, figure: Scatter | Curves) -> Figure:
     """Plot what a task adds to its section."""
     drawn = _scatter(analysis, figure) if isinstance(figure, Scatter) else _curves(analysis, figure)
-    return Figure(f"figure-{figure.id}", drawn, figure.alternative, figure.caption)
+    caption, groups = figure.caption, len(analysis.scores.groups)
+    if isinstance(figure, Scatter) and len(figure.points) > MOST_PANELS:
+        caption += f" The first {MOST_PANELS} of {groups} variants."
+    return Figure(f"figure-{figure.id}", drawn, figure.alternative, caption)
 
 
 def _scatter(analysis: Analysis, given: Scatter) -> str:
     points = {
         group: given.points[group] for group in analysis.scores.groups if group in given.points
     }
+    points = dict(islice(points.items(), MOST_PANELS))
     columns, rows = min(3, len(points)), -(-len(points) // 3)
     ends = [end([end(x) for x, _ in points.values()]) for end in (np.min, np.max)]
     with canvas(0.5 + 1.5 * rows) as figure:

@@ -16,6 +16,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 2000
 """Rows of a table that the page holds as HTML; those of a longer one are made when asked for."""
 
+MOST_RUNS = 200
+"""Runs that the page holds as HTML; those of more are unpacked when it is opened."""
+
 _TEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -53,8 +56,9 @@ def write(report: Report, folder: Path) -> list[Path]:
 def html(report: Report) -> str:
     """Return the page: self-contained, with its style sheet, script and plots inline."""
     environment = _environment(autoescape=True)
-    environment.filters |= {"bind": bind, "anchor": anchor, "packed": packed}
-    environment.globals["longest"] = LONGEST
+    environment.filters |= {"bind": bind, "anchor": anchor}
+    environment.filters |= {"packed": packed, "compressed": compressed}
+    environment.globals |= {"longest": LONGEST, "most_runs": MOST_RUNS}
     static = {
         name: (TEMPLATES / file).read_text(encoding="utf-8") for name, file in _STATIC.items()
     }
@@ -63,11 +67,15 @@ def html(report: Report) -> str:
 
 
 def packed(table: Table) -> str:
-    """Return the rows of a long table as the page unpacks them: gzipped JSON in base 64, of each
-    cell its text, or a list of text, what it is sorted by, and where it leads.
+    """Return the rows of a long table as the page unpacks them: JSON, of each cell its text, or a
+    list of text, what it is sorted by, and where it leads.
     """
     rows = [[_bare(cell) for cell in row] for row in table.rows]
-    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    return compressed(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
+
+
+def compressed(text: str) -> str:
+    """Return text gzipped, in base 64."""
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 

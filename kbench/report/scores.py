@@ -14,6 +14,9 @@ from kbench.results.summary import Column, Summary
 from kbench.results.text import mean_sd
 from kbench.tasks.base import Measure
 
+SEEDS_NAMED = 10
+"""Of which each is named beside its value."""
+
 
 def score_tables(analysis: Analysis, task: str) -> list[Table]:
     """Return the tables of a task; other readings of its main metrics have tables of their own."""
@@ -121,11 +124,17 @@ def _with_interval(analysis: Analysis, table: Table, column: Column) -> Table:
 def _cell(group: str, column: Column, summary: Summary) -> Cell:
     if summary.mean is None:
         return Cell("missing")
-    values = ", ".join(
-        f"seed {seed}: {number(value, column.unit)}" for seed, value in summary.values.items()
-    )
+    values = _by_seed({seed: number(v, column.unit) for seed, v in summary.values.items()})
     shown = results_filter(group, column) if column.metric else ""
     return Cell(mean_sd(summary, column.unit), summary.mean, filter=shown, title=values)
+
+
+def _by_seed(values: dict[int, str]) -> str:
+    """Return values with their seeds; of many seeds in a row, with the first and the last."""
+    seeds = list(values)
+    if len(seeds) > SEEDS_NAMED and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"seeds {seeds[0]} to {seeds[-1]}: {', '.join(values.values())}"
+    return ", ".join(f"seed {seed}: {value}" for seed, value in values.items())
 
 
 def results_filter(group: str, column: Column) -> str:

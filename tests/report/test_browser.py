@@ -138,11 +138,10 @@ def long(browser, tmp_path_factory):
     folder = write_experiment(tmp_path_factory.mktemp("long") / "made-up", {"cosine": 2.0})
     loaded = store.load(folder)
     report = content.build(Analysis(loaded, table.frame(loaded)))
-    before, render.LONGEST = render.LONGEST, 5
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(render, "LONGEST", 5)
+        patch.setattr(render, "MOST_RUNS", 1)
         (folder / "page.html").write_text(render.html(report))
-    finally:
-        render.LONGEST = before
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     opened.goto((folder / "page.html").as_uri())
     yield opened, len(table.frame(loaded))
@@ -174,6 +173,17 @@ def test_a_long_table_is_sorted_and_filtered_as_others_are(long):
     sorted_ = page.evaluate(value)
     assert sorted_ == sorted(sorted_) and len(sorted_) == left
     page.locator("#results-filter").fill("")
+
+
+def test_a_result_leads_to_a_run_that_came_packed(long):
+    page, _ = long
+    assert page.locator("[data-packed]").count() == 0
+    runs = page.locator("#runs details")
+    assert runs.count() == 2
+    page.evaluate("location.hash = document.querySelector('#runs details').id")
+    page.wait_for_timeout(200)
+    assert runs.first.get_attribute("open") is not None
+    assert "Reproduce with" in runs.first.inner_text()
 
 
 def test_a_number_leads_into_a_long_table_too(long):

@@ -63,4 +63,4 @@ def test_many_rows_are_compared_and_shown(folder):
     seconds, memory = measured("report", folder)
     page = (folder / "report" / "index.html").stat().st_size
     print(f"report: {seconds:.1f} s, {memory:.0f} MB, page {page / 1e6:.2f} MB")
-    assert page < 2e6 + 50 * VARIANTS * SEEDS * ROWS_OF_A_RUN
+    assert page < 1.7e6 + 32 * VARIANTS * SEEDS * ROWS_OF_A_RUN  # 5 MB in full

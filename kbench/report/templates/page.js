@@ -5,6 +5,12 @@
 const SHOWN = 1000;
 const text = (cell) => (Array.isArray(cell) ? cell[0] : cell);
 
+// What was gzipped and written in base 64.
+function unpacked(written) {
+  const bytes = Uint8Array.from(atob(written), (character) => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+}
+
 class LongTable {
   constructor(table) {
     this.table = table;
@@ -13,9 +19,7 @@ class LongTable {
   }
   async load() {
     if (this.rows) return;
-    const bytes = Uint8Array.from(atob(this.table.dataset.rows), (character) => character.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const cells = await new Response(stream).json();
+    const cells = await unpacked(this.table.dataset.rows).json();
     delete this.table.dataset.rows;
     this.rows = this.left = cells.map((row, number) => ({ number, cells: row }));
     this.show();
@@ -140,4 +144,10 @@ document.addEventListener("click", (event) => {
   setTimeout(unfold);
 });
 addEventListener("hashchange", unfold);
-unfold();
+
+// Many runs come packed, a variant's together.
+async function unpackRuns() {
+  for (const part of document.querySelectorAll("[data-packed]"))
+    part.outerHTML = await unpacked(part.dataset.packed).text();
+}
+unpackRuns().then(unfold);

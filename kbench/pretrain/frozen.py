@@ -1,5 +1,6 @@
 """Towers that start from an imported model, and what frozen ones make of inputs that come again."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -17,8 +18,9 @@ from kbench.pretrain.model import ContrastiveModel, read_weights
 from kbench.towers.output import TowerOutput
 
 MOST_BYTES = 64 << 30
-"""Of what one tower makes of a corpus; where it is more, everything is computed in every epoch. A
-constant, so that how a run is computed does not depend on the machine's disk.
+"""Of what is remembered of one tower. Where a corpus's pairs alone would take more, nothing is; of
+further captions of the same images, as many as there is room for. A constant, so that how a run is
+computed does not depend on the machine's disk.
 """
 
 DIGEST = 16
@@ -105,9 +107,13 @@ class Remembered:
         if self._records is None:
             self._records = _Records(self._path, each.nbytes, self._identity)
         keys = [_digest(one) for one in inputs.cpu().numpy()]
+        computed = {}
         if not all(key in self._records for key in keys):
-            self._records.add(keys, _numbers(self._compute(inputs), self._tokens))
-        held = b"".join(map(self._records.read, keys))
+            rows = _numbers(self._compute(inputs), self._tokens)
+            computed = {key: row.tobytes() for key, row in zip(keys, rows, strict=True)}
+            self._records.add(computed)
+        known = (self._records.read(key) or computed[key] for key in keys)
+        held = b"".join(known)
         numbers = np.frombuffer(bytearray(held), each.dtype).reshape(len(keys), -1)
         return self._output(torch.from_numpy(numbers).to(self._example.pooled.device))
 
@@ -154,21 +160,25 @@ class _Records:
     def __contains__(self, key: bytes) -> bool:
         return key in self._places
 
-    def read(self, key: bytes) -> bytes:
-        """Return the values under a key."""
-        return os.pread(self._file, self._size, self._places[key])
+    def read(self, key: bytes) -> bytes | None:
+        """Return the values under a key; None if there are none."""
+        place = self._places.get(key)
+        return None if place is None else os.pread(self._file, self._size, place)
 
-    def add(self, keys: list[bytes], values: np.ndarray) -> None:
-        """Add those of the rows (n, ...) that are not there yet; UserError if there is no room."""
-        new = dict(zip(keys, values, strict=True))
-        records = [(key, row.tobytes()) for key, row in new.items() if key not in self._places]
+    def add(self, values: dict[bytes, bytes]) -> None:
+        """Add those values that are not there yet, up to MOST_BYTES of all; UserError if the disk
+        has no room.
+        """
+        left = MOST_BYTES // self._size - len(self._places)
+        records = [(key, row) for key, row in values.items() if key not in self._places][:left]
         text = b"".join(key + _digest(row) + row for key, row in records)
         try:
             written = os.pwrite(self._file, text, self._end)
         except OSError as error:
             raise files.unwritable(self._path, error) from error
         if written < len(text):
-            raise files.unwritable(self._path, OSError(28, os.strerror(28)))
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise files.unwritable(self._path, full)
         for key, _ in records:
             self._note(key)
 

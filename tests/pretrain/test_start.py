@@ -1,5 +1,7 @@
 """Trainings that start from an imported model, whole or with a frozen tower."""
 
+import functools
+
 import pytest
 import tiny_models
 import torch
@@ -175,6 +177,28 @@ class TestRemembered:
         assert torch.equal(one[2], two[0]) and calls == [1, 3, 2]
         assert torch.equal(new()(second).pooled, two) and calls == [1, 3, 2, 1]
         assert not torch.equal(new("another")(second).pooled, two) and calls[-1] == 2
+
+    def test_what_there_is_no_room_for_is_computed_every_time(self, tmp_path, monkeypatch):
+        calls = []
+
+        def compute(inputs):
+            calls.append(len(inputs))
+            return TowerOutput(None, inputs.float(), lambda pooled: pooled)
+
+        monkeypatch.setattr(frozen, "MOST_BYTES", 2 * 4 * 3)  # three outputs of two numbers
+        remembered = Remembered(compute, tmp_path / "x", 3, tokens=False, identity="x")
+        inputs = torch.arange(10).view(5, 2)
+        for _ in range(2):
+            assert torch.equal(remembered(inputs).pooled, inputs.float())
+        assert torch.equal(remembered(inputs[:3]).pooled, inputs[:3].float())
+        assert calls == [1, 5, 5]
+
+    def test_a_full_disk_is_named(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(frozen.os, "pwrite", lambda *arguments: 1)
+        compute = functools.partial(TowerOutput, None, project=lambda pooled: pooled)
+        remembered = Remembered(compute, tmp_path / "x", 3, tokens=False, identity="x")
+        with pytest.raises(UserError, match="No space left"):
+            remembered(torch.arange(4).view(2, 2).float())
 
     def test_what_was_damaged_is_computed_again(self, tmp_path):
         def compute(inputs):

@@ -7,6 +7,8 @@ NFS; and processes that load data, forked off the trainer, do not hold it.
 
 import errno
 import fcntl
+import os
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +23,9 @@ NAME = ".lock"
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 PATIENCE = 60.0
 """Seconds: a job that was told to stop and writes its checkpoint is waited for."""
+
+FLOCK = "hhqqi4x"
+"""Linux's struct flock on 64 bits: type, whence, start, length, process."""
 
 _kept: list[TextIO] = []
 
@@ -51,6 +56,24 @@ def keep(folder: Path, patience: float = 0.0) -> None:
     stream = _opened(folder)
     _acquire(stream.fileno(), folder, f"another snakemake works on {folder}", patience)
     _kept.append(stream)
+
+
+def is_held(folder: Path) -> bool | None:
+    """Return whether another process holds a folder, without taking it; None where the system
+    cannot tell.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return False
+    if sys.platform != "linux":
+        return None
+    try:
+        with path.open("rb") as stream:
+            asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            told = struct.unpack(FLOCK, fcntl.fcntl(stream, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
+    return told[0] != fcntl.F_UNLCK
 
 
 def _opened(folder: Path) -> TextIO:

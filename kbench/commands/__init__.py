@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "linear-probe": "the published linear-probe protocol on arbitrary features",
     "score": "the similarity of arbitrary weighted point sets",
     "bench": "measure kbench beside its baseline: time, memory, variance",
+    "status": "how far the jobs of an experiment are: done, running, failed, waiting",
     "compare": "gather every result of an experiment into one tidy table",
     "bundle": "put all that a report reads of an experiment into one file",
     "trace": "where a number comes from: rows, features, weights, data, code, commands",

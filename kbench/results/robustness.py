@@ -36,12 +36,13 @@ def shifts(scores: Scores) -> list[Shift]:
     """Return each suite of shifted sets that some task has scored, in part at least, beside a set
     that it is shifted from: one a task, by the first such set.
     """
-    return [
-        shift
+    columns = [scores.columns(task) for task in scores.tasks]
+    every = [
+        _shift(name, suite, of_task)
         for name, suite in suites.known().items()
-        for task in scores.tasks
-        if (shift := _shift(name, suite, scores.columns(task)))
+        for of_task in columns
     ]
+    return [shift for shift in every if shift]
 
 
 def _shift(name: str, suite: dict, columns: list[Column]) -> Shift | None:

@@ -63,8 +63,8 @@ class FewShotProbe(Task):
         """Fit once for each number of shots and draw."""
         target = np.asarray(features.array("test/targets"))
         drawn = {shots: _drawn(features, evaluation, shots, device) for shots in SHOTS}
-        found = {shots: results for shots, results in drawn.items() if results}
-        fits = [result for results in found.values() for result in results]
+        defined = {shots: results for shots, results in drawn.items() if results}
+        fits = [result for results in defined.values() for result in results]
         return Outcome(
             n_test=len(target),
             values={
@@ -79,14 +79,14 @@ class FewShotProbe(Task):
                 "strides": [float(stride) for stride in evaluation.linear_probe.strides],
                 **{
                     f"C_{shots}_shot": [result.C for result in results]
-                    for shots, results in found.items()
+                    for shots, results in defined.items()
                 },
             },
             arrays={
                 "target": target,
                 **{
                     f"prediction_{shots}_shot": np.stack([one.predictions for one in results])
-                    for shots, results in found.items()
+                    for shots, results in defined.items()
                 },
             },
         )

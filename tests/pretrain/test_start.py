@@ -1,5 +1,6 @@
 """Trainings that start from an imported model, whole or with a frozen tower."""
 
+import csv
 import functools
 
 import pytest
@@ -14,6 +15,7 @@ from kbench.corpus import manifest
 from kbench.errors import UserError
 from kbench.experiment import differences, load
 from kbench.locations import Locations
+from kbench.plan import freeze
 from kbench.pretrain import frozen, loop, metrics
 from kbench.pretrain.frozen import Remembered
 from kbench.towers.output import TowerOutput
@@ -156,6 +158,36 @@ def test_two_processes_train_from_a_model(kbench_alone, here, two_shards, tmp_pa
     theirs = load_file(here / "models" / "theirs" / "model.safetensors")
     assert not differ(theirs, load_file(run / "model.safetensors"), "towers.")
     assert not list((run / "frozen").glob("*"))
+
+
+@pytest.mark.slow
+def test_where_a_training_started_is_traced_and_reported(kbench, here, tiny_world, tmp_path):
+    evaluation = {"datasets": ["world-shape"], "tasks": ["zeroshot"]}
+    planned_for = load.load(experiment(here, "locked", evaluation=evaluation))
+    results = tmp_path / "locked"
+    freeze.freeze(planned_for, load.resolve(planned_for)[:1], [], results)
+    (run,) = (results / "runs").iterdir()
+    corpus = manifest.verify(planned_for.corpus, Locations(world=tiny_world))
+    files.write_json(results / "corpus.json", corpus.model_dump(mode="json"))
+    frozen_files = ("--run", run, "--evaluation", results / "evaluation.json")
+    for words in (
+        ("pretrain", "--run", run, "--manifest", results / "corpus.json", "--world", tiny_world),
+        ("features", *frozen_files, "--world", tiny_world),
+        ("evaluate", *frozen_files),
+        ("compare", results),
+        ("report", results),
+    ):
+        done = kbench(*words, cwd=here)
+        assert done.returncode == 0, done.stderr
+    traced = kbench("trace", run / "evaluation/world-shape/zeroshot.json", cwd=here).stdout
+    (link,) = [line.split() for line in traced.splitlines() if "started from" in line]
+    sha256 = files.sha256(here / "models/theirs/model.safetensors")
+    assert link[2:5] == [sha256, "as", "recorded"] and link[-2:] == ["on", "world-shape"]
+    page = (results / "report/index.html").read_text()
+    assert f"<dt>started from</dt><dd>theirs, SHA-256 {sha256}</dd>" in page
+    assert "cosine was trained on world-shape, as its authors declare" in page
+    with (results / "table.csv").open(newline="") as stream:
+        assert {row["corpus"] for row in csv.DictReader(stream)} == {"world after theirs"}
 
 
 class TestRemembered:

@@ -1,8 +1,10 @@
 """From an image of any size to the towers' square input, as uint8."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+from PIL import Image
 
 from kbench.corpus.augmentation import Crop
 from kbench.corpus.picture import Box, Picture
@@ -11,14 +13,23 @@ from kbench.corpus.picture import Box, Picture
 class Cropper:
     """Cut a box out of a picture and resize it to (3, size, size) uint8, bicubic.
 
-    Without a `crop` the box is the largest centred square. With one, it is torchvision's
-    RandomResizedCrop: area uniform in `scale`, log aspect ratio uniform in 3/4 to 4/3.
+    Without a `crop` the box is the largest centred square, or `whole` makes (size, size, 3) uint8
+    of the whole RGB image. With one, it is torchvision's RandomResizedCrop: area uniform in
+    `scale`, log aspect ratio uniform in 3/4 to 4/3.
     """
 
-    def __init__(self, size: int, crop: Crop | None) -> None:
-        self.size, self.crop = size, crop
+    def __init__(
+        self,
+        size: int,
+        crop: Crop | None,
+        whole: Callable[[Image.Image], np.ndarray] | None = None,
+    ) -> None:
+        self.size, self.crop, self.whole = size, crop, whole
 
     def __call__(self, picture: Picture, generator: np.random.Generator) -> np.ndarray:
+        """Return a picture's input; Unusable if it is corrupt."""
+        if self.crop is None and self.whole is not None:
+            return self.whole(picture.image()).transpose(2, 0, 1)
         height, width = picture.shape
         if self.crop is None:
             box = centred_square(height, width)

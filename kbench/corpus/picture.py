@@ -54,6 +54,10 @@ class Picture(ABC):
         it is corrupt.
         """
 
+    @abstractmethod
+    def image(self) -> Image.Image:
+        """Return the whole image, RGB; Unusable if it is corrupt."""
+
 
 class Pixels(Picture):
     """A decoded image."""
@@ -64,6 +68,10 @@ class Pixels(Picture):
     def cut(self, box: Box, size: int) -> np.ndarray:
         """Return the resized box."""
         return resize(self.pixels, box, size).transpose(2, 0, 1)
+
+    def image(self) -> Image.Image:
+        """Return the image."""
+        return Image.fromarray(self.pixels)
 
 
 class EncodedPicture(Picture):
@@ -91,6 +99,10 @@ class EncodedPicture(Picture):
             raise
         except Exception as error:  # decoders meet malformed files with any exception
             raise _undecodable(error) from error
+
+    def image(self) -> Image.Image:
+        """Return the image as evaluation decodes it."""
+        return rgb(self.encoded)
 
 
 def hold(encoded: bytes, size: int) -> Picture:

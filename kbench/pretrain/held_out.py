@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from kbench.corpus.crop import Cropper
 from kbench.corpus.usable import UsableShard
 from kbench.errors import UserError
 from kbench.experiment.schema import RunConfig
+from kbench.pretrain.images import cropper
 from kbench.pretrain.model import ContrastiveModel
 from kbench.seeds import derive
 from kbench.towers import tokenizer
@@ -31,7 +31,7 @@ class HeldOut:
                 f" {self.batch_size}"
             )
         self.tokenize = tokenizer.create(config.towers)
-        self.cropper = Cropper(config.towers.image_size, None)
+        self.cropper = cropper(config, None)
 
     @torch.inference_mode()
     def loss(self, model: ContrastiveModel, device: str) -> float:

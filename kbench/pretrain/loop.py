@@ -4,13 +4,13 @@ import contextlib
 from pathlib import Path
 
 from kbench.corpus import stream
-from kbench.corpus.crop import Cropper
 from kbench.corpus.manifest import Manifest
 from kbench.experiment.schema import RunConfig
 from kbench.identity.stages import Stages
 from kbench.locations import Locations
 from kbench.pretrain import card, frozen
 from kbench.pretrain.checkpoint import Checkpoints
+from kbench.pretrain.images import cropper
 from kbench.pretrain.intermediate import Intermediate
 from kbench.pretrain.interrupt import StoppedWaiting, StopRequest, stop_requests
 from kbench.pretrain.journal import Journal
@@ -125,7 +125,7 @@ def _pairs(
         locations,
         manifest,
         tokenizer.create(config.towers),
-        Cropper(config.towers.image_size, config.training.crop),
+        cropper(config, config.training.crop),
         stream.Share(
             trainer.processes.share(config.training.batch_size),
             config.seed,

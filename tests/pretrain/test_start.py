@@ -2,22 +2,28 @@
 
 import csv
 import functools
+import io
 
+import numpy as np
 import pytest
 import tiny_models
 import torch
 import yaml
+from clip_benchmark_peer import picture
+from PIL import Image
 from safetensors.torch import load_file
 from tiny import EXPERIMENT
 
 from kbench import files
 from kbench.corpus import manifest
+from kbench.corpus.picture import hold
 from kbench.errors import UserError
 from kbench.experiment import differences, load
 from kbench.locations import Locations
 from kbench.plan import freeze
 from kbench.pretrain import frozen, loop, metrics
 from kbench.pretrain.frozen import Remembered
+from kbench.pretrain.images import cropper
 from kbench.towers.output import TowerOutput
 
 EXACT = ("step", "loss", "gradient_norm", "logit_scale")
@@ -188,6 +194,31 @@ def test_where_a_training_started_is_traced_and_reported(kbench, here, tiny_worl
     assert "cosine was trained on world-shape, as its authors declare" in page
     with (results / "table.csv").open(newline="") as stream:
         assert {row["corpus"] for row in csv.DictReader(stream)} == {"world after theirs"}
+
+
+@pytest.mark.parametrize("kind", ["vit", "siglip", "hugging_face", "convnext"])
+def test_images_are_seen_as_the_models_own_transform_makes_them(
+    here, kbench, kind, tmp_path, monkeypatch
+):
+    their = tiny_models.write(kind, tmp_path / kind)
+    assert kbench("model", "import", their, "--as", kind, cwd=tmp_path).returncode == 0
+    config = planned(here)
+    monkeypatch.chdir(tmp_path)
+    config = config.model_copy(update={"towers": load.imported(kind).towers})
+    ours, transform = cropper(config, None), tiny_models.peer(their).transform
+    mean, std = (
+        torch.tensor(getattr(config.towers.preprocessing, name)).view(3, 1, 1) * 255
+        for name in ("mean", "std")
+    )
+    generator = np.random.default_rng(4)
+    for index in range(20):
+        _, encoded = picture(generator, index)
+        made = ours(hold(encoded, ours.size), generator)
+        # As CLIP_benchmark's reader hands it over: RGB before anything is resized.
+        seen = transform(Image.open(io.BytesIO(encoded)).convert("RGB"))
+        torch.testing.assert_close(
+            (torch.from_numpy(made.copy()) - mean) / std, seen, rtol=1e-5, atol=1e-5
+        )
 
 
 class TestRemembered:

@@ -201,10 +201,10 @@ def test_images_are_seen_as_the_models_own_transform_makes_them(
     here, kbench, kind, tmp_path, monkeypatch
 ):
     their = tiny_models.write(kind, tmp_path / kind)
-    assert kbench("model", "import", their, "--as", kind, cwd=tmp_path).returncode == 0
+    assert kbench("model", "import", their, "--as", "other", cwd=tmp_path).returncode == 0
     config = planned(here)
     monkeypatch.chdir(tmp_path)
-    config = config.model_copy(update={"towers": load.imported(kind).towers})
+    config = config.model_copy(update={"towers": load.imported("other").towers})
     ours, transform = cropper(config, None), tiny_models.peer(their).transform
     mean, std = (
         torch.tensor(getattr(config.towers.preprocessing, name)).view(3, 1, 1) * 255

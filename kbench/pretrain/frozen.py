@@ -106,7 +106,7 @@ class Remembered:
             return self._compute(inputs)
         if self._records is None:
             self._records = _Records(self._path, each.nbytes, self._identity)
-        keys = [_digest(one) for one in inputs.cpu().numpy()]
+        keys = [_digest(one.tobytes()) for one in inputs.cpu().numpy()]
         computed = {}
         if not all(key in self._records for key in keys):
             rows = _numbers(self._compute(inputs), self._tokens)
@@ -133,8 +133,8 @@ def _numbers(output: TowerOutput, tokens: bool) -> np.ndarray:
     return (joined if joined.dtype == torch.float64 else joined.float()).cpu().numpy()
 
 
-def _digest(value: np.ndarray | bytes) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(value), digest_size=DIGEST).digest()
+def _digest(value: bytes) -> bytes:
+    return hashlib.blake2b(value, digest_size=DIGEST).digest()
 
 
 class _Records:

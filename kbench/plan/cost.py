@@ -52,6 +52,8 @@ def estimate(
         for rule in ("world", "corpus", "compare", "report")
         if (rule != "world" or world) and (rule != "corpus" or experiment.variants)
     ]
+    taken = sum(config.imported is not None for config in runs)
+    estimates += [_single("take", jobs, taken)] if taken else []
     for rule in PER_RUN:
         kinds: dict[tuple[str, int | None], list[RunConfig]] = defaultdict(list)
         for config in [*runs, *(trials if rule == "pretrain" else ())]:
@@ -67,14 +69,15 @@ def estimate(
     return estimates
 
 
-def _single(rule: str, jobs: Sequence[Job]) -> CostEstimate:
+def _single(rule: str, jobs: Sequence[Job], count: int = 1) -> CostEstimate:
+    """Return an estimate of a rule whose jobs all take the same."""
     same = [job for job in jobs if job.rule == rule]
     if not same:
-        return CostEstimate(rule, "", 1, None, None, "not measured")
+        return CostEstimate(rule, "", count, None, None, "not measured")
     return CostEstimate(
         rule,
         "",
-        1,
+        count,
         statistics.mean(j.seconds for j in same),
         max(j.bytes for j in same),
         _source(same),

@@ -69,6 +69,16 @@ def test_jobs_of_a_like_size_decide_where_several_experiments_have_been_measured
     assert together == alone
 
 
+def test_imported_models_are_jobs_too(jobs, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(EXPERIMENT + "models: [one, other]\n")
+    experiment = load(str(path), smoke=True)
+    took = measured.Job("x", "take", "", "", "", "", 1, 4.0, 0)
+    parts = cost.estimate(experiment, resolve(experiment), [], 512, [*jobs, took])
+    (part,) = [part for part in parts if part.rule == "take"]
+    assert (part.jobs, part.seconds) == (2, 4.0)
+
+
 def test_another_similaritys_rate_is_named_and_unknown_towers_are_not_guessed(demo, jobs):
     known = [job for job in jobs if job.similarity in ("cosine", "")]
     part = next(part for part in estimate(demo, known) if part.name == "pretrain wpse-imq")

@@ -62,6 +62,8 @@ IMPORTING = "kbench.models.convert"
 """What stands where code that trains would, of a model that was trained elsewhere."""
 
 TEST_COLUMN = "kbench.pretrain.test_column"
+WHOLE_IMAGE = "kbench.pretrain.whole_image"
+"""What only some trainings use: see `Stages.training`."""
 
 
 class Stages:
@@ -87,8 +89,9 @@ class Stages:
         if config.imported:
             return self._used((IMPORTING, *self._components(config)))
         # Only one rule of selection looks at an evaluation set, and only that one uses what reads
-        # them.
+        # them; and only a start from an imported model has images made as in evaluation.
         unused = () if config.training.selection == "test-column" else (TEST_COLUMN,)
+        unused += () if config.start else (WHOLE_IMAGE,)
         corpus = type(config.corpus).__module__
         return self._used(("kbench.pretrain.loop", corpus, *self._components(config)), unused)
 

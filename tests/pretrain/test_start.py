@@ -19,6 +19,7 @@ from kbench.corpus import manifest
 from kbench.corpus.picture import hold
 from kbench.errors import UserError
 from kbench.experiment import differences, load
+from kbench.identity.stages import Stages
 from kbench.locations import Locations
 from kbench.plan import freeze
 from kbench.pretrain import frozen, loop, metrics
@@ -313,6 +314,13 @@ def test_the_start_is_part_of_a_runs_identity_and_its_name_is_not(here):
     assert config.model_copy(update={"start": named}).hash == config.hash
     assert config.model_copy(update={"start": whole}).hash != config.hash
     assert config.model_copy(update={"start": None}).hash != config.hash
+
+
+def test_evaluations_transform_is_code_of_a_training_that_starts_from_a_model(here):
+    config = planned(here)
+    drawn = config.model_copy(update={"start": None})
+    codes = (Stages().training(each).modules for each in (config, drawn))
+    assert ["kbench.datasets.transform" in code for code in codes] == [True, False]
 
 
 def test_it_is_no_training_on_the_corpus_alone(here):

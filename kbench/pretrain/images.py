@@ -3,7 +3,6 @@
 from kbench.corpus.augmentation import Crop
 from kbench.corpus.crop import Cropper
 from kbench.experiment.schema import RunConfig
-from kbench.pretrain import whole_image
 
 
 def cropper(config: RunConfig, crop: Crop | None) -> Cropper:
@@ -12,5 +11,9 @@ def cropper(config: RunConfig, crop: Crop | None) -> Cropper:
     Towers that start from an imported model see an image that is not cropped at random as they do
     in evaluation, by the model's own resize mode and filter: a frozen tower knows no other.
     """
-    whole = whole_image.transform(config.towers) if config.start else None
-    return Cropper(config.towers.image_size, crop, whole)
+    if config.start is None:
+        return Cropper(config.towers.image_size, crop)
+    # Not above: no other training uses it, and its identity says so.
+    from kbench.pretrain.whole_image import transform
+
+    return Cropper(config.towers.image_size, crop, transform(config.towers))

@@ -134,7 +134,7 @@ class Encoder:
         size = self.evaluation.batch_size
         for start in range(0, len(texts), size):
             tokens = torch.from_numpy(self.tokenize(texts[start : start + size])).to(self.device)
-            sets = self.model.similarity.embed(self.model.towers.encode_text(tokens), "text")
+            sets = self.model.embed_texts(tokens)
             self._represent(writer, name, start, len(texts), sets, "text", draws.scoring)
 
     def _represent(

@@ -59,8 +59,10 @@ class ContrastiveModel(nn.Module):
         return self.similarity.embed(self.encode_images(batch), "image")
 
     def embed_texts(self, tokens: torch.Tensor) -> PointSet:
-        """Return the point sets of captions (B, T)."""
-        return self.similarity.embed(self.compute("text", tokens), "text")
+        """Return the point sets of captions (B, T), no more of each computed than these take."""
+        alone = not self.similarity.takes.needs_tokens
+        output = self.towers.encode_text(tokens.to(self.mean.device), pooled_alone=alone)
+        return self.similarity.embed(output, "text")
 
     def compute(self, side: Side, inputs: torch.Tensor) -> TowerOutput:
         """Return what a tower makes of images (B, 3, S, S) uint8 or captions (B, T)."""

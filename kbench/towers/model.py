@@ -51,6 +51,7 @@ class Towers(nn.Module):
             ) from error
         self.visual, self.text = model.visual, model.text
         self._read_image, self._read_text = image.reader(self.visual), text.reader(self.text)
+        self._read_pooled_text = text.pooled_reader(self.text)
         if config.layer_norm_eps is not None:
             _set_layer_norm_eps(model, config.layer_norm_eps)
         if config.released_projection:
@@ -88,9 +89,14 @@ class Towers(nn.Module):
         """Encode normalised images (B, 3, S, S) into M tokens each, where there are any."""
         return self._read_image(self.visual, images)
 
-    def encode_text(self, tokens: torch.Tensor) -> TowerOutput:
-        """Encode token ids (B, T) into T tokens each, padding included, where there are any."""
-        return self._read_text(self.text, tokens)
+    def encode_text(self, tokens: torch.Tensor, pooled_alone: bool = False) -> TowerOutput:
+        """Encode token ids (B, T) into T tokens each, padding included, where there are any.
+
+        pooled_alone: the tokens are not asked for, and where none after the pooled one moves it
+        they are not computed.
+        """
+        read = self._read_pooled_text if pooled_alone else self._read_text
+        return read(self.text, tokens)
 
 
 def _set_layer_norm_eps(model: nn.Module, eps: float) -> None:

@@ -2,7 +2,8 @@
 projection.
 
 A reader takes the tower and token ids (B, T). Its tokens, T of them with padding included, come
-after the tower's final norm; `pooled` is what the tower itself projects to its embedding.
+after the tower's final norm; `pooled` is what the tower itself projects to its embedding. Who wants
+the latter alone takes a `pooled_reader`, which computes no token that comes after it.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,11 @@ from kbench.towers.output import TowerOutput, embedding_alone
 
 Reader = Callable[[nn.Module, torch.Tensor], TowerOutput]
 
+LENGTH_STEP = 8
+"""Texts are cut to multiples of this length: a few lengths in a batch, each with many texts, and
+the same length for a text whatever stands beside it.
+"""
+
 
 def reader(text: nn.Module) -> Reader:
     """Return the reader of an open_clip text tower."""
@@ -26,6 +32,14 @@ def reader(text: nn.Module) -> Reader:
         return _hugging_face
     # An appended class token (CoCa) is pooled before the final norm, which the tokens never see.
     return _transformer if text.cls_emb is None else _whole
+
+
+def pooled_reader(text: nn.Module) -> Reader:
+    """Return a reader whose output has no tokens, in less time where a token sees none of those
+    after it.
+    """
+    causal = isinstance(text, TextTransformer) and text.cls_emb is None and _is_causal(text)
+    return _to_the_pooled if causal and text.pool_type in POOLED_AT else reader(text)
 
 
 def width(text: nn.Module) -> int:
@@ -43,19 +57,52 @@ def has_tokens(text: nn.Module) -> bool:
 
 def _transformer(text: TextTransformer, tokens: torch.Tensor) -> TowerOutput:
     _, embeddings = text(tokens)
-    pooled = text_global_pool(
-        embeddings, tokens, pool_type=text.pool_type, eos_token_id=text.eos_id
-    )
+    return TowerOutput(embeddings, _pool(text, embeddings, tokens), _projection(text))
 
-    def project(embeddings: torch.Tensor) -> torch.Tensor:
-        projection = text.text_projection
-        if projection is None:
-            return embeddings
-        return (
-            projection(embeddings) if isinstance(projection, nn.Linear) else embeddings @ projection
-        )
 
-    return TowerOutput(embeddings, pooled, project)
+POOLED_AT: dict[str, Callable[[TextTransformer, torch.Tensor], torch.Tensor]] = {
+    "argmax": lambda text, tokens: tokens.argmax(1),
+    "eos": lambda text, tokens: (tokens == text.eos_id).int().argmax(1),
+}
+"""Where text_global_pool of open_clip finds the token that it takes, (B,)."""
+
+
+def _is_causal(text: TextTransformer) -> bool:
+    return text.attn_mask is not None and not text.use_pad_mask
+
+
+def _to_the_pooled(text: TextTransformer, tokens: torch.Tensor) -> TowerOutput:
+    """Return what `_transformer` returns, without tokens."""
+    ends = POOLED_AT[text.pool_type](text, tokens)
+    lengths = (ends // LENGTH_STEP + 1).mul(LENGTH_STEP).clamp(max=tokens.shape[1])
+    parts = [torch.nonzero(lengths == length).squeeze(1) for length in lengths.unique()]
+    pooled = [_pooled_prefix(text, tokens[part, : int(lengths[part[0]])]) for part in parts]
+    in_order = torch.cat(parts).argsort()
+    return TowerOutput(None, torch.cat(pooled)[in_order], _projection(text))
+
+
+def _pooled_prefix(text: TextTransformer, tokens: torch.Tensor) -> torch.Tensor:
+    """Return the pooled tokens (B, width) of the first L positions (B, L), as TextTransformer's
+    forward does, which takes texts of full length only.
+    """
+    length, dtype = tokens.shape[1], text.transformer.get_cast_dtype()
+    positions = text.positional_embedding[:length].to(dtype)
+    embeddings = text.token_embedding(tokens).to(dtype) + positions
+    embeddings = text.transformer(embeddings, attn_mask=text.attn_mask[:length, :length])
+    return _pool(text, text.ln_final(embeddings), tokens)
+
+
+def _pool(text: TextTransformer, embeddings: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return text_global_pool(embeddings, tokens, pool_type=text.pool_type, eos_token_id=text.eos_id)
+
+
+def _projection(text: TextTransformer) -> Callable[[torch.Tensor], torch.Tensor]:
+    projection = text.text_projection
+    if projection is None:
+        return lambda embeddings: embeddings
+    if isinstance(projection, nn.Linear):
+        return projection
+    return lambda embeddings: embeddings @ projection
 
 
 def _hugging_face(text: HFTextEncoder, tokens: torch.Tensor) -> TowerOutput:

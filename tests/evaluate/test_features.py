@@ -136,7 +136,7 @@ def test_prompts_are_encoded_once_for_all_draws(copied, tiny_world, monkeypatch)
     monkeypatch.setattr(
         encoder.model.towers,
         "encode_text",
-        lambda tokens: seen.append(len(tokens)) or encode(tokens),
+        lambda tokens, **options: seen.append(len(tokens)) or encode(tokens, **options),
     )
     encoder.extract(get("world-shape"), Locations(world=tiny_world))
     assert sum(seen) == 18

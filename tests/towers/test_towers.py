@@ -189,6 +189,50 @@ def test_own_configurations_build(name):
         assert output.project(output.tokens).shape[-1] == settings.embed_dim
 
 
+TEXTS = ["word " * words for words in range(20)] + ["wow!(dog)", ""]
+"""Captions of every length up to beyond the context, in an order that is none."""
+
+
+@pytest.mark.parametrize("long_captions", ["cut", "keep-end"])
+@pytest.mark.parametrize("family", ["timm", "counted-padding", "bidirectional-text", "no-head"])
+def test_the_pooled_text_alone_is_that_of_the_whole_text(family, long_captions):
+    bare = family == "no-head"
+    settings = settings_of("timm" if bare else family)
+    settings = settings.model_copy(update={"long_captions": long_captions})
+    if bare:
+        settings = settings.model_copy(update={"text_cfg": {**TEXT, "proj_type": "none"}})
+    torch.manual_seed(0)
+    towers, computed = Towers(settings).eval(), []
+    torch.nn.init.normal_(towers.text.positional_embedding)
+    tokens = torch.from_numpy(tokenizer.create(settings)(TEXTS))
+    with torch.inference_mode():
+        whole = towers.encode_text(tokens)
+        towers.text.transformer.register_forward_pre_hook(
+            lambda module, inputs: computed.append(inputs[0].shape[0] * inputs[0].shape[1])
+        )
+        alone = towers.encode_text(tokens, pooled_alone=True)
+        torch.testing.assert_close(alone.pooled, whole.pooled, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            alone.project(alone.pooled), whole.project(whole.pooled), atol=1e-5, rtol=1e-5
+        )
+    causal = family != "bidirectional-text"
+    assert (alone.tokens is None) == causal
+    assert (sum(computed) < tokens.numel()) == causal
+
+
+def test_a_text_is_cut_the_same_whatever_stands_beside_it():
+    settings = settings_of("timm")
+    towers, lengths = Towers(settings).eval(), []
+    tokens = torch.from_numpy(tokenizer.create(settings)(["a dog", "word " * 12, "a cat"]))
+    towers.text.transformer.register_forward_pre_hook(
+        lambda module, inputs: lengths.append(tuple(inputs[0].shape[:2]))
+    )
+    with torch.inference_mode():
+        towers.encode_text(tokens, pooled_alone=True)
+        towers.encode_text(tokens[:1], pooled_alone=True)
+    assert lengths == [(2, 8), (1, 16), (1, 8)]
+
+
 class TestRefusals:
     def test_text_towers_of_hugging_face_that_are_not_on_this_machine(self):
         with pytest.raises(UserError, match="cannot build the towers 'roberta-ViT-B-32'"):

@@ -64,6 +64,9 @@ ENTRIES = {
     "odd-images": "{kind: classification, folder: odd-images, n_classes: 10, main_metric: acc1",
     "odd-captions": "{kind: retrieval, folder: odd-captions, main_metric: image_retrieval_recall@5",
     "odd-choices": "{kind: image_caption_selection, folder: odd-choices, main_metric: text_acc",
+    "odd-labels": (
+        "{kind: multi_label, folder: odd-labels, n_classes: 7, main_metric: mean_average_precision"
+    ),
     "cifar10-zeroshot": "{kind: classification, folder: cifar10, n_classes: 10, main_metric: acc1",
     "flickr8k-photographs": (
         "{kind: retrieval, folder: flickr8k_1k, main_metric: image_retrieval_recall@5"

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import open_clip
+import pytest
 import torch
 from clip_benchmark_peer import WORDS, Peer
 from safetensors.torch import save_file
 
+from kbench import files
+from kbench.evaluate.run import TrainedRun
+from kbench.experiment.load import imported
 from kbench.towers.compat import give_open_clip_transformers
 
 TEXT = {"context_length": 20, "width": 48, "heads": 2, "layers": 2}
@@ -132,3 +136,18 @@ def peer(folder: Path) -> Peer:
 
     model, *rest = load_clip("open_clip", f"local-dir:{folder}", "", None, device="cpu")
     return Peer(model.eval(), *rest)
+
+
+def taken(kbench: Callable, source: Path, folder: Path, *options: str) -> TrainedRun:
+    """Import a model into a working folder and take it into a run's folder there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = kbench("model", "import", f"local-dir:{source}", "--as", "their", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        config = imported("their")
+    run = folder / "results" / "x" / "runs" / config.run
+    files.write_json(run / "config.json", config.model_dump(mode="json"))
+    done = kbench("model", "take", "--run", run, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return TrainedRun(run)

@@ -63,7 +63,7 @@ def _line(dataset: Dataset, where: Locations) -> str:
         ),
         dataset.main_metric,
         "-" if (chance := tasks.chance(dataset)) is None else f"{chance:.4f}",
-        "-" if dataset.kind != "classification" else _prompts(dataset),
+        _prompts(dataset) if dataset.has_classes else "-",
         _presence(dataset, where),
     ).rstrip()
 

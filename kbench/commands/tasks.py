@@ -34,7 +34,7 @@ def _task(name: str) -> list[str]:
     task = tasks.get(name)
     needs = ", with a train split" if task.fits else ""
     needs += "" if task.by_default else "; only where `evaluation.tasks` names it"
-    lines = [f"{name:<16} {task.title}   [datasets: {', '.join(task.kinds)}{needs}]"]
+    lines = [f"{name:<24} {task.title}   [datasets: {', '.join(task.kinds)}{needs}]"]
     lines += listing.origin(tasks.FAMILY, name)
     for measure in task.metrics:
         direction = "higher is better" if measure.higher_is_better else "lower is better"

@@ -19,6 +19,7 @@ SAMPLES, CAPTIONS, WIDTH, PROMPTS = 300, 2, 16, 3
 
 DATASETS = {
     "classification": "world-shape",
+    "multi_label": "world-attributes",
     "retrieval": "world-retrieval",
     "image_caption_selection": "world-negatives",
     "pairs": "world-pairs",
@@ -67,9 +68,13 @@ def _write(writer: Writer, dataset: Dataset, random: np.random.Generator) -> Non
         writer.whole(f"{name}/features", rows / np.linalg.norm(rows, axis=-1, keepdims=True))
 
     represent("test/images", SAMPLES)
-    if dataset.kind == "classification":
+    if dataset.has_classes:
         represent("prompts", dataset.n_classes * PROMPTS)
         writer.whole("prompt_classes", np.repeat(np.arange(dataset.n_classes), PROMPTS))
+    if dataset.kind == "multi_label":
+        shown = random.integers(0, 2, (SAMPLES, dataset.n_classes), dtype=np.uint8)
+        writer.whole("test/targets", shown)
+    elif dataset.kind == "classification":
         for split in ("train", "val", "test"):
             writer.whole(
                 f"{split}/targets", random.permutation(np.arange(SAMPLES) % dataset.n_classes)

@@ -30,10 +30,12 @@ class Dataset(Section):
     """
 
     name: str = Field(description="name in experiment files and result rows")
-    kind: Literal["classification", "retrieval", "image_caption_selection", "pairs"] = Field(
+    kind: Literal[
+        "classification", "multi_label", "retrieval", "image_caption_selection", "pairs"
+    ] = Field(
         description=(
-            "decides which tasks apply; image_caption_selection: of an image's captions the first"
-            " fits and the others do not"
+            "decides which tasks apply; multi_label: an image may show several classes;"
+            " image_caption_selection: of an image's captions the first fits and the others do not"
         )
     )
     location: Literal["world", "data"] = Field(
@@ -75,7 +77,7 @@ class Dataset(Section):
     n_test: int | None = Field(default=None, gt=0, description="images in the test split")
     n_captions: int | None = Field(default=None, gt=0, description="captions in the test split")
     n_classes: int | None = Field(
-        default=None, gt=1, description="number of classes; null for retrieval and pairs"
+        default=None, gt=1, description="number of classes; null where images have captions"
     )
     main_metric: str = Field(description="the metric the dataset is reported by, one of its tasks")
     class_names: str = Field(
@@ -109,7 +111,7 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.kind == "classification") != (self.n_classes is not None):
+        if self.has_classes != (self.n_classes is not None):
             raise ValueError("n_classes is for classification, and needed there")
         if ".." in Path(self.folder).parts:
             raise ValueError(
@@ -136,6 +138,17 @@ class Dataset(Section):
             (self.test_split, self.n_test),
         )
         return {name: count for name, count in named if name is not None}
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether images are labelled with classes, which prompts are made from."""
+        return self.kind in ("classification", "multi_label")
+
+    @property
+    def layout(self) -> str:
+        """What dataset_type.txt says in CLIP_benchmark's layout."""
+        layouts = {"classification": "classification", "multi_label": "multilabel"}
+        return layouts.get(self.kind, "retrieval")
 
     @property
     def captioned(self) -> bool:
@@ -194,10 +207,11 @@ class Dataset(Section):
                 f" {root.parent}."
             )
         if self.loader:
-            retrieval = " --retrieval" if self.captioned else ""
+            options = {"retrieval": " --retrieval", "multilabel": " --multilabel"}
+            option = options.get(self.layout, "")
             ways.append(
                 f"Or export it, once for each SPLIT of {', '.join(self.splits)}:"
-                f" clip_benchmark_export_wds --dataset {self.loader} --split SPLIT{retrieval}"
+                f" clip_benchmark_export_wds --dataset {self.loader} --split SPLIT{option}"
                 f" --dataset-root DOWNLOADS --output {root}."
             )
         if self.obtain:

@@ -1,8 +1,9 @@
 """Read an evaluation dataset in CLIP_benchmark's webdataset layout."""
 
 import contextlib
+import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from kbench.datasets.transform import Transform
 from kbench.errors import UserError, unknown
 from kbench.records import strict_json
 
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+"""Readers of what precedes the numbers in a .npy file, by its version."""
+
 
 @dataclass
 class Labels:
@@ -25,7 +32,7 @@ class Labels:
     read.
     """
 
-    targets: list[int] = field(default_factory=list)
+    targets: list[int] | list[np.ndarray] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     caption_images: list[int] = field(default_factory=list)
     scenes: list[int] = field(default_factory=list)
@@ -43,8 +50,8 @@ class Split:
         if name not in dataset.splits:
             raise unknown(f"split of dataset '{dataset.name}'", name, dataset.splits)
         self.dataset, self.root, self.name = dataset, root, name
-        self.shards = _shards(root / name)
-        self.size = sum(map(count_samples, self.shards))
+        self.shards = {shard: count_samples(shard) for shard in _shards(root / name)}
+        self.size = sum(self.shards.values())
         expected = dataset.splits[name]
         if self.size == 0:
             raise UserError(f"dataset '{dataset.name}', split '{name}' at {root} holds no images")
@@ -54,15 +61,32 @@ class Split:
             )
         self.labels = Labels()
 
-    def samples(self) -> Iterator[tuple[str, Sample]]:
-        """Yield (key, members by suffix) of every image in order, filling `labels`."""
+    def samples(self, within: range | None = None) -> Iterator[tuple[str, Sample]]:
+        """Yield (key, members by suffix) of every image in order, or of those whose numbers are
+        `within`, filling `labels` with theirs. Shards that hold none of them are not read.
+        """
         self.labels = Labels()
-        for index, (key, sample) in enumerate(
-            s for shard in self.shards for s in read_samples(shard)
-        ):
+        for index, (key, sample) in self._numbered(range(self.size) if within is None else within):
             with self.named(key):
                 self._read_labels(index, sample)
             yield key, sample
+
+    def _numbered(self, within: range) -> Iterator[tuple[int, tuple[str, Sample]]]:
+        for shard, first in self._holding(within):
+            numbered = enumerate(read_samples(shard), first)
+            yield from (sample for sample in numbered if sample[0] in within)
+
+    def holding(self, within: range) -> list[Path]:
+        """Return the shards in which the images lie whose numbers are `within`."""
+        return [shard for shard, _ in self._holding(within)]
+
+    def _holding(self, within: range) -> Iterator[tuple[Path, int]]:
+        """Yield each of these shards and the number of its first image."""
+        first = 0
+        for shard, count in self.shards.items():
+            if max(first, within.start) < min(first + count, within.stop):
+                yield shard, first
+            first += count
 
     def batches(self, batch_size: int, transform: Transform) -> Iterator[np.ndarray]:
         """Yield uint8 images (B, S, S, 3) as the transform makes them, filling `labels`."""
@@ -70,12 +94,13 @@ class Split:
             yield batch
 
     def crops(
-        self, batch_size: int, transforms: Sequence[Transform]
+        self, batch_size: int, transforms: Sequence[Transform], within: range | None = None
     ) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield of each transform a batch (B, S, S, 3) uint8, every image decoded once; fills
-        `labels`.
+        """Yield of each transform a batch (B, S, S, 3) uint8, every image, or every one `within`,
+        decoded once; fills `labels`.
         """
-        crops = (self._transformed(key, sample, transforms) for key, sample in self.samples())
+        samples = self.samples(within)
+        crops = (self._transformed(key, sample, transforms) for key, sample in samples)
         while part := list(itertools.islice(crops, batch_size)):
             yield tuple(np.stack(batch) for batch in zip(*part, strict=True))
 
@@ -108,8 +133,9 @@ class Split:
             )
 
     def _read_labels(self, index: int, sample: Sample) -> None:
-        if self.dataset.kind == "classification":
-            self.labels.targets.append(_target(sample, self.dataset.n_classes))
+        if self.dataset.has_classes:
+            read = _targets if self.dataset.kind == "multi_label" else _target
+            self.labels.targets.append(read(sample, self.dataset.n_classes))
             return
         captions = _captions(sample)
         if self.dataset.kind == "image_caption_selection":
@@ -133,14 +159,21 @@ def _pair(sample: Sample) -> tuple[int, int]:
         ) from error
 
 
-def digest(root: Path) -> str:
-    """Return a SHA-256 over the names and contents of all shards and text files of a dataset."""
-    paths = sorted(
-        path for path in root.rglob("*") if path.suffix in (".tar", ".txt") and path.is_file()
-    )
-    return files.canonical_hash(
-        [[str(path.relative_to(root)), files.sha256(path)] for path in paths], digits=64
-    )
+def hashes(root: Path, paths: Iterable[Path] | None = None) -> dict[str, str]:
+    """Return the SHA-256 of shards and text files of a dataset by their names below its root: of
+    these, or of all.
+    """
+    if paths is None:
+        paths = (p for p in root.rglob("*") if p.suffix in (".tar", ".txt") and p.is_file())
+    return {str(path.relative_to(root)): files.sha256(path) for path in sorted(paths)}
+
+
+def digest(root: Path, known: dict[str, str] | None = None) -> str:
+    """Return a SHA-256 over the names and contents of all shards and text files of a dataset;
+    known: what `hashes` says of all of them.
+    """
+    contents = hashes(root) if known is None else known
+    return files.canonical_hash([[name, sha256] for name, sha256 in contents.items()], digits=64)
 
 
 def shard_count(folder: Path) -> int:
@@ -167,6 +200,24 @@ def _captions(sample: Sample) -> list[str]:
     """
     caption_lines(sample)  # refuses what is absent, huge, not UTF-8 or nothing but blank
     return sample["txt"].decode("utf-8").splitlines()
+
+
+def _targets(sample: Sample, n_classes: int) -> np.ndarray:
+    """Return which classes an image shows, (C,) uint8, from the sample's .npy member."""
+    member = io.BytesIO(sample.get("npy", b""))
+    try:
+        # The header is read first: it can claim any size.
+        version = np.lib.format.read_magic(member)
+        shape, _, dtype = HEADERS[version](member)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"its labels are no .npy array: {error}") from error
+    legal = f"({n_classes},) numbers, each 0 or 1"
+    if shape != (n_classes,) or dtype.kind not in "biuf":
+        raise UserError(f"its labels are {shape} of type {dtype}; legal: {legal}")
+    values = np.frombuffer(member.read(), dtype)
+    if values.shape != shape or not np.isin(values, (0, 1)).all():
+        raise UserError(f"its labels are cut off, or not all 0 or 1; legal: {legal}")
+    return values.astype(np.uint8)
 
 
 def _target(sample: Sample, n_classes: int | None) -> int:

@@ -51,7 +51,7 @@ def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Verification:
             report.problems.append(str(error))
 
     check(lambda: _kind(dataset, root))
-    if dataset.kind == "classification":
+    if dataset.has_classes:
         check(lambda: report.notes.extend(filter(None, [texts.other_spelling(dataset, root)])))
         check(lambda: texts.templates(dataset, root))
     report.problems += [f"{root / name} is not as it was downloaded" for name in changed(root)]
@@ -64,11 +64,10 @@ def verify(dataset: Dataset, root: Path, pixels: bool = False) -> Verification:
 def _kind(dataset: Dataset, root: Path) -> None:
     path = root / "dataset_type.txt"
     kind = texts.lines(path)[0].lower() if path.is_file() else "classification"
-    expected = "classification" if dataset.kind == "classification" else "retrieval"
-    if kind != expected:
+    if kind != dataset.layout:
         raise UserError(
             f"{path} {'says' if path.is_file() else 'is absent, which means'} '{kind}', not"
-            f" '{expected}'"
+            f" '{dataset.layout}'"
         )
 
 
@@ -103,8 +102,9 @@ def _hash(sample: Sample, pixels: bool) -> bytes:
 
 def _test_labels(split: Split, report: Verification) -> None:
     dataset, labels = split.dataset, split.labels
-    if dataset.kind == "classification":
-        absent = np.setdiff1d(np.arange(dataset.n_classes), labels.targets)
+    if dataset.has_classes:
+        shown = np.nonzero(labels.targets)[1] if dataset.kind == "multi_label" else labels.targets
+        absent = np.setdiff1d(np.arange(dataset.n_classes), shown)
         if len(absent):
             report.problems.append(
                 f"{len(absent)} classes have no image in '{split.name}', the first is {absent[0]}"

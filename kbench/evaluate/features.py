@@ -2,18 +2,24 @@
 draws.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from kbench.datasets import reader
 from kbench.datasets.dataset import Dataset
+from kbench.datasets.part import Part, parts
 from kbench.datasets.reader import Split
 from kbench.datasets.texts import class_names, templates
 from kbench.datasets.transform import Transform
+from kbench.errors import UserError
 from kbench.evaluate import store
-from kbench.evaluate.key import asked, of_data
+from kbench.evaluate.key import asked, of_data, of_part
 from kbench.evaluate.run import TrainedRun
 from kbench.experiment.schema import Evaluation
 from kbench.identity.stages import Stages
@@ -42,68 +48,118 @@ class Encoder:
         """Write a dataset's feature folder; returns False if it was there already, made from the
         same key.
         """
-        root = dataset.root(locations)
-        key = asked(self.run, dataset, self.evaluation) | of_data(dataset, root)
-        target = self.run.features(dataset.name)
+        root, target = dataset.root(locations), self.run.features(dataset.name)
+        hashes, wanted = reader.hashes(root), asked(self.run, dataset, self.evaluation)
+        key = wanted | of_data(dataset, root, hashes)
         if store.present(target, key):
             return False
         Stages().features(self.run.config, self.evaluation).write(self.run.folder)
         # What is wrong with the texts or a split is found before hours are spent on images.
         prompts = (
-            (class_names(dataset, root), templates(dataset, root))
-            if dataset.kind == "classification"
-            else None
+            (class_names(dataset, root), templates(dataset, root)) if dataset.has_classes else None
         )
-        test = Split(dataset, root, dataset.test_split)
-        fitted_on = (
-            {"train": dataset.train_split, "val": dataset.val_split} if _is_fitted(dataset) else {}
-        )
-        fitted = {
-            name: Split(dataset, root, split)
-            for name, split in fitted_on.items()
-            if split is not None
-        }
-        writer = store.Writer(target)
-        draws = _draws(self, dataset)
-        self._images(writer, dataset, test, "test", draws)
-        for name, split in fitted.items():
-            self._images(writer, dataset, split, name, draws)
+        splits, draws = _splits(dataset, root), _draws(self, dataset)
+        writer, needed = store.Writer(target), list(parts(dataset, self.evaluation.images_per_job))
+        if len(needed) == 1:
+            self._part(writer, dataset, splits, draws, needed[0])
+        else:
+            for part in needed:
+                self._make_part(dataset, splits, draws, part, wanted, hashes)
+            writer.join([store.Reader(self.run.part(dataset.name, part)) for part in needed])
         if prompts is not None:
             self._prompts(writer, *prompts, draws)
         writer.finish(key)
+        for part in needed:
+            shutil.rmtree(self.run.part(dataset.name, part), ignore_errors=True)
         return True
+
+    def extract_part(self, dataset: Dataset, locations: Locations, part: Part) -> bool:
+        """Write the features of one part, for `extract` to put together; returns False if they, or
+        the whole dataset's, were there already. UserError if the dataset has no such part.
+        """
+        root, target = dataset.root(locations), self.run.features(dataset.name)
+        known = list(parts(dataset, self.evaluation.images_per_job))
+        if len(known) == 1 or part not in known:
+            legal = f"1-of-{len(known)} to {known[-1]}" if len(known) > 1 else "no --part"
+            raise UserError(f"dataset '{dataset.name}' has no part {part}; legal: {legal}")
+        wanted = asked(self.run, dataset, self.evaluation)
+        if store.begun_with(target, wanted) and store.present(
+            target, wanted | of_data(dataset, root)
+        ):
+            return False
+        Stages().features(self.run.config, self.evaluation).write(self.run.folder)
+        splits = _splits(dataset, root)
+        return self._make_part(dataset, splits, _draws(self, dataset), part, wanted)
+
+    def _make_part(
+        self,
+        dataset: Dataset,
+        splits: dict[str, Split],
+        draws: "Draws",
+        part: Part,
+        wanted: dict[str, Any],
+        hashes: dict[str, str] | None = None,
+    ) -> bool:
+        """Write the features of a part unless they are there, made from and with the same."""
+        size, root = self.evaluation.batch_size, next(iter(splits.values())).root
+        shards = [
+            shard
+            for split in splits.values()
+            for shard in split.holding(part.images(split.size, size))
+        ]
+        names = [str(shard.relative_to(root)) for shard in shards]
+        read = {name: hashes[name] for name in names} if hashes else reader.hashes(root, shards)
+        target, key = self.run.part(dataset.name, part), of_part(wanted, part, read)
+        if store.present(target, key):
+            return False
+        writer = store.Writer(target)
+        self._part(writer, dataset, splits, draws, part)
+        writer.finish(key)
+        return True
+
+    def _part(
+        self,
+        writer: store.Writer,
+        dataset: Dataset,
+        splits: dict[str, Split],
+        draws: "Draws",
+        part: Part,
+    ) -> None:
+        for name, split in splits.items():
+            within = part.images(split.size, self.evaluation.batch_size)
+            self._images(writer, dataset, split, name, draws, within)
 
     @torch.inference_mode()
     def _images(
-        self, writer: store.Writer, dataset: Dataset, split: Split, name: str, draws: "Draws"
+        self,
+        writer: store.Writer,
+        dataset: Dataset,
+        split: Split,
+        name: str,
+        draws: "Draws",
+        within: range,
     ) -> None:
-        start, similarity = 0, self.model.similarity
+        start, total, similarity = 0, len(within), self.model.similarity
         whole = probed = Transform.of(self.run.config.towers)
         if self.evaluation.linear_probe.released_resize:
             probed = Transform.released_probe(whole.crop)
         uses = {"scoring": whole} if name == "test" else {}
         uses |= {"probe": probed} if _is_fitted(dataset) else {}
         transforms = list(dict.fromkeys(uses.values()))
-        for crops in split.crops(self.evaluation.batch_size, transforms):
+        for crops in split.crops(self.evaluation.batch_size, transforms, within):
             encoded = {
                 transform: self._encode(crop)
                 for transform, crop in zip(transforms, crops, strict=True)
             }
             if "scoring" in uses:
                 _, sets = encoded[uses["scoring"]]
-                self._represent(
-                    writer, "test/images", start, split.size, sets, "image", draws.scoring
-                )
+                self._represent(writer, "test/images", start, total, sets, "image", draws.scoring)
             if "probe" in uses:
                 output, sets = encoded[uses["probe"]]
                 before = similarity.backbone_features(output, "image")
-                writer.rows(f"{name}/before_projection", start, split.size, before)
-                writer.rows(
-                    f"{name}/after_projection",
-                    start,
-                    split.size,
-                    self._probe_features(sets, draws.probe),
-                )
+                writer.rows(f"{name}/before_projection", start, total, before)
+                after = self._probe_features(sets, draws.probe)
+                writer.rows(f"{name}/after_projection", start, total, after)
             start += len(crops[0])
         labels = split.labels
         if labels.targets:
@@ -165,6 +221,14 @@ class Encoder:
         if features is None:
             features = sets.weighted_mean()
         return features * self.model.similarity.logit_scale().sqrt()
+
+
+def _splits(dataset: Dataset, root: Path) -> dict[str, Split]:
+    """Return what is encoded, the split that is scored first, by what it is used for."""
+    used = {"test": dataset.test_split}
+    if _is_fitted(dataset):
+        used |= {"train": dataset.train_split, "val": dataset.val_split}
+    return {use: Split(dataset, root, name) for use, name in used.items() if name is not None}
 
 
 def _is_fitted(dataset: Dataset) -> bool:

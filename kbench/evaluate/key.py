@@ -7,6 +7,7 @@ from typing import Any
 
 from kbench import files, provenance, similarity
 from kbench.datasets.dataset import Dataset
+from kbench.datasets.part import Part
 from kbench.datasets.reader import digest
 from kbench.datasets.texts import class_names, templates
 from kbench.errors import UserError
@@ -47,16 +48,25 @@ def asked(run: TrainedRun, dataset: Dataset, evaluation: Evaluation) -> dict[str
     }
 
 
-def of_data(dataset: Dataset, root: Path) -> dict[str, str | None]:
+def of_data(
+    dataset: Dataset, root: Path, known: dict[str, str] | None = None
+) -> dict[str, str | None]:
     """Return the rest of the key: hashes of the data, and of class names and prompts, wherever
-    these come from.
+    these come from. known: the hash of every file, as the reader gives them.
     """
     texts = None
-    if dataset.kind == "classification":
+    if dataset.has_classes:
         texts = files.canonical_hash(
             [class_names(dataset, root), templates(dataset, root)], digits=64
         )
-    return {"dataset_sha256": digest(root), "texts_sha256": texts}
+    return {"dataset_sha256": digest(root, known), "texts_sha256": texts}
+
+
+def of_part(wanted: dict[str, Any], part: Part, shards: dict[str, str]) -> dict[str, Any]:
+    """Return the key of a part, from what is `asked` for and the hashes of the shards that hold
+    it.
+    """
+    return wanted | {"part": str(part), "shards": shards}
 
 
 def identity(key: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from kbench import files, objective, similarity
 from kbench.datasets import dataset as known_datasets
 from kbench.datasets.dataset import Dataset
+from kbench.datasets.part import Part
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Evaluation, RunConfig
@@ -22,7 +23,7 @@ from kbench.records import intermediate
 from kbench.records.documents import ModelCard
 from kbench.similarity.base import Similarity
 
-Part = TypeVar("Part", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class TrainedRun:
         """Return where a dataset's features lie."""
         return self.folder / "features" / dataset
 
+    def part(self, dataset: str, part: Part) -> Path:
+        """Return where the features of a part lie until all parts are there."""
+        return self.folder / "parts" / dataset / str(part)
+
     @functools.cached_property
     def similarity(self) -> Similarity:
         """The similarity with its learned scale; point sets were embedded when features were
@@ -89,7 +94,7 @@ class TrainedRun:
         """The objective with what it learned, such as the bias of the sigmoid loss."""
         return self._learned("objective", objective.create(self.config.objective))
 
-    def _learned(self, part: str, created: Part) -> Part:
+    def _learned(self, part: str, created: Module) -> Module:
         """Return a part of the model with its weights; UserError if they are of another one."""
         wanted = created.state_dict().keys()
         try:

@@ -3,6 +3,7 @@ last.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ class Writer:
         """Put a whole array."""
         values = values if isinstance(values, torch.Tensor) else np.asarray(values)
         self.rows(name, 0, len(values), values)
+
+    def join(self, parts: Sequence["Reader"]) -> None:
+        """Put the arrays of parts after each other. UserError if one of them is corrupt."""
+        for name in dict.fromkeys(name for part in parts for name in part.shapes):
+            pieces = [part.array(name) for part in parts if name in part.shapes]
+            start, total = 0, sum(map(len, pieces))
+            for piece in pieces:
+                self.rows(name, start, total, piece)
+                start += len(piece)
 
     def finish(self, key: dict[str, Any]) -> None:
         """Write the record and move the folder to its final name, replacing features made with
@@ -142,6 +152,13 @@ class Reader:
             array.removeprefix(f"{name}/") for array in self.shapes if array.startswith(f"{name}/")
         ]
         return {key: torch.from_numpy(self.array(f"{name}/{key}")[:, draw]) for key in keys}
+
+
+def begun_with(folder: Path, wanted: dict[str, Any]) -> bool:
+    """Return whether finished features in the folder have a key that holds all of this one."""
+    record = files.read_json(folder / RECORD) if (folder / RECORD).exists() else None
+    key = record.get("key") if isinstance(record, dict) else None
+    return isinstance(key, dict) and wanted.items() <= key.items()
 
 
 def present(folder: Path, key: dict[str, Any]) -> bool:

@@ -7,7 +7,9 @@ from pydantic import Field, field_validator, model_validator
 
 from kbench.corpus.augmentation import Crop
 from kbench.corpus.kinds import AnyCorpus
-from kbench.datasets import suites
+from kbench.datasets import dataset, suites
+from kbench.datasets.part import Part
+from kbench.datasets.part import parts as parts_of
 from kbench.errors import UserError
 from kbench.files import canonical_hash
 from kbench.measures.settings import MOST_FEATURES, LinearProbeSettings
@@ -205,9 +207,24 @@ class Evaluation(Section):
         le=MOST_SAMPLES,
         description="images encoded at once; does not change results",
     )
+    images_per_job: int = Field(
+        default=250_000,
+        gt=0,
+        description=(
+            "a dataset of more labelled images is encoded by several jobs; does not change results"
+        ),
+    )
     synthetic: bool = Field(
         default=False, description="read the embedded world in place of real data (smoke runs)"
     )
+
+    def parts(self) -> list[tuple[str, Part]]:
+        """Return (dataset, part) of every part of the datasets that are too large for one job."""
+        needed = []
+        for name in () if self.synthetic else self.datasets:
+            parts = list(parts_of(dataset.get(name), self.images_per_job))
+            needed += [(name, part) for part in parts if len(parts) > 1]
+        return needed
 
     @field_validator("datasets")
     @classmethod

@@ -10,7 +10,15 @@ from pathlib import Path
 from kbench import files
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.experiment.schema import Experiment, RunConfig
-from kbench.plan.measured import PER_RUN, UNITS, Job, images, results_of_a_run
+from kbench.plan.measured import (
+    PARTS,
+    PER_RUN,
+    UNITS,
+    Job,
+    images,
+    images_in_parts,
+    results_of_a_run,
+)
 
 
 @dataclass(frozen=True)
@@ -43,9 +51,11 @@ def estimate(
     not known.
     """
     world = experiment.corpus if isinstance(experiment.corpus, WorldCorpus) else None
+    in_parts, parts = images_in_parts(experiment.evaluation)
     units = {
-        "features": images(experiment.evaluation, world),
+        "features": images(experiment.evaluation, world) - in_parts,
         "evaluate": results_of_a_run(experiment.evaluation),
+        PARTS: in_parts // max(1, parts),
     }
     estimates = [
         _single(rule, jobs)
@@ -54,7 +64,7 @@ def estimate(
     ]
     taken = sum(config.imported is not None for config in runs)
     estimates += [_single("take", jobs, taken)] if taken else []
-    for rule in PER_RUN:
+    for rule in (*PER_RUN, *([PARTS] if parts else [])):
         kinds: dict[tuple[str, int | None], list[RunConfig]] = defaultdict(list)
         for config in [*runs, *(trials if rule == "pretrain" else ())]:
             if rule == "pretrain" and config.imported:
@@ -63,8 +73,9 @@ def estimate(
             amount = samples if rule == "pretrain" else units[rule] * config.points
             kinds[config.similarity, amount].append(config)
         for (similarity, amount), configs in kinds.items():
+            count = len(configs) * (parts if rule == PARTS else 1)
             estimates.append(
-                _of_runs(rule, similarity, configs[0].towers.name, amount, len(configs), jobs)
+                _of_runs(rule, similarity, configs[0].towers.name, amount, count, jobs)
             )
     return estimates
 
@@ -87,7 +98,8 @@ def _single(rule: str, jobs: Sequence[Job], count: int = 1) -> CostEstimate:
 def _of_runs(
     rule: str, similarity: str, towers: str, amount: int | None, count: int, jobs: Sequence[Job]
 ) -> CostEstimate:
-    with_towers = [job for job in jobs if job.rule == rule and job.towers == towers]
+    measured = "features" if rule == PARTS else rule
+    with_towers = [job for job in jobs if job.rule == measured and job.towers == towers]
     # The towers take nearly all of the time: another similarity's rate is better than none, and is
     # named as such.
     same = [job for job in with_towers if job.similarity == similarity] or with_towers
@@ -112,7 +124,8 @@ def _of_runs(
         if same[0].similarity == similarity
         else f"{', '.join(sorted({j.similarity for j in same}))} in "
     )
-    each = f"{1 / rate:.0f} {UNITS[rule]}/s" if rate < 1 else f"{rate:.1f} s a {UNITS[rule][:-1]}"
+    unit = UNITS[measured]
+    each = f"{1 / rate:.0f} {unit}/s" if rate < 1 else f"{rate:.1f} s a {unit[:-1]}"
     return CostEstimate(
         rule, similarity, count, rate * amount, round(scaled), f"{each}: {other}{_source(same)}"
     )
@@ -131,27 +144,29 @@ def wall_seconds(estimates: Sequence[CostEstimate], lanes: int) -> float | None:
     """Return the wall time with so many jobs at once, longest runs first; None if a part of it is
     not known.
 
-    A run's jobs follow each other; single jobs come before or after all of them.
+    A run's jobs follow each other, parts of its features beside each other; single jobs come before
+    or after all of them.
     """
     if any(part.seconds is None for part in estimates):
         return None
     chains: list[float] = []
     by_rule: dict[str, list[float]] = defaultdict(list)
     for part in estimates:
-        by_rule[part.rule if part.rule in PER_RUN else "single"] += [part.seconds] * part.jobs
+        kind = part.rule if part.rule in (*PER_RUN, PARTS) else "single"
+        by_rule[kind] += [part.seconds] * part.jobs
     for index in range(max((len(by_rule[rule]) for rule in PER_RUN), default=0)):
         chains.append(sum(by_rule[rule][index] for rule in PER_RUN if index < len(by_rule[rule])))
     busy = [0.0] * lanes
     for chain in sorted(chains, reverse=True):
         busy[busy.index(min(busy))] += chain
-    return sum(by_rule["single"]) + max(busy)
+    return sum(by_rule["single"]) + max(busy) + sum(by_rule[PARTS]) / lanes
 
 
 def lane_hours(estimates: Sequence[CostEstimate]) -> float | None:
     """Return the hours that pretraining and features take together, one GPU or core each; None if
     not known.
     """
-    parts = [part for part in estimates if part.rule in ("pretrain", "features")]
+    parts = [part for part in estimates if part.rule in ("pretrain", "features", PARTS)]
     if any(part.seconds is None for part in parts):
         return None
     return sum(part.jobs * part.seconds for part in parts) / 3600

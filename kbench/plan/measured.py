@@ -16,6 +16,11 @@ from kbench.experiment.schema import Evaluation
 PER_RUN = ("pretrain", "features", "evaluate")
 """Rules with a job for each run, in order; the others have one for the experiment."""
 
+PARTS = "features_part"
+"""The rule whose jobs take work off rule features, wherever a dataset is large: here the time of
+both is that of features.
+"""
+
 UNITS = {"pretrain": "pairs", "features": "images", "evaluate": "results"}
 """What the time of a job is proportional to."""
 
@@ -70,6 +75,8 @@ def _in_folder(results: Path) -> Iterator[Job]:
         rule = path.relative_to(results / "benchmarks").with_suffix("").parts[0]
         folders = (results / part / path.stem for part in ("runs", "search"))
         folder = next((folder for folder in folders if folder.is_dir()), None)
+        if rule == PARTS:
+            continue
         if rule not in PER_RUN:
             size = sum(_size(world) for world in results.glob("world-*")) if rule == "world" else 0
             yield Job(name, rule, "", "", "", "", 1, _seconds(path), size)
@@ -81,7 +88,9 @@ def _in_folder(results: Path) -> Iterator[Job]:
                 "features": images(evaluation, world) * points,
                 "evaluate": results_of_a_run(evaluation) * points,
             }
-            yield _of_run(name, rule, folder, card, units[rule], _seconds(path))
+            in_parts = (results / "benchmarks" / PARTS / path.stem).rglob("*.tsv")
+            seconds = _seconds(path) + (sum(map(_seconds, in_parts)) if rule == "features" else 0)
+            yield _of_run(name, rule, folder, card, units[rule], seconds)
 
 
 def _of_run(
@@ -145,6 +154,14 @@ def images(evaluation: Evaluation, world: WorldCorpus | None) -> int:
         else:
             total += sum(count or 0 for count in dataset.splits.values())
     return total
+
+
+def images_in_parts(evaluation: Evaluation) -> tuple[int, int]:
+    """Return how many of these images one run encodes in jobs of their own, and in how many."""
+    parts = evaluation.parts()
+    large = [known_datasets.get(name) for name in dict.fromkeys(name for name, _ in parts)]
+    counts = (count or 0 for dataset in large for count in dataset.splits.values())
+    return sum(counts), len(parts)
 
 
 def results_of_a_run(evaluation: Evaluation) -> int:

@@ -2,6 +2,7 @@
 cluster that shares it.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +13,7 @@ from kbench import files, lock
 from kbench.corpus import manifest
 from kbench.errors import UserError
 from kbench.experiment.load import read_run
-from kbench.experiment.schema import RunConfig
+from kbench.experiment.schema import Evaluation, RunConfig
 from kbench.plan.measured import Job
 from kbench.records import training_log
 from kbench.results.jobs import STAGE_FILES
@@ -62,11 +63,11 @@ def jobs(results: Path, working: bool | None) -> list[JobStatus]:
     trials = sorted(config.parent.name for config in results.glob("search/*/config.json"))
     planned = [("search", run, ("training",)) for run in trials]
     planned += [("runs", run, tuple(STAGE_FILES)) for run in files.read_json(path)["runs"]]
-    return [
-        _job(results, part, run, stage, working is not False)
-        for part, run, stages in planned
-        for stage in stages
+    begun = working is not False
+    trained = [
+        _job(results, part, run, stage, begun) for part, run, stages in planned for stage in stages
     ]
+    return [*trained, *_parts(results, files.read_json(path)["runs"], begun)]
 
 
 def at_work(results: Path) -> bool | None:
@@ -98,14 +99,32 @@ def _job(results: Path, part: str, run: str, stage: str, working: bool) -> JobSt
     rule = "take" if stage == "training" and config and config.imported else RULES[stage]
     inner = f"{part}/" if rule == "pretrain" else ""
     log = f"logs/{rule}/{inner}{run}.log"
-    if (folder / STAGE_FILES[stage]).is_file():
-        return JobStatus(rule, run, State.DONE, log)
-    if not (results / log).is_file():
-        return JobStatus(rule, run, State.WAITING, log)
-    message = _last_message(results / log)
-    state = State.FAILED if message else State.RUNNING if working else State.STOPPED
-    share, rate = _progress(results, folder, config) if rule == "pretrain" else (None, None)
+    state, message = _state(folder / STAGE_FILES[stage], results / log, working)
+    begun = rule == "pretrain" and state not in (State.DONE, State.WAITING)
+    share, rate = _progress(results, folder, config) if begun else (None, None)
     return JobStatus(rule, run, state, log, share, rate, message)
+
+
+def _parts(results: Path, runs: Sequence[str], working: bool) -> Iterator[JobStatus]:
+    """Yield the jobs that encode parts of large datasets."""
+    evaluation = Evaluation.model_validate(
+        files.read_json(results / "evaluation.json")["evaluation"]
+    )
+    for run, (dataset, part) in itertools.product(runs, evaluation.parts()):
+        log = f"logs/features_part/{run}/{dataset}/{part}.log"
+        done = results / "runs" / run / "parts" / dataset / f"{part}.json"
+        state, message = _state(done, results / log, working)
+        yield JobStatus("features_part", run, state, log, message=message)
+
+
+def _state(done: Path, log: Path, working: bool) -> tuple[State, str]:
+    """Return the state of a job that leaves `done`, and what it said if it failed."""
+    if done.is_file():
+        return State.DONE, ""
+    if not log.is_file():
+        return State.WAITING, ""
+    message = _last_message(log)
+    return (State.FAILED if message else State.RUNNING if working else State.STOPPED), message
 
 
 def _last_message(log: Path) -> str:

@@ -108,6 +108,11 @@ class Workflow:
         """Words of the options that tell a training where finished runs may be taken over from."""
         return [word for folder in self.results_folders for word in ("--reuse", str(folder))]
 
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """(dataset, record) of every part of the datasets that are too large for one job."""
+        return [(name, f"{part}.json") for name, part in self.experiment.evaluation.parts()]
+
     def request(self, rule: str) -> Request:
         """Return what the jobs of a rule ask a scheduler for."""
         return request(rule, self.experiment.resources, self.site)

@@ -262,6 +262,14 @@ class Encoded(Record):
     datasets: list[str] = Field(description="evaluation datasets that were encoded")
 
 
+class EncodedPart(Record):
+    """The features of one part of a large dataset were made."""
+
+    checkpoint_sha256: str = Field(description="SHA-256 of model.safetensors")
+    dataset: str = Field(description="evaluation dataset")
+    part: str = Field(description="which part of how many, I-of-N")
+
+
 class FeatureRecord(Record):
     """What lies in a folder of features, written last."""
 

@@ -63,6 +63,8 @@ DOCUMENTS = (
     Document("runs/RUN/metrics.jsonl", documents.LogEntry),
     Document("runs/RUN/model.json", documents.ModelCard),
     Document("runs/RUN/encoded.json", documents.Encoded),
+    Document("runs/RUN/parts/DATASET/PART.json", documents.EncodedPart),
+    Document("runs/RUN/parts/DATASET/PART/features.json", documents.FeatureRecord),
     Document("runs/RUN/features/DATASET/features.json", documents.FeatureRecord),
     Document("runs/RUN/evaluated.json", documents.Evaluated),
     Document("runs/RUN/evaluation/DATASET/TASK.json", documents.TaskResult),

@@ -11,10 +11,10 @@ from typing import Any
 from kbench.experiment.schema import Resources
 from kbench.slurm.site import Placement, RuleSettings, Site
 
-GPU_RULES = ("pretrain", "features")
+GPU_RULES = ("pretrain", "features", "features_part")
 """Rules that encode images; all others compute on CPUs and never ask for a GPU."""
 
-HEAVY_RULES = ("corpus", "pretrain", "take", "features", "evaluate")
+HEAVY_RULES = ("corpus", "pretrain", "take", "features", "features_part", "evaluate")
 """Rules that need what the experiment's resources say; the others read and write a little."""
 
 LIGHT = Resources(threads=1, memory_gb=2, hours=1)

@@ -26,6 +26,9 @@ CAPTIONED = {
 }
 """Sets of images with captions, and what draws each."""
 
+ATTRIBUTES_SET = "world-attributes"
+"""Shapes labelled with each of their attributes."""
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -46,7 +49,7 @@ def make(output: Path, settings: WorldSettings) -> bool:
     written.
     """
     try:
-        if is_complete(output, settings, CAPTIONED):
+        if is_complete(output, settings, [*CAPTIONED, ATTRIBUTES_SET]):
             return False
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -71,6 +74,7 @@ def _write(folder: Path, settings: WorldSettings) -> None:
         *_classification(world, settings, "train", training),
         *_classification(world, settings, "test", held_out),
         *_captioned(world, settings, training),
+        _attributes(world, settings),
     ]
     for part in track(parts, "embedded world", unit="folder"):
         shards = write_shards(folder / part.folder, part.stream, part.shard)
@@ -113,6 +117,12 @@ def _captioned(world: World, settings: WorldSettings, digits: DigitImages) -> It
         yield _Part(f"benchmark/{name}/test", number, stream)
 
 
+def _attributes(world: World, settings: WorldSettings) -> _Part:
+    generator, number = _generator(settings, ATTRIBUTES_SET, "test"), settings.eval_images
+    stream = streams.attributes(world, generator, number)
+    return _Part(f"benchmark/{ATTRIBUTES_SET}/test", number, stream)
+
+
 def _generator(settings: WorldSettings, *use: str) -> np.random.Generator:
     return np.random.default_rng(derive("world", settings.seed, *use))
 
@@ -123,11 +133,13 @@ def _write_classes(folder: Path, world: World) -> None:
     """
     classes = {name: list(streams.shape_classes(world, name)) for name in streams.SHAPE_SETS}
     classes["world-digits"] = [describe(glyph=digit) for digit in DIGITS]
+    classes[ATTRIBUTES_SET] = [describe(**{name: word}) for name, word in streams.SHAPE_WORDS]
     for name, labels in classes.items():
         _write_lines(folder / name / "classnames.txt", labels)
         _write_lines(folder / name / "zeroshot_classification_templates.txt", list(TEMPLATES))
     for name in CAPTIONED:
         _write_lines(folder / name / "dataset_type.txt", ["retrieval"])
+    _write_lines(folder / ATTRIBUTES_SET / "dataset_type.txt", ["multilabel"])
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

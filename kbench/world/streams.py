@@ -8,7 +8,7 @@ corpus' own distribution.
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,7 @@ from kbench.world.captions import NAMED, TEMPLATES, describe, describe_scene
 from kbench.world.digits import DigitImages
 from kbench.world.model import RowSampler, World
 from kbench.world.render import render
-from kbench.world.scenes import ATTRIBUTES, alternatives
+from kbench.world.scenes import ATTRIBUTES, BACKGROUNDS, COLOURS, SHAPES, SIZES, alternatives
 
 Sample = dict[str, bytes]
 
@@ -75,7 +75,7 @@ def retrieval(
     0.99, 1.00 (500 images). With scenes from the prior and captions from p(y | a) its recall at 1
     would be 0.10 and 0.26: 'a shape' fits most images.
     """
-    scenes = _evenly(world, rng, number)
+    scenes = _evenly(range(len(world.scenes)), rng, number)
     full = RowSampler(world.q * (world.specificity == len(ATTRIBUTES)))
     texts = world.sample_texts(rng, full.sample(rng, np.repeat(scenes, CAPTIONS_A_RETRIEVAL_IMAGE)))
     for index, scene in enumerate(scenes.tolist()):
@@ -94,7 +94,7 @@ def negatives(
     said of an image in one case of twenty.
     """
     choices = list(NAMED)
-    for scene in _evenly(world, rng, number).tolist():
+    for scene in _evenly(range(len(world.scenes)), rng, number).tolist():
         named = choices[rng.choice(len(choices), p=list(NAMED.values()))]
         words = {attribute: getattr(world.scenes[scene], attribute) for attribute in named}
         replaced = str(rng.choice(named))
@@ -105,10 +105,12 @@ def negatives(
         yield _image(world, scene, rng, digits) | _text(lines) | _json(scene=scene)
 
 
-def _evenly(world: World, rng: np.random.Generator, number: int) -> np.ndarray:
-    """Return scenes (number,) of which none occurs twice before each has occurred once."""
-    repeats = -(-number // len(world.scenes))
-    return np.concatenate([rng.permutation(len(world.scenes)) for _ in range(repeats)])[:number]
+def _evenly(scenes: Sequence[int], rng: np.random.Generator, number: int) -> np.ndarray:
+    """Return some of these scenes, (number,), of which none occurs twice before each has occurred
+    once.
+    """
+    repeats = -(-number // len(scenes))
+    return np.concatenate([rng.permutation(scenes) for _ in range(repeats)])[:number]
 
 
 def shape_classes(world: World, name: str) -> dict[str, np.ndarray]:
@@ -143,6 +145,24 @@ def shapes(world: World, rng: np.random.Generator, number: int, name: str) -> It
     for index in rng.permutation(number).tolist():
         label, scene = drawn[index]
         yield _image(world, scene, rng, {}) | _label(label)
+
+
+SHAPE_WORDS = [
+    (attribute, word)
+    for attribute, words in zip(ATTRIBUTES, (SHAPES, COLOURS, SIZES, BACKGROUNDS), strict=True)
+    for word in words
+]
+"""(attribute, word) of all that can be said of a shape: the classes of world-attributes."""
+
+
+def attributes(world: World, rng: np.random.Generator, number: int) -> Iterator[Sample]:
+    """Yield images of shapes, spread evenly, labelled with all four attributes: which of
+    SHAPE_WORDS they show, as float32, CLIP_benchmark's form of several labels.
+    """
+    shapes = [index for index, scene in enumerate(world.scenes) if not scene.is_digit]
+    for scene in _evenly(shapes, rng, number).tolist():
+        shown = [getattr(world.scenes[scene], name) == word for name, word in SHAPE_WORDS]
+        yield _image(world, scene, rng, {}) | _labels(shown)
 
 
 def digits(
@@ -192,6 +212,12 @@ def _text(lines: list[str]) -> Sample:
 
 def _label(label: int) -> Sample:
     return {"cls": str(label).encode()}
+
+
+def _labels(shown: list[bool]) -> Sample:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(shown, dtype=np.float32))
+    return {"npy": buffer.getvalue()}
 
 
 def _json(**indices: int) -> Sample:

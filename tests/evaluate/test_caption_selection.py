@@ -22,8 +22,6 @@ from kbench.datasets import suites
 from kbench.datasets.reader import Split
 from kbench.datasets.transform import Transform
 from kbench.errors import UserError
-from kbench.evaluate.run import TrainedRun
-from kbench.experiment.load import imported
 from kbench.locations import Locations
 from kbench.world.captions import describe_scene
 from kbench.world.model import World
@@ -70,15 +68,7 @@ def run(request, kbench, tmp_path_factory):
     """An imported model, taken into the folder of a run; its folder of open_clip's."""
     folder = tmp_path_factory.mktemp("selection")
     model = tiny_models.write(request.param, folder / "open_clip" / request.param)
-    done = kbench("model", "import", model, "--as", "their", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        config = imported("their")
-    path = folder / "results" / "x" / "runs" / config.run
-    files.write_json(path / "config.json", config.model_dump(mode="json"))
-    assert kbench("model", "take", "--run", path, cwd=folder).returncode == 0
-    return folder, model, TrainedRun(path)
+    return folder, model, tiny_models.taken(kbench, model, folder)
 
 
 @pytest.mark.slow

@@ -79,6 +79,21 @@ def test_imported_models_are_jobs_too(jobs, tmp_path):
     assert (part.jobs, part.seconds) == (2, 4.0)
 
 
+def test_parts_of_large_datasets_are_jobs_too(demo, jobs, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(EXPERIMENT.replace("[world-shape,", "[imagenet1k, world-shape,"))
+    experiment = load(str(path))
+    parts = cost.estimate(experiment, resolve(experiment), [], 512, jobs)
+    split = [part for part in parts if part.rule == measured.PARTS]
+    assert [part.name for part in split] == ["features_part cosine", "features_part wpse-gaussian"]
+    assert [part.jobs for part in split] == [6, 6]
+    rest = next(part for part in parts if part.name == "features cosine")
+    images = (1_281_167 + 50_000) / 6
+    assert split[0].seconds / images == pytest.approx(rest.seconds / (4 * 3 * 64), rel=1e-4)
+    lanes = cost.wall_seconds(parts, 12)
+    assert lanes > sum(part.seconds * part.jobs for part in split) / 12
+
+
 def test_another_similaritys_rate_is_named_and_unknown_towers_are_not_guessed(demo, jobs):
     known = [job for job in jobs if job.similarity in ("cosine", "")]
     part = next(part for part in estimate(demo, known) if part.name == "pretrain wpse-imq")
@@ -99,7 +114,11 @@ def test_jobs_are_collected_from_a_folder_and_read_back(trained, tmp_path):
         path = results / "benchmarks" / rule / f"{run.folder.name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("s\th:m:s\n500.25\t0:08:20\n")
+    part = results / "benchmarks" / "features_part" / run.folder.name / "x" / "1-of-2.tsv"
+    part.parent.mkdir(parents=True)
+    part.write_text("s\th:m:s\n100\t0:01:40\n")
     found = {job.rule: job for job in measured.measured(results)}
+    assert found["features"].seconds == 600.25
     assert found["pretrain"].units == run.card.samples and found["pretrain"].seconds == 500.25
     assert found["features"].units == 4 * 3 * 64 and found["features"].bytes > 1000
     assert found["evaluate"].units == 2 + 2 + 1 + 1

@@ -7,10 +7,6 @@ import tiny_models
 from clip_benchmark_peer import check_no_ties, check_predictions, check_recalls, write_odd
 from safetensors.torch import load_file
 
-from kbench import files
-from kbench.evaluate.run import TrainedRun
-from kbench.experiment.load import imported
-
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
@@ -26,23 +22,8 @@ def model(request, tmp_path_factory):
     return tiny_models.write(request.param, tmp_path_factory.mktemp("open_clip") / request.param)
 
 
-def taken(kbench, source, folder, *options):
-    """Import a model into a working folder and take it into a run's folder there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    done = kbench("model", "import", f"local-dir:{source}", "--as", "their", *options, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        config = imported("their")
-    run = folder / "results" / "x" / "runs" / config.run
-    files.write_json(run / "config.json", config.model_dump(mode="json"))
-    done = kbench("model", "take", "--run", run, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return TrainedRun(run)
-
-
 def test_recalls_and_predictions_are_clip_benchmarks(kbench, model, odd, tmp_path):
-    run = taken(kbench, model, tmp_path, "--data", "some pairs", "--licence", "MIT")
+    run = tiny_models.taken(kbench, model, tmp_path, "--data", "some pairs", "--licence", "MIT")
     peer = tiny_models.peer(model)
     check_recalls(kbench, run, peer, odd / "odd-captions", "odd-captions", tmp_path)
     check_no_ties(run, "odd-captions")
@@ -55,14 +36,14 @@ def test_recalls_and_predictions_are_clip_benchmarks(kbench, model, odd, tmp_pat
 
 
 def test_a_round_trip_through_open_clips_form_changes_no_number(kbench, model, odd, tmp_path):
-    run = taken(kbench, model, tmp_path / "first")
+    run = tiny_models.taken(kbench, model, tmp_path / "first")
     exported = tmp_path / "exported"
     done = kbench("model", "export", run.folder, "--output", exported, cwd=tmp_path / "first")
     if "hf_model_name" in run.config.towers.text_cfg:
         assert done.returncode == 2 and "Hugging Face text tower" in done.stderr
         return
     assert done.returncode == 0, done.stderr
-    again = taken(kbench, exported, tmp_path / "second")
+    again = tiny_models.taken(kbench, exported, tmp_path / "second")
     ours, theirs = (load_file(one.weights) for one in (run, again))
     assert ours.keys() == theirs.keys() and all((ours[k] == theirs[k]).all() for k in ours)
     one, two = (one.config.towers.model_dump(exclude={"name", "text_cfg"}) for one in (run, again))

@@ -32,8 +32,10 @@ def test_every_document_of_finished_runs_obeys_the_schema_that_is_listed_for_it(
         for document in documents(path):
             kinds[0].schema.model_validate(document)
         seen.add(kinds[0].path)
-    # What the commands write when all is done, and what only a search has.
+    # What the commands write when all is done, and what only a search has; those of large datasets
+    # are looked at in tests/evaluate/test_parts.py.
     elsewhere = {"runs/RUN/encoded.json", "runs/RUN/evaluated.json", "tuning.json"}
+    elsewhere |= {kind.path for kind in written.DOCUMENTS if "/parts/" in kind.path}
     assert seen | elsewhere == {kind.path for kind in written.DOCUMENTS}
 
 

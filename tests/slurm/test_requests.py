@@ -8,7 +8,8 @@ from kbench.slurm import cluster, preflight, profile, site
 from kbench.slurm.request import request
 from kbench.slurm.site import Site
 
-RULES = ("world", "corpus", "pretrain", "take", "tune", "features", "evaluate", "compare", "report")
+ENCODING = ("pretrain", "features", "features_part")
+RULES = ("world", "corpus", "take", "tune", "evaluate", "compare", "report", *ENCODING)
 NEEDS = Resources(threads=4, memory_gb=16, hours=10)
 
 
@@ -28,7 +29,7 @@ def test_gpus_are_asked_for_one_way_and_only_where_images_are_encoded(switch):
             asked(rule, gpu_request=switch),
             request(rule, NEEDS, Site(gpu_request=switch)).options(),
         )
-        uses = rule in ("pretrain", "features")
+        uses = rule in ENCODING
         assert ("gpu" in job, "gres" in job) == (
             uses and switch == "gpus",
             uses and switch == "gres",

@@ -33,12 +33,12 @@ class Peer:
     transform: object
     tokenizer: object
 
-    def loader(self, name, root, task):
+    def loader(self, name, root, task, split="test"):
         """Return CLIP_benchmark's loader as its command line makes it, of batches as large as
         kbench's.
         """
         wds = build_dataset(
-            f"wds/{name}", root=str(root), split="test", transform=self.transform, task=task
+            f"wds/{name}", root=str(root), split=split, transform=self.transform, task=task
         )
         self.classes, self.templates = wds.classes, wds.templates
         return torch.utils.data.DataLoader(wds.batched(BATCH), batch_size=None)
@@ -64,6 +64,7 @@ ENTRIES = {
     "odd-images": "{kind: classification, folder: odd-images, n_classes: 10, main_metric: acc1",
     "odd-captions": "{kind: retrieval, folder: odd-captions, main_metric: image_retrieval_recall@5",
     "odd-choices": "{kind: image_caption_selection, folder: odd-choices, main_metric: text_acc",
+    "tinted": "{kind: classification, folder: tinted, n_classes: 5, main_metric: acc1",
     "odd-labels": (
         "{kind: multi_label, folder: odd-labels, n_classes: 7, main_metric: mean_average_precision"
     ),
@@ -72,15 +73,15 @@ ENTRIES = {
         "{kind: retrieval, folder: flickr8k_1k, main_metric: image_retrieval_recall@5"
     ),
 }
-"""Datasets that these tests add, all without a train split: a probe would take minutes."""
+"""Datasets that these tests add, all but one without a train split: a probe would take minutes."""
 
 
 def add(name, folder):
     """Add a dataset to those that kbench knows in a working folder."""
     (folder / "workflow" / "datasets").mkdir(parents=True, exist_ok=True)
-    entry = (
-        ENTRIES[name] + ", location: data, source: here, train_split: null, stand_in: world-shape}"
-    )
+    train = "train" if name == "tinted" else "null"
+    entry = f"{ENTRIES[name]}, location: data, source: here, train_split: {train}"
+    entry += ", stand_in: world-shape}"
     (folder / "workflow" / "datasets" / f"{name}.yaml").write_text(entry)
 
 

@@ -318,7 +318,17 @@ class Experiment(Section):
         default=1.0,
         gt=0,
         le=100,
-        description="largest difference from a published value that counts as reproduced, points",
+        description=(
+            "largest difference from a published value that counts as reproduced, and between"
+            " variants as equivalent, points"
+        ),
+    )
+    paired_seeds: bool = Field(
+        default=False,
+        description=(
+            "seeds of different variants are compared pair by pair; to be said before a run,"
+            " where a seed is known to move all variants alike"
+        ),
     )
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kbench import tasks
 from kbench.document.numbers import number, unit_name
 from kbench.report.analysis import REFERENCE, Analysis
-from kbench.results.pairs import Comparison
+from kbench.results.pairs import Comparison, Outcome
 from kbench.results.summary import Column, Summary
 from kbench.results.text import mean_sd
 
@@ -20,27 +20,37 @@ def nothing(analysis: Analysis) -> str:
 
 
 def pair_sentence(pair: Comparison) -> str:
-    """Return a comparison in words: the difference, its interval, over what, and how sure."""
+    """Return a comparison in words: what the test shows, the difference and its interval, over
+    what, and how sure.
+    """
     column, estimate = pair.columns[0], pair.estimate
     if estimate is None:
         return (
-            f"{pair.first} and {pair.second} cannot be tested {over(pair.columns)}: too few seeds"
-            " in common."
+            f"{pair.first} and {pair.second} cannot be tested {over(pair.columns)}: that takes two"
+            " seeds of each, or scores of single images, which are not all alike."
         )
-    size = (
-        f"{number(abs(estimate.value), column.unit)} {difference_unit(column)} [{interval(pair)}]"
-    )
-    side = "above" if estimate.value > 0 else "below"
-    chance = f"{p_statement(pair.p_holm)} after Holm's correction"
+    unit = difference_unit(column)
+    size = _size(pair)
     seeds = (
         f"{estimate.seeds} seeds"
         if estimate.seeds > 1
         else "1 seed, so that the variance of training is unknown"
     )
-    what = f"{tasks.title(column.task)} {column.title}"
+    where = f"in {tasks.title(column.task)} {column.title} {over(pair.columns)}"
+    sure = f"({seeds}, {p_statement(pair.p_holm)} after Holm's correction)"
+    if pair.significant:
+        side = "above" if estimate.value > 0 else "below"
+        return f"{pair.first} is {size} {side} {pair.second} {where} {sure}."
+    if pair.outcome == Outcome.EQUIVALENT:
+        margin = f"{number(pair.margin, column.unit)} {unit}"
+        return (
+            f"{pair.first} and {pair.second} are equivalent within {margin} {where}: they are"
+            f" {size} apart {sure}."
+        )
     return (
-        f"{pair.first} is {size} {side} {pair.second} in {what} {over(pair.columns)} ({seeds},"
-        f" {chance})."
+        f"No difference is shown between {pair.first} and {pair.second} {where}: {size} {sure};"
+        f" the smallest that would have been found is {number(pair.detectable, column.unit)}"
+        f" {unit}."
     )
 
 
@@ -88,7 +98,9 @@ def listed(names: list[str]) -> str:
 
 
 def order(analysis: Analysis) -> str:
-    """Return who scores best in the first task, and where the reference is."""
+    """Return the highest and lowest mean in the first task and the reference's, as numbers: who is
+    ahead of whom is for a test to say.
+    """
     task = analysis.tasks[0]
     columns = analysis.columns(task)
     ranked = analysis.scores.ranked(columns)
@@ -96,56 +108,92 @@ def order(analysis: Analysis) -> str:
         return f"No variant has results on all {len(columns)} datasets of {tasks.title(task)} yet."
     best, average = ranked[0]
     unit = columns[0].unit
+    extreme = "highest" if columns[0].higher_is_better else "lowest"
     start = (
-        f"In {tasks.title(task)} {columns[0].title} {over(columns)}, {best} scores best with "
-        f"{_score(average, unit)} ({_seeds(average)})"
+        f"In {tasks.title(task)} {columns[0].title} {over(columns)}, the {extreme} mean is"
+        f" {best}'s, {_score(average, unit)} ({_seeds(average)})"
     )
-    return start + _others(ranked, unit) + "."
+    others = [
+        f"{name}'s is {_score(mean, unit)}{_fewer(mean, average)}"
+        for name, mean in ranked[1:]
+        if name in (REFERENCE, ranked[-1][0])
+    ]
+    return f"{'; '.join([start, *others])}."
 
 
-def _others(ranked: list[tuple[str, Summary]], unit: str) -> str:
-    names = [name for name, _ in ranked]
-    if len(names) == 1:
-        return ""
-    if REFERENCE not in names:
-        return f", {names[-1]} worst with {_score(ranked[-1][1], unit)}"
-    position = names.index(REFERENCE)
-    behind = names[position + 1 :]
-    own = f"; {REFERENCE} reaches {_score(ranked[position][1], unit)}" if position else ""
-    if not behind:
-        return f"{own}; none ranks behind {REFERENCE}"
-    verb = "ranks" if len(behind) == 1 else "rank"
-    last = f", {names[-1]} last with {_score(ranked[-1][1], unit)}"
-    return f"{own}; {listed(behind)} {verb} behind {REFERENCE}{last if len(behind) > 1 else ''}"
+def _fewer(mean: Summary, of_the_best: Summary) -> str:
+    return f" ({_seeds(mean)})" if mean.n != of_the_best.n else ""
 
 
 def certainty(analysis: Analysis) -> str:
-    """Return how many pairs differ beyond chance, and who is nearest to the optimum."""
+    """Return which pairs a test separates, what it would have found of the others, and who is
+    nearest to the optimum.
+    """
     task = analysis.tasks[0]
     pairs = [pair for pair in analysis.comparisons(task) if pair.p_holm is not None]
-    start = _beyond_chance(pairs, " at the same embedding dimension" if analysis.lines else "")
+    start = _shown(pairs, " at the same embedding dimension" if analysis.lines else "")
     if pairs and not any(pair.estimate.covers_training for pair in pairs):
         start += ", and with one seed the variance of training is unknown"
     return start + _verdicts(analysis) + "."
 
 
-def _beyond_chance(pairs: list[Comparison], scope: str) -> str:
+MOST_ORDERED = 12
+"""Separated pairs that are told one by one."""
+
+
+def _shown(pairs: list[Comparison], scope: str) -> str:
     if not pairs:
         return "No two variants can be tested against each other yet"
-    beyond = [pair for pair in pairs if pair.significant]
-    if not beyond:
-        smallest = p_text(min(pair.p_holm for pair in pairs))
-        return (
-            f"None of the {len(pairs)} pairs{scope} differs beyond chance after Holm's correction "
-            f"(smallest p = {smallest})"
-        )
-    widest = max(beyond, key=lambda pair: abs(pair.estimate.value))
-    return (
-        f"{len(beyond)} of {len(pairs)} pairs{scope} differ beyond chance after Holm's correction,"
-        f" most of all {widest.first} from {widest.second}, by"
-        f" {number(abs(widest.estimate.value), _unit(widest))} {difference_unit(widest.columns[0])}"
-        f" [{interval(widest)}]"
+    apart = [pair for pair in pairs if pair.significant]
+    start = (
+        f"Of {len(pairs)} pairs{scope} a test separates {len(apart) or 'none'} after Holm's"
+        " correction"
     )
+    told = [_orders(apart)] if 0 < len(apart) <= MOST_ORDERED else []
+    told += [_widest(apart)] if len(apart) > 1 else []
+    return "; ".join([": ".join([start, *told[:1]]), *told[1:], *_not_separated(pairs)])
+
+
+def _orders(apart: list[Comparison]) -> str:
+    """Return who is above whom, variant by variant; of a single pair by how much."""
+    above: dict[str, list[str]] = {}
+    for pair in apart:
+        higher = pair.outcome == Outcome.HIGHER
+        one, other = (pair.first, pair.second) if higher else (pair.second, pair.first)
+        above.setdefault(one, []).append(other)
+    alone = f" by {_size(apart[0])}" if len(apart) == 1 else ""
+    return ", ".join(f"{one} is above {listed(others)}{alone}" for one, others in above.items())
+
+
+def _widest(apart: list[Comparison]) -> str:
+    widest = max(apart, key=lambda pair: abs(pair.estimate.value))
+    return f"the widest difference is {widest.first}'s from {widest.second}'s, {_size(widest)}"
+
+
+def _size(pair: Comparison) -> str:
+    """Return how far a pair is apart, with its interval."""
+    size = number(abs(pair.estimate.value), _unit(pair))
+    return f"{size} {difference_unit(pair.columns[0])} [{interval(pair)}]"
+
+
+def _not_separated(pairs: list[Comparison]) -> list[str]:
+    same = [pair for pair in pairs if pair.outcome == Outcome.EQUIVALENT]
+    unseen = [pair for pair in pairs if pair.outcome == Outcome.OPEN]
+    said = []
+    if same:
+        margin = f"{number(same[0].margin, _unit(same[0]))} {difference_unit(same[0].columns[0])}"
+        verb = "is" if len(same) == 1 else "are"
+        said.append(f"{len(same)} {verb} equivalent within {margin}")
+    if unseen:
+        least = min(pair.p_holm for pair in unseen)
+        sizes = sorted(pair.detectable for pair in unseen)
+        reach = " to ".join(dict.fromkeys(number(sizes[end], _unit(unseen[0])) for end in (0, -1)))
+        said.append(
+            f"of {len(unseen)} no difference is shown (smallest p = {p_text(least)}), where"
+            f" {reach} {difference_unit(unseen[0].columns[0])} would have been found four times in"
+            " five"
+        )
+    return said
 
 
 def _verdicts(analysis: Analysis) -> str:
@@ -166,20 +214,28 @@ def _verdict(analysis: Analysis, task: str) -> str | None:
 
 
 def ranking(analysis: Analysis) -> str:
-    """Return what is wanting before the order may be called a ranking of the methods."""
-    seeds = min((len(analysis.runs_of(group)) for group in analysis.scores.groups), default=0)
+    """Return what is wanting before what a test separates may be called an order of the methods;
+    seeds count where their results are there.
+    """
+    task = analysis.tasks[0]
+    columns, pairs = analysis.columns(task), analysis.comparisons(task)
+    seeds = min(
+        (analysis.scores.average(group, columns).n for group in analysis.scores.groups), default=0
+    )
     steps = len({card.steps for card in analysis.store.cards.values()})
     needs = _tuning_needs(analysis)
     if seeds < SEEDS_FOR_A_RANKING:
         needs.append(f"at least {SEEDS_FOR_A_RANKING} seeds (here {seeds})")
     if steps < 2:
         needs.append(f"several step counts (here {steps})")
-    if not needs:
-        return (
-            f"Every variant had the same tuning budget, {seeds} seeds and several step counts; "
-            "the order holds for this corpus and these towers."
-        )
-    return f"This order is not a ranking of the methods: that would need {listed(needs)}."
+    if needs:
+        return f"Nothing here ranks the methods: that would need {listed(needs)}."
+    if not any(pair.significant for pair in pairs):
+        return "Nothing here ranks the methods: no test separates two of them."
+    return (
+        f"Every variant had the same tuning budget, {seeds} seeds and several step counts; what a"
+        " test separates is so for this corpus and these towers."
+    )
 
 
 def _tuning_needs(analysis: Analysis) -> list[str]:

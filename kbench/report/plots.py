@@ -262,7 +262,8 @@ def differences(analysis: Analysis, task: str) -> Figure:
         drawn = svg.inline(axes.figure, f"plot-pairs-{task}")
     title = f"Pairs in {tasks.title(task)}, {over(analysis.columns(task))}"
     caption = (
-        f"{title}: difference with its 95 % interval; filled if p < 0.05 after Holm's correction."
+        f"{title}: difference with its 95 % interval, not corrected; filled if p < 0.05 after"
+        " Holm's correction."
     )
     every = sum(pair.estimate is not None for pair in analysis.comparisons(task))
     if every > len(pairs):

@@ -5,7 +5,7 @@ from itertools import groupby
 from kbench import tasks
 from kbench.document.numbers import number
 from kbench.document.parts import Cell, Table
-from kbench.report.tables import difference_cells, p_text
+from kbench.report.tables import OUTCOMES, difference_cells, p_text
 from kbench.results import agreement, published
 from kbench.results.agreement import Claim, TableAgreement
 from kbench.results.verdicts import NOT_COMPARABLE, Verdict
@@ -129,7 +129,7 @@ def _claims(claims: list[Claim]) -> Table:
         for claim in claims
     ]
     header = ["Source", "Published on average", "Over", "Here", "Theirs, points"]
-    header += ["Ours, points", "95 % interval", "p (Holm)", "Seeds"]
+    header += ["Ours, points", *OUTCOMES]
     note = (
         "Open: our difference does not stand out from chance at the 5 % level after Holm's"
         " correction."

@@ -12,7 +12,12 @@ from kbench.report.answer import difference_unit, over, p_text
 from kbench.results.pairs import Comparison
 from kbench.results.text import mean_sd
 
-HOLM = "p-values are corrected by Holm's method for the number of tests in this table."
+NOTES = [
+    "p-values are corrected by Holm's method for the number of tests in this table, intervals are"
+    " those of single comparisons.",
+    "Detectable: the difference that Holm's first step would have found four times in five.",
+]
+OUTCOMES = ["95 % interval", "p (Holm)", "Seeds", "Shown", "Detectable"]
 
 
 def comparison_table(task: str, pairs: list[Comparison]) -> Table:
@@ -25,11 +30,9 @@ def comparison_table(task: str, pairs: list[Comparison]) -> Table:
         "Variant",
         "Compared with",
         f"Difference, {unit}",
-        "95 % interval",
-        "p (Holm)",
-        "Seeds",
+        *OUTCOMES,
     ]
-    return Table(f"pairs-{task}", caption, header, rows, [HOLM, *_coverage(pairs)], text_columns=2)
+    return Table(f"pairs-{task}", caption, header, rows, _notes(pairs), text_columns=2)
 
 
 def comparison_details(task: str, pairs: list[Comparison]) -> Table:
@@ -50,14 +53,21 @@ def comparison_details(task: str, pairs: list[Comparison]) -> Table:
         "Variant",
         "Compared with",
         f"Difference, {unit}",
-        "95 % interval",
-        "p (Holm)",
-        "Seeds",
+        *OUTCOMES,
     ]
-    notes = [HOLM, *_coverage(pairs)]
     return Table(
-        f"pairs-each-{task}", caption, header, rows, notes, text_columns=3, searchable=True
+        f"pairs-each-{task}", caption, header, rows, _notes(pairs), text_columns=3, searchable=True
     )
+
+
+def _notes(pairs: list[Comparison]) -> list[str]:
+    margins = {(pair.margin, pair.columns[0]) for pair in pairs if pair.margin is not None}
+    said = [
+        f"Equivalent: two one-sided tests, each at 5 %, place the difference within"
+        f" {number(margin, column.unit)} {difference_unit(column)}."
+        for margin, column in sorted(margins, key=str)[:1]
+    ]
+    return [*NOTES, *said, *_coverage(pairs)]
 
 
 def variance_table(analysis: Analysis, task: str) -> Table:
@@ -145,10 +155,12 @@ def missing_table(analysis: Analysis) -> Table | None:
 
 
 def difference_cells(pair: Comparison) -> list[Cell]:
-    """Return difference, interval, corrected p-value and number of seeds of a comparison."""
+    """Return difference, interval, corrected p-value, number of seeds, outcome and detectable
+    difference of a comparison.
+    """
     estimate, unit = pair.estimate, pair.columns[0].unit
     if estimate is None:
-        return [Cell("not tested"), Cell("–"), Cell("–"), Cell("–")]
+        return [Cell(pair.outcome), *[Cell("–")] * len(OUTCOMES)]
     value = Cell(number(estimate.value, unit), estimate.value, best=pair.significant)
     between = f"{number(estimate.low, unit)} to {number(estimate.high, unit)}"
     return [
@@ -156,6 +168,8 @@ def difference_cells(pair: Comparison) -> list[Cell]:
         Cell(between, estimate.low),
         Cell(p_text(pair.p_holm), pair.p_holm),
         Cell(str(estimate.seeds), estimate.seeds),
+        Cell(pair.outcome),
+        Cell(number(pair.detectable, unit), pair.detectable),
     ]
 
 

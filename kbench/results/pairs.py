@@ -1,13 +1,16 @@
-"""Paired comparisons of variants on the same test images at the same training seeds.
+"""Comparisons of two variants on the same test images, at their training seeds.
 
-Model for the difference between two variants at seed s on image i of a dataset:
-    d[s, i] = difference + seed[s] + image[i] + rest[s, i]
-Its mean over all has variance  var(seed)/S + var(image)/N + var(rest)/(S N), each estimated from
-the crossed analysis of variance (e.g. Searle, Casella and McCulloch, Variance Components, 1992).
-The test uses S - 1 degrees of freedom: Satterthwaite's approximation, which the model suggests,
-rejected up to 9 % instead of 5 % of true null hypotheses in simulations with two and three seeds;
-with S - 1 the test is never more liberal than the paired t-test over seeds, and covers the choice
-of test images besides. The price is that two seeds can show next to nothing. With one seed there is
+Model for the score of variant v at seed s on image i of a dataset:
+    y[v, s, i] = mean[v] + seed[v, s] + image[v, i] + rest[v, s, i]
+Both variants see the same images, so that what is common to them cancels in the difference of the
+means over seeds and images. Its variance is
+    sum over v of (var(seed[v]) + var(rest[v]) / N) / S[v]  +  var(image[1] - image[2]) / N.
+The first part, due to trainings, is what the means of single seeds vary by: between two variants
+with Welch's degrees of freedom (Biometrika 34, 1947), whose squared variances are replaced by
+unbiased estimates of them, since they would make few seeds count for fewer; S - 1 where an
+experiment pairs its seeds beforehand. The second is what the images' differences vary by, less the
+rest's part of it (crossed analysis of variance, e.g. Searle, Casella and McCulloch, Variance
+Components, 1992). Each has a quantile of its own (kbench.results.interval). With one seed there is
 only the choice of test images (McNemar's test where each is a success or a failure), and a report
 must say so. In retrieval the captions of one image are one sample; in the PMI gap, where variants
 are scored on the same pairs, samples are pairs or batches of them.
@@ -15,6 +18,7 @@ are scored on the same pairs, samples are pairs or batches of them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -22,6 +26,7 @@ import numpy as np
 from scipy import stats
 
 from kbench.results import samples
+from kbench.results.interval import Error
 from kbench.results.store import Store
 from kbench.results.summary import Column, Scores
 from kbench.results.table import label
@@ -30,66 +35,127 @@ if TYPE_CHECKING:
     import pandas
 
 
+LEVEL = 0.05
+MARGIN = 1.0
+"""Points, where an experiment does not say another."""
+
+
+class Outcome(StrEnum):
+    """What a comparison shows of the first variant's number: that it is above or below the
+    second's, that both are the same but for the margin, none of these, or nothing at all.
+    """
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    EQUIVALENT = "equivalent"
+    OPEN = "no difference shown"
+    UNTESTED = "not tested"
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """An average difference with its 95 % interval and the p-value of 'no difference'."""
+    """An average difference with its 95 % interval and the p-value of 'no difference'.
+
+    seeds: of both variants, the smaller number; detectable: the difference that would be found four
+    times in five, as the comparison stands alone.
+    """
 
     value: float
-    low: float
-    high: float
+    error: Error
     p: float
     seeds: int
     covers_training: bool  # the interval includes the variation between training seeds
     covers_sampling: bool  # the interval includes the choice of test images
 
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.value - self.error.half_width(LEVEL)
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.value + self.error.half_width(LEVEL)
+
+    def within(self, margin: float) -> bool:
+        """Return whether two one-sided tests, each at 5 %, place the true difference within the
+        margin.
+        """
+        return abs(self.value) + self.error.half_width(2 * LEVEL) < margin
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two variants over one or more columns; `estimate` is None where nothing can be tested."""
+    """Two variants over one or more columns; `estimate` is None where nothing can be tested.
+
+    family: the number of comparisons that p_holm is corrected for. margin: the difference below
+    which the variants count as equivalent, in the metric's unit; None where none is declared.
+    """
 
     first: str
     second: str
     columns: tuple[Column, ...]
     estimate: Estimate | None
     p_holm: float | None = None
+    family: int = 1
+    margin: float | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the test shows."""
+        if self.estimate is None:
+            return Outcome.UNTESTED
+        if self.significant:
+            return Outcome.HIGHER if self.estimate.value > 0 else Outcome.LOWER
+        equivalent = self.margin is not None and self.estimate.within(self.margin)
+        return Outcome.EQUIVALENT if equivalent else Outcome.OPEN
 
     @property
     def significant(self) -> bool:
         """Whether the difference survives Holm's correction at the 5 % level."""
-        return self.p_holm is not None and self.p_holm < 0.05
+        return self.p_holm is not None and self.p_holm < LEVEL
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference that a test with Holm's first step would find four times in five."""
+        return self.estimate and self.estimate.error.detectable(LEVEL / self.family)
 
 
-def estimate(differences: Sequence[np.ndarray]) -> Estimate | None:
-    """Return the difference averaged over datasets, from one (S, N) array of differences for each
-    dataset.
+Scored = tuple[np.ndarray, np.ndarray]
+"""Scores of two variants on one dataset, (S, N) and (T, N): at each seed, of each image. N = 1
+stands for a dataset without scores of single images.
+"""
 
-    The arrays share their seeds; the images of different datasets are taken to be independent. N =
-    1 stands for a dataset without scores of single images: then its sampling of test images is not
-    covered. None if the differences cannot show any spread (one seed, no single images).
+
+def estimate(datasets: Sequence[Scored], paired: bool = False) -> Estimate | None:
+    """Return the difference of the first from the second, averaged over datasets.
+
+    A variant's seeds are the same in all datasets, the images of different datasets are taken to be
+    independent. paired: the two variants' seeds belong together, one by one. Where a variant has
+    one seed, only the choice of test images is covered, and where it has no scores of single
+    images, None is returned; so it is where the differences show no spread.
     """
-    seeds = differences[0].shape[0]
-    value = float(np.mean([difference.mean() for difference in differences]))
-    sampled = all(difference.shape[1] > 1 for difference in differences)
-    of_images, rest = np.sum([_image_variances(difference) for difference in differences], axis=0)
-    of_images, rest = of_images / len(differences) ** 2, rest / len(differences) ** 2
+    value = float(np.mean([first.mean() - second.mean() for first, second in datasets]))
+    sampled = all(first.shape[1] > 1 for first, _ in datasets)
+    of_images, rest = np.sum([_image_variances(scored) for scored in datasets], axis=0)
+    of_images, rest = of_images / len(datasets) ** 2, rest / len(datasets) ** 2
+    seeds = min(min(len(first), len(second)) for first, second in datasets)
     if seeds == 1:
-        return _within_seed(value, of_images, differences) if sampled else None
-    of_seeds = (
-        np.mean([difference.mean(axis=1) for difference in differences], axis=0).var(ddof=1) / seeds
-    )
-    # Seeds that tie by chance must not make the error smaller than the images alone do.
-    error = np.sqrt(max(of_seeds + of_images - rest, of_seeds, of_images))
-    if error == 0 and value != 0:
+        return _within_seed(value, of_images, datasets) if sampled else None
+    trainings, freedom = _seed_variance(datasets, paired)
+    # Seeds that tie, as they do at the end of a scale, say nothing of what is the rest's part.
+    error = Error(trainings, freedom, max(0.0, of_images - rest) if trainings else of_images)
+    if value != 0 and error.half_width(LEVEL) == 0:
         return None
-    p = _p_value(value, error, seeds - 1)
-    return Estimate(value, *_interval(value, error, seeds - 1), p, seeds, True, sampled)
+    return Estimate(value, error, error.p_value(value), seeds, True, sampled)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values adjusted for their number (Holm, Scand. J. Statist. 6, 1979); None stays
-    None.
+    """Return p-values adjusted for their number (Holm, Scand. J. Statist. 6, 1979); None and NaN
+    are None and count for nothing.
     """
-    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    finite = [None if p is None or np.isnan(p) else p for p in p_values]
+    known = sorted((p, index) for index, p in enumerate(finite) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     running = 0.0
     for rank, (p, index) in enumerate(known):
@@ -105,6 +171,8 @@ class Pairs:
         """`groups` maps each run to the name of its group."""
         self._store = store
         self._scores = scores
+        self._paired = bool(store.experiment.experiment.get("paired_seeds", False))
+        self._margin = store.experiment.experiment.get("margin", MARGIN) / 100
         self._results = {
             (groups[result.run], result.seed, result.task, result.dataset): result
             for result in store.results
@@ -146,24 +214,28 @@ class Pairs:
         return self._cache[key]
 
     def _compare(self, first: str, second: str, columns: tuple[Column, ...]) -> Comparison:
-        seeds = sorted(
-            set(self._scores.average(first, list(columns)).values)
-            & set(self._scores.average(second, list(columns)).values)
-        )
-        if not seeds:
+        groups = (first, second)
+        seeds = [sorted(self._scores.average(group, list(columns)).values) for group in groups]
+        if self._paired:
+            seeds = [sorted(set.intersection(*map(set, seeds)))] * 2
+        if not all(seeds):
             return Comparison(first, second, columns, None)
-        differences = [self._differences(first, second, seeds, column) for column in columns]
-        return Comparison(first, second, columns, estimate(differences))
+        margin = self._margin if columns[0].unit == "fraction" else None
+        chosen = list(zip(groups, map(tuple, seeds), strict=True))
+        scored = [self._scored(chosen, column) for column in columns]
+        tested = estimate(scored, self._paired)
+        return Comparison(first, second, columns, tested, margin=margin)
 
-    def _differences(self, first: str, second: str, seeds: list[int], column: Column) -> np.ndarray:
-        """Return (S, N) differences of images, or (S, 1) of values where single images are not
-        known.
+    def _scored(self, chosen: list[tuple[str, tuple[int, ...]]], column: Column) -> Scored:
+        """Return the (S, N) scores of two groups at their seeds; N = 1, the values, where single
+        images are not known, or not of the same ones.
         """
-        ours, theirs = (self._stack(group, tuple(seeds), column) for group in (first, second))
-        if ours is None or theirs is None:
-            one, other = (self._scores.summary(group, column).values for group in (first, second))
-            return np.array([[one[seed] - other[seed]] for seed in seeds])
-        return ours - theirs
+        first, second = (self._stack(group, seeds, column) for group, seeds in chosen)
+        if first is not None and second is not None and first.shape[1] == second.shape[1]:
+            return first, second
+        values = [(self._scores.summary(group, column).values, seeds) for group, seeds in chosen]
+        first, second = (np.array([[of[seed]] for seed in seeds]) for of, seeds in values)
+        return first, second
 
     def _stack(self, group: str, seeds: tuple[int, ...], column: Column) -> np.ndarray | None:
         """Return the (S, N) scores of single images at several seeds, or None if one has none; a
@@ -186,51 +258,68 @@ def groups_of_runs(table: "pandas.DataFrame") -> dict[str, str]:
 
 
 def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
-    adjusted = holm(
-        [comparison.estimate.p if comparison.estimate else None for comparison in comparisons]
-    )
+    raw = [comparison.estimate and comparison.estimate.p for comparison in comparisons]
+    family = max(1, sum(p is not None for p in raw))
     return [
-        replace(comparison, p_holm=p) for comparison, p in zip(comparisons, adjusted, strict=True)
+        replace(comparison, p_holm=p, family=family)
+        for comparison, p in zip(comparisons, holm(raw), strict=True)
     ]
 
 
-def _image_variances(difference: np.ndarray) -> tuple[float, float]:
-    """Return the variance of the mean over images, from the N images' means, and the rest's part of
-    it.
+def _seed_variance(datasets: Sequence[Scored], paired: bool) -> tuple[float, float]:
+    """Return the variance of the difference that is due to trainings, and its degrees of
+    freedom.
     """
-    seeds, images = difference.shape
+    first, second = (
+        np.mean([scored[side].mean(axis=1) for scored in datasets], axis=0) for side in (0, 1)
+    )
+    if paired:
+        return float((first - second).var(ddof=1) / len(first)), len(first) - 1
+    parts = np.array([of.var(ddof=1) / len(of) for of in (first, second)])
+    degrees = np.array([len(first) - 1, len(second) - 1])
+    # A variance v with f degrees of freedom has the expected square v^2 (1 + 2 / f).
+    squares = parts**2 / (1 + 2 / degrees)
+    if not parts.sum():
+        return 0.0, float(degrees.min())
+    freedom = (squares.sum() + 2 * parts.prod()) / (squares / degrees).sum()
+    return float(parts.sum()), float(min(freedom, degrees.sum()))
+
+
+def _image_variances(scored: Scored) -> tuple[float, float]:
+    """Return the variance of the difference of means that the N images' differences show, and the
+    rest's part of it.
+    """
+    images = scored[0].shape[1]
     if images < 2:
         return 0.0, 0.0
-    of_images = difference.mean(axis=0)
-    if seeds == 1:
-        return of_images.var(ddof=1) / images, 0.0
-    rest = difference - of_images - difference.mean(axis=1, keepdims=True) + difference.mean()
-    square = (rest**2).sum() / ((seeds - 1) * (images - 1))
-    return of_images.var(ddof=1) / images, square / (seeds * images)
+    difference = scored[0].mean(axis=0) - scored[1].mean(axis=0)
+    return difference.var(ddof=1) / images, sum(map(_rest_variance, scored))
 
 
-def _within_seed(value: float, variance: float, differences: Sequence[np.ndarray]) -> Estimate:
-    """Return the estimate at one seed: McNemar's exact test on one dataset of successes, a t-test
-    otherwise.
+def _rest_variance(scores: np.ndarray) -> float:
+    """Return the rest's part of the variance of the mean of (S, N) scores; 0 with one seed, where
+    it cannot be told from the images'.
     """
-    freedom = sum(difference.shape[1] - 1 for difference in differences)
-    error = np.sqrt(variance)
-    successes = len(differences) == 1 and np.isin(differences[0], (-1, 0, 1)).all()
-    p = _mcnemar(differences[0]) if successes else _p_value(value, error, freedom)
-    return Estimate(value, *_interval(value, error, freedom), p, 1, False, True)
+    seeds, images = scores.shape
+    if seeds == 1:
+        return 0.0
+    rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
+    return float((rest**2).sum() / ((seeds - 1) * (images - 1)) / (seeds * images))
+
+
+def _within_seed(value: float, variance: float, datasets: Sequence[Scored]) -> Estimate:
+    """Return the estimate from the test images alone: McNemar's exact test where both variants have
+    one seed on one dataset of successes, a t-test otherwise.
+    """
+    freedom = sum(first.shape[1] - 1 for first, _ in datasets)
+    error = Error(variance, freedom)
+    differences = [first.mean(axis=0) - second.mean(axis=0) for first, second in datasets]
+    single = all(len(first) == len(second) == 1 for first, second in datasets)
+    successes = single and len(datasets) == 1 and np.isin(differences[0], (-1, 0, 1)).all()
+    p = _mcnemar(differences[0]) if successes else error.p_value(value)
+    return Estimate(value, error, p, 1, False, True)
 
 
 def _mcnemar(difference: np.ndarray) -> float:
     won, lost = int((difference > 0).sum()), int((difference < 0).sum())
     return float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
-
-
-def _p_value(value: float, error: float, freedom: int) -> float:
-    if value == 0:
-        return 1.0
-    return float(2 * stats.t.sf(abs(value) / error, freedom)) if error else 0.0
-
-
-def _interval(value: float, error: float, freedom: int) -> tuple[float, float]:
-    half = float(stats.t.ppf(0.975, freedom) * error)
-    return value - half, value + half

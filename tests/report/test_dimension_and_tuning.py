@@ -59,7 +59,7 @@ def test_scores_are_shown_against_the_dimension(folder):
         "at embedding dimension 2 wpse-gaussian has" in report.answer[0]
         and "dimension 8" in report.answer[0]
     )
-    assert "1 of 2 pairs at the same embedding dimension" in report.answer[1]
+    assert "Of 2 pairs at the same embedding dimension a test separates 1" in report.answer[1]
 
 
 def test_only_variants_of_one_dimension_are_compared(folder):

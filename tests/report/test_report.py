@@ -98,9 +98,10 @@ def test_rendering_is_deterministic(folder, page):
 
 def test_the_answer_is_three_sentences_and_says_who_is_behind(folder):
     order, certainty, ranking = built(folder).answer
-    assert "on average over 3 datasets" in order and "rank behind cosine" in order
-    assert "after Holm's correction" in certainty and "pointwise mutual information" in certainty
-    assert "not a ranking" in ranking
+    assert "on average over 3 datasets, the highest mean is cosine's" in order
+    assert "Of 6 pairs a test separates" in certainty
+    assert "four times in five" in certainty and "pointwise mutual information" in certainty
+    assert "Nothing here ranks the methods" in ranking
     assert "equal tuning budget" in ranking and "at least 5 seeds (here 2)" in ranking
     assert "several step counts (here 1)" in ranking
 
@@ -110,11 +111,50 @@ def test_the_answer_when_cosine_is_last(tmp_path):
         tmp_path / "made-up", {"cosine": -1.0, "wpse-linear": 3.0}, seeds=(0, 1, 2, 3, 4)
     )
     order, certainty, ranking = built(folder).answer
-    assert "wpse-linear scores best" in order and "none ranks behind cosine" in order
-    assert (
-        "1 of 1 pairs differ beyond chance" in certainty and "wpse-linear from cosine" in certainty
-    )
+    assert "the highest mean is wpse-linear's" in order and "; cosine's is " in order
+    assert "a test separates 1 after" in certainty and "wpse-linear is above cosine by" in certainty
     assert "seeds (here" not in ranking
+
+
+def test_no_order_is_told_that_no_test_shows(tmp_path):
+    """Three equal variants with everything else that a ranking needs."""
+    folder = write_experiment(
+        tmp_path / "made-up", dict.fromkeys(("cosine", "filip", "wpse-linear"), 1.0), range(5)
+    )
+    report = built(folder)
+    _, certainty, ranking = report.answer
+    said = " ".join([*report.answer, *(s for part in report.sections for s in part.sentences)])
+    assert "separates none" in certainty and "no difference is shown" in certainty
+    assert not re.search(r"rank behind|is above|scores best|ahead|order holds", said)
+    assert "Nothing here ranks the methods" in ranking
+
+
+def test_variants_that_a_large_set_shows_to_be_alike_are_equivalent(tmp_path):
+    folder = write_experiment(
+        tmp_path / "made-up",
+        {"cosine": 3.0, "filip": 3.0},
+        range(6),
+        datasets=("world-shape",),
+        n_test=20_000,
+        seed_sd=0.01,
+    )
+    _, certainty, _ = built(folder).answer
+    assert "1 is equivalent within 1.0 points" in certainty
+    [pairs] = [section for section in built(folder).sections if section.id == "pairs"]
+    assert "cosine and filip are equivalent within 1.0 points" in pairs.sentences[0] or (
+        "filip and cosine are equivalent within 1.0 points" in pairs.sentences[0]
+    )
+
+
+def test_missing_seeds_do_not_count(tmp_path):
+    folder = write_experiment(
+        tmp_path / "made-up", {"cosine": 3.0, "filip": 1.0}, seeds=(0, 1, 2, 3, 4)
+    )
+    for path in folder.glob("runs/filip-s[1234]*/evaluation/*/*.json"):
+        path.unlink()
+    order, _, ranking = built(folder).answer
+    assert "at least 5 seeds (here 1)" in ranking
+    assert "cosine's" in order and "filip's is" in order and "(1 seed)" in order
 
 
 def test_one_seed_says_that_training_variance_is_unknown(tmp_path):

@@ -9,6 +9,7 @@ from synthetic import run_name, write_experiment
 
 from kbench.errors import UserError
 from kbench.results import samples, store, table
+from kbench.results.interval import LEAST_P, Error
 from kbench.results.pairs import Pairs, estimate, groups_of_runs, holm
 from kbench.results.summary import Scores
 from kbench.results.variance import Variance
@@ -21,8 +22,8 @@ def load(folder):
     return loaded, scores, Pairs(loaded, scores, groups), groups
 
 
-def null_differences(generator, seeds, images, seed_sd):
-    """Return (S, N) differences of two equally good variants: images, seeds and variants all
+def null_scores(generator, seeds, images, seed_sd):
+    """Return the scores (S, N) of two equally good variants: images, seeds and variants all
     matter.
     """
     shared = generator.normal(size=images)
@@ -31,19 +32,25 @@ def null_differences(generator, seeds, images, seed_sd):
         logit = 1.0 + shared + 0.7 * generator.normal(size=images)
         logit = logit + seed_sd * generator.normal(size=(seeds, 1))
         right.append(generator.random((seeds, images)) < 1 / (1 + np.exp(-logit)))
-    return right[0].astype(float) - right[1]
+    return right[0].astype(float), right[1].astype(float)
+
+
+def of_differences(differences, paired=True):
+    """Return the estimate from differences (S, N) of paired seeds."""
+    return estimate([(differences, np.zeros_like(differences))], paired)
 
 
 def test_holm_by_hand():
     assert holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
+    assert holm([float("nan"), 0.02]) == [None, 0.02]
 
 
 def test_without_single_images_it_is_the_paired_t_test():
     generator = np.random.default_rng(1)
     differences = generator.normal(0.5, 1, size=(6, 1))
-    found = estimate([differences])
+    found = of_differences(differences)
     expected = stats.ttest_1samp(differences[:, 0], 0)
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx(expected.confidence_interval(0.95))
@@ -52,42 +59,52 @@ def test_without_single_images_it_is_the_paired_t_test():
 
 def test_one_seed_is_mcnemar_and_says_so():
     differences = np.array([[1.0] * 9 + [-1.0] * 2 + [0.0] * 50])
-    found = estimate([differences])
+    found = of_differences(differences)
     assert found.p == pytest.approx(stats.binomtest(9, 11).pvalue)
     assert not found.covers_training and found.covers_sampling
 
 
 def test_one_seed_without_single_images_is_not_tested():
-    assert estimate([np.array([[0.3]])]) is None
+    assert of_differences(np.array([[0.3]])) is None
 
 
 def test_equal_predictions_do_not_differ():
-    found = estimate([np.zeros((3, 50))])
+    found = of_differences(np.zeros((3, 50)))
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
-def test_wider_than_the_t_test_over_seeds():
+def test_unpaired_seeds_lie_between_welch_and_student():
     generator = np.random.default_rng(2)
-    for _ in range(20):
-        differences = null_differences(generator, 4, 60, 0.3)
-        over_seeds = stats.ttest_1samp(differences.mean(axis=1), 0)
-        assert estimate([differences]).p >= over_seeds.pvalue - 1e-12
+    for _ in range(50):
+        first, second = generator.normal(size=4), 3 * generator.random() * generator.normal(size=3)
+        found = estimate([(first[:, None], second[:, None])])
+        tests = [stats.ttest_ind(first, second, equal_var=equal) for equal in (True, False)]
+        error = abs(found.value) / abs(tests[1].statistic)
+        assert found.error.trainings == pytest.approx(error**2)
+        assert tests[1].df - 1e-9 <= found.error.freedom <= tests[0].df
+        assert found.seeds == 3
 
 
-@pytest.mark.parametrize("seeds, seed_sd", [(1, 0.0), (2, 0.0), (2, 0.5), (3, 0.3), (5, 0.5)])
-def test_type_one_error_is_held(seeds, seed_sd):
-    generator = np.random.default_rng(seeds)
-    rounds = 600
-    found = [estimate([null_differences(generator, seeds, 200, seed_sd)]) for _ in range(rounds)]
-    rejected = sum(result.p < 0.05 for result in found)
-    # 0.999 quantile of the number of rejections of an exact 5 % test
-    assert rejected <= stats.binom.ppf(0.999, rounds, 0.05)
+def test_each_source_has_its_own_quantile():
+    error = Error(trainings=2.0, freedom=3.0, samples=1.0)
+    student, normal = stats.t.ppf(0.975, 3), stats.norm.ppf(0.975)
+    assert error.half_width(0.05) == pytest.approx((2 * student + normal) / np.sqrt(3))
+    for p in (0.9, 0.05, 1e-6):
+        assert error.p_value(error.half_width(p)) == pytest.approx(p)
+    assert error.p_value(0.0) == 1.0 and error.p_value(1e30) == LEAST_P
+
+
+def test_seeds_that_all_tie_leave_the_images():
+    first, second = np.ones((3, 40)), np.ones((3, 40))
+    second[:, :4] = 0
+    found = estimate([(first, second)])
+    assert found.value == pytest.approx(0.1) and 0.01 < found.p < 0.05
 
 
 def test_one_seed_alone_rejects_too_often_when_trainings_vary():
     """Why a report must say that one seed does not cover training."""
     generator = np.random.default_rng(3)
-    found = [estimate([null_differences(generator, 1, 500, 0.5)]) for _ in range(200)]
+    found = [estimate([null_scores(generator, 1, 500, 0.5)]) for _ in range(200)]
     assert np.mean([result.p < 0.05 for result in found]) > 0.3
 
 
@@ -95,7 +112,7 @@ def test_family_wise_error_with_holm():
     generator = np.random.default_rng(4)
     rounds, families = 200, 0
     for _ in range(rounds):
-        family = [estimate([null_differences(generator, 5, 100, 0.5)]).p for _ in range(6)]
+        family = [estimate([null_scores(generator, 5, 100, 0.5)]).p for _ in range(6)]
         families += min(holm(family)) < 0.05
     assert families <= stats.binom.ppf(0.999, rounds, 0.05)
 
@@ -107,7 +124,7 @@ def test_a_real_difference_is_found_and_covered():
         differences = (
             0.1 + 0.02 * generator.normal(size=(5, 1)) + 0.3 * generator.normal(size=(5, 400))
         )
-        result = estimate([differences])
+        result = of_differences(differences)
         covered += result.low <= 0.1 <= result.high
         found += result.p < 0.05
     assert covered >= 90 and found >= 95
@@ -115,10 +132,11 @@ def test_a_real_difference_is_found_and_covered():
 
 def test_average_over_datasets_has_the_variance_of_a_mean():
     generator = np.random.default_rng(6)
-    one, other = (null_differences(generator, 1, 300, 0.0) for _ in range(2))
+    one, other = (null_scores(generator, 1, 300, 0.0) for _ in range(2))
     found = estimate([one, other])
-    error = np.sqrt(one.var(ddof=1) / 300 + other.var(ddof=1) / 300) / 2
-    assert found.value == pytest.approx((one.mean() + other.mean()) / 2)
+    apart = [first - second for first, second in (one, other)]
+    error = np.sqrt(sum(difference.var(ddof=1) / 300 for difference in apart)) / 2
+    assert found.value == pytest.approx(np.mean([difference.mean() for difference in apart]))
     assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, 598) * error)
 
 
@@ -206,7 +224,7 @@ def test_a_difference_that_is_no_success_is_not_tested_by_its_sign():
     agree.
     """
     difference = np.where(np.arange(200) % 4 == 0, 3.0, -1.0)[None]
-    found = estimate([difference])
+    found = of_differences(difference)
     assert found.value == 0 and found.p == 1 and not found.covers_training
 
 

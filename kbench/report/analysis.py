@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from kbench import tasks
 from kbench.records.documents import ModelCard
 from kbench.results import agreement, along, dimension, published
 from kbench.results.pairs import Comparison, Pairs, groups_of_runs
@@ -78,6 +79,17 @@ class Analysis:
     def claims(self) -> list[agreement.Claim]:
         """Published orders of two variants and what our runs say to them."""
         return agreement.claims(self.verdicts, self.scores, self.pairs)
+
+    def interval(self, group: str, columns: list[Column]) -> tuple[float, float] | None:
+        """Return the 95 % interval of a group's mean over columns, over training seeds and the
+        choice of test samples; None with fewer than two seeds.
+        """
+        estimate = self.pairs.mean(group, columns)
+        if estimate is None:
+            return None
+        measure = tasks.measure(columns[0].task, columns[0].metric)
+        least = -float("inf") if measure is None or measure.least is None else measure.least
+        return max(least, estimate.low), max(least, estimate.high)
 
     def told(self, task: str) -> list[Comparison]:
         """Return the comparisons that are drawn and put into words: all, or where nobody would read

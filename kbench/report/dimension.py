@@ -74,8 +74,8 @@ def _table(analysis: Analysis, task: str) -> Table:
         f"{heading(tasks.title(task))} {column.title}{', ' + unit if unit else ''}, {over(columns)}"
     )
     notes = [
-        "Mean ± sd over training seeds [95 % interval of the mean, Student's t], by embedding"
-        " dimension d."
+        "Mean ± sd over training seeds [95 % interval of the mean, over training seeds and the"
+        " choice of test samples], by embedding dimension d."
     ]
     return Table(
         f"dimension-{task}", caption, ["Similarity", *(f"d = {d}" for d in header)], rows, notes
@@ -88,7 +88,7 @@ def _cell(analysis: Analysis, group: str | None, columns: list[Column]) -> Cell:
     average, unit = analysis.scores.average(group, columns), columns[0].unit
     if average.mean is None:
         return Cell("missing")
-    ends = average.interval
+    ends = analysis.interval(group, columns)
     between = f" [{number(ends[0], unit)}, {number(ends[1], unit)}]" if ends else ""
     shown = results_filter(group, columns[0]) if len(columns) == 1 else ""
     return Cell(mean_sd(average, unit) + between, average.mean, filter=shown)

@@ -85,7 +85,10 @@ def dimension(analysis: Analysis, task: str) -> Figure:
             # So that intervals do not hide one another.
             shift = 1.03 ** (index - (len(analysis.lines) - 1) / 2)
             averages = {
-                d * shift: analysis.scores.average(group, columns)
+                d * shift: (
+                    analysis.scores.average(group, columns),
+                    analysis.interval(group, columns),
+                )
                 for d, group in line.groups.items()
             }
             _averages(axes, line.name, index, averages, factor)
@@ -101,7 +104,8 @@ def dimension(analysis: Analysis, task: str) -> Figure:
         drawn = svg.inline(axes.figure, f"plot-dimension-{task}")
     title = f"{heading(tasks.title(task))} against the embedding dimension, {over(columns)}"
     caption = (
-        f"{title}: mean over seeds with its 95 % interval (Student's t), one line a similarity."
+        f"{title}: mean over seeds with its 95 % interval, over training seeds and the choice of"
+        " test samples, one line a similarity."
     )
     return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
 
@@ -112,10 +116,8 @@ def along(analysis: Analysis, task: str) -> Figure:
     factor = _factor(columns[0].unit)
     with _axes(3.2) as axes:
         for index, group in enumerate(groups):
-            averages = {
-                samples: scores.average(group, columns)
-                for samples, scores in analysis.along.items()
-            }
+            at = {seen: scores.average(group, columns) for seen, scores in analysis.along.items()}
+            averages = {seen: (average, average.interval) for seen, average in at.items()}
             _averages(axes, group, index, averages, factor)
         axes.set_xlabel("image-text pairs seen")
         axes.set_ylabel(", ".join(filter(None, [columns[0].title, unit_name(columns[0].unit)])))
@@ -152,18 +154,25 @@ def robustness(analysis: Analysis, shift: Shift) -> Figure:
     return Figure(f"figure-{name}", drawn, f"{title}: see the table.", caption)
 
 
+Ends = tuple[float, float] | None
+"""Of an interval, where there is one."""
+
+
 def _averages(
-    axes: Axes, name: str, index: int, averages: dict[float, Summary], factor: float
+    axes: Axes,
+    name: str,
+    index: int,
+    averages: dict[float, tuple[Summary, Ends]],
+    factor: float,
 ) -> None:
     """Draw a line through means over seeds, where there are any, with their intervals."""
-    seen = {place: average for place, average in averages.items() if average.mean is not None}
-    half = [
-        average.interval[1] - average.mean if average.interval else 0.0 for average in seen.values()
-    ]
+    seen = {place: pair for place, pair in averages.items() if pair[0].mean is not None}
+    means = np.array([average.mean for average, _ in seen.values()])
+    ends = np.array([ends or (average.mean, average.mean) for average, ends in seen.values()])
     axes.errorbar(
         list(seen),
-        np.array([average.mean for average in seen.values()]) * factor,
-        np.array(half) * factor,
+        means * factor,
+        np.abs(ends.reshape(-1, 2).T - means) * factor,
         label=name,
         lw=1.4,
         markersize=5,

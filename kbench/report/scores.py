@@ -108,17 +108,18 @@ def _table(
 
 
 def _with_interval(analysis: Analysis, table: Table, column: Column) -> Table:
-    """Return a table with one more column: the 95 % interval over training seeds of each variant's
-    mean.
+    """Return a table with one more column: the 95 % interval of each variant's mean, over training
+    seeds and the choice of test samples.
     """
     name = f"{_metric_header([column], column)}, 95 % interval"
-    ends = [analysis.scores.summary(row[0].text, column).interval for row in table.rows]
+    ends = [analysis.interval(row[0].text, [column]) for row in table.rows]
     cells = [
         Cell("–" if end is None else " to ".join(number(value, column.unit) for value in end))
         for end in ends
     ]
     rows = [[*row, cell] for row, cell in zip(table.rows, cells, strict=True)]
-    return replace(table, header=[*table.header, name], rows=rows)
+    note = "The interval covers training seeds and the choice of test samples."
+    return replace(table, header=[*table.header, name], rows=rows, notes=[*table.notes, note])
 
 
 def _cell(group: str, column: Column, summary: Summary) -> Cell:

@@ -1,9 +1,9 @@
 """Intervals and p-values of an estimate that varies with trainings and with test samples.
 
 The variance between a few trainings is itself hardly known, that of many test samples is. Each
-source has a quantile of its own, Student's with the trainings' degrees of freedom and the normal
-one, and the critical value is their mean, weighted by variance (Cochran, Biometrics 20, 1964):
-    half-width(level) = (trainings t(level, freedom) + samples z(level)) / sqrt(trainings + samples)
+source has a quantile of its own, Student's with its degrees of freedom, and the critical value is
+their mean, weighted by variance (Cochran, Biometrics 20, 1964):
+    half-width = (trainings t(freedom) + samples t(samples_freedom)) / sqrt(trainings + samples)
 The p-value is the level whose interval ends at 0. docs/statistics.md has what a simulation says of
 this and of two others: all of the error under the trainings' degrees of freedom, which rejects next
 to nothing, and Satterthwaite's degrees for the sum, which rejects too much with two seeds.
@@ -23,21 +23,23 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Error:
-    """The variance of an estimate by source: `trainings`, by training seeds, known to `freedom`
-    degrees of freedom, and `samples`, by the choice of test samples.
+    """The variance of an estimate by source: `trainings`, by training seeds, and `samples`, by the
+    choice of test samples, each known to so many degrees of freedom.
     """
 
     trainings: float
     freedom: float
     samples: float = 0.0
+    samples_freedom: float = 1e9
 
     def half_width(self, level: float) -> float:
         """Return half of the interval that leaves out `level`."""
         total = self.trainings + self.samples
         if total == 0:
             return 0.0
-        student, normal = special.stdtrit(self.freedom, level / 2), special.ndtri(level / 2)
-        return -float((self.trainings * student + self.samples * normal) / np.sqrt(total))
+        parts = ((self.trainings, self.freedom), (self.samples, self.samples_freedom))
+        weighted = sum(part * special.stdtrit(freedom, level / 2) for part, freedom in parts)
+        return -float(weighted / np.sqrt(total))
 
     def p_value(self, difference: float) -> float:
         """Return the two-sided p-value of 'no difference'."""

@@ -144,7 +144,8 @@ def estimate(datasets: Sequence[Scored], paired: bool = False) -> Estimate | Non
         return _within_seed(value, of_images, datasets) if sampled else None
     trainings, freedom = _seed_variance(datasets, paired)
     # Seeds that tie, as they do at the end of a scale, say nothing of what is the rest's part.
-    error = Error(trainings, freedom, max(0.0, of_images - rest) if trainings else of_images)
+    samples = max(0.0, of_images - rest) if trainings else of_images
+    error = Error(trainings, freedom, samples, _samples_freedom(datasets))
     if value != 0 and error.half_width(LEVEL) == 0:
         return None
     return Estimate(value, error, error.p_value(value), seeds, True, sampled)
@@ -198,6 +199,16 @@ class Pairs:
                 )
             ]
         )
+
+    def mean(self, group: str, columns: Sequence[Column]) -> Estimate | None:
+        """Return a group's own average over columns, with the sampling of test images in its
+        interval; None with fewer than two seeds.
+        """
+        seeds = tuple(sorted(self._scores.average(group, list(columns)).values))
+        if len(seeds) < 2:
+            return None
+        scored = [self._scored([(group, seeds)] * 2, column)[0] for column in columns]
+        return estimate([(scores, np.zeros_like(scores)) for scores in scored], paired=True)
 
     def chosen(self, questions: Sequence[tuple[str, str, tuple[Column, ...]]]) -> list[Comparison]:
         """Compare the given pairs, each on the average over its columns; Holm's correction over all
@@ -285,6 +296,10 @@ def _seed_variance(datasets: Sequence[Scored], paired: bool) -> tuple[float, flo
     return float(parts.sum()), float(min(freedom, degrees.sum()))
 
 
+def _samples_freedom(datasets: Sequence[Scored]) -> int:
+    return max(1, sum(first.shape[1] - 1 for first, _ in datasets))
+
+
 def _image_variances(scored: Scored) -> tuple[float, float]:
     """Return the variance of the difference of means that the N images' differences show, and the
     rest's part of it.
@@ -311,8 +326,7 @@ def _within_seed(value: float, variance: float, datasets: Sequence[Scored]) -> E
     """Return the estimate from the test images alone: McNemar's exact test where both variants have
     one seed on one dataset of successes, a t-test otherwise.
     """
-    freedom = sum(first.shape[1] - 1 for first, _ in datasets)
-    error = Error(variance, freedom)
+    error = Error(variance, _samples_freedom(datasets))
     differences = [first.mean(axis=0) - second.mean(axis=0) for first, second in datasets]
     single = all(len(first) == len(second) == 1 for first, second in datasets)
     successes = single and len(datasets) == 1 and np.isin(differences[0], (-1, 0, 1)).all()

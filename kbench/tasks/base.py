@@ -30,6 +30,7 @@ class Measure:
 
     chance: what guessing scores on a dataset, None if that is not known. share_of_samples: it is
     the share of the test samples for which something holds, so that its sampling error is binomial.
+    least: what its expectation cannot be below, so that no interval is.
     of: the metric of which this is another reading, shown in a table of its own where that one is
     the main metric; which: the word for it in the table's id. samples: the scores (N,) of single
     test samples from what was kept, the arrays `needs`, whose mean is the metric; in_batches: of
@@ -47,6 +48,7 @@ class Measure:
     samples: Callable[[Arrays], np.ndarray] | None = None
     needs: frozenset[str] = frozenset()
     in_batches: bool = False
+    least: float | None = None
 
 
 @dataclass(frozen=True)

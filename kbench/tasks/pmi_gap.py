@@ -83,6 +83,7 @@ class PmiGap(Task):
             samples=lambda kept: np.atleast_2d(kept["excess_losses"]).mean(axis=0),
             needs=frozenset({"excess_losses"}),
             in_batches=True,
+            least=0.0,
         ),
         Measure("rmse", "RMSE", "nats", higher_is_better=False),
         Measure("pearson", "Pearson correlation", "correlation"),

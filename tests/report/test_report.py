@@ -13,7 +13,7 @@ from kbench.cli import main
 from kbench.errors import UserError
 from kbench.report import content, render
 from kbench.report.analysis import Analysis
-from kbench.results import store, table
+from kbench.results import samples, store, table
 
 ABILITIES = {"cosine": 3.0, "cosine-mean": 2.4, "wpse-linear": 2.8, "wpse-gaussian": 1.5}
 
@@ -415,18 +415,27 @@ def test_weights_are_drawn_where_stored(tmp_path):
         built(folder, figures=True)
 
 
-def test_the_gap_has_its_interval(folder):
+def test_the_gap_has_its_interval_over_seeds_and_batches_and_not_below_0(folder):
     from scipy import stats
 
     [gap] = [section for section in built(folder).sections if section.id == "pmi_gap"]
     shown = gap.tables[0]
     assert shown.header[-1] == "excess loss, nats, 95 % interval"
     loaded = store.load(folder)
-    values = [
-        r.metrics[0].value for r in loaded.results if (r.variant, r.task) == ("cosine", "pmi_gap")
+    losses = [
+        samples.per_sample(loaded, result, "excess_loss")
+        for result in loaded.results
+        if (result.variant, result.task) == ("cosine", "pmi_gap")
     ]
-    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-    assert shown.rows[0][-1].text == f"{low:.3f} to {high:.3f}".replace("-", "−")
+    first, second = losses
+    over_seeds = (first.mean() - second.mean()) ** 2 / 4
+    rest = np.var(first - second, ddof=1) / 4 / len(first)
+    over_batches = np.var((first + second) / 2, ddof=1) / len(first) - rest
+    weighted = over_seeds * stats.t.ppf(0.975, 1)
+    weighted += over_batches * stats.t.ppf(0.975, len(first) - 1)
+    high = (first.mean() + second.mean()) / 2 + weighted / np.sqrt(over_seeds + over_batches)
+    assert shown.rows[0][-1].text == f"0.000 to {high:.3f}"
+    assert "The interval covers training seeds and the choice of test samples." in shown.notes
 
 
 def test_what_the_corpus_was_found_to_hold_is_stated(tmp_path):

@@ -92,6 +92,25 @@ def test_intervals_cover_a_difference_as_often_as_they_say(seeds):
     assert 0.935 - 0.0148 < covered / rounds < 0.97 + 0.0102
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("between_seeds", [0.0, 0.5, 2.0])
+def test_the_interval_of_a_loss_holds_the_sampling_of_batches(seeds, between_seeds):
+    """A variant's own mean over sixteen batches of pairs, as beside an excess loss."""
+    generator, rounds, true = np.random.default_rng(seeds), 4000, 2.0
+    covered = without = 0
+    for _ in range(rounds):
+        scores = true + generator.normal(size=16) + 0.3 * generator.normal(size=(seeds, 16))
+        scores += between_seeds / 4 * generator.normal(size=(seeds, 1))
+        result = estimate([(scores, np.zeros_like(scores))], paired=True)
+        covered += result.low <= true <= result.high
+        of_seeds = scores.mean(axis=1)
+        half = stats.t.ppf(0.975, seeds - 1) * of_seeds.std(ddof=1) / np.sqrt(seeds)
+        without += abs(of_seeds.mean() - true) <= half
+    assert 0.935 < covered / rounds < (0.98 if seeds == 2 else 0.975)
+    assert between_seeds == 2.0 or without / rounds < 0.9
+
+
 def test_two_seeds_reject_no_more_than_they_may():
     generator, rounds = np.random.default_rng(2), 1500
     for draw in (

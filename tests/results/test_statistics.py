@@ -86,9 +86,9 @@ def test_unpaired_seeds_lie_between_welch_and_student():
 
 
 def test_each_source_has_its_own_quantile():
-    error = Error(trainings=2.0, freedom=3.0, samples=1.0)
-    student, normal = stats.t.ppf(0.975, 3), stats.norm.ppf(0.975)
-    assert error.half_width(0.05) == pytest.approx((2 * student + normal) / np.sqrt(3))
+    error = Error(trainings=2.0, freedom=3.0, samples=1.0, samples_freedom=15)
+    of_seeds, of_samples = stats.t.ppf(0.975, [3, 15])
+    assert error.half_width(0.05) == pytest.approx((2 * of_seeds + of_samples) / np.sqrt(3))
     for p in (0.9, 0.05, 1e-6):
         assert error.p_value(error.half_width(p)) == pytest.approx(p)
     assert error.p_value(0.0) == 1.0 and error.p_value(1e30) == LEAST_P

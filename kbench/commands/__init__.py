@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "published show": "print the published rows of one source",
     "published import": "import published numbers from a document's tables",
     "check": "validate an experiment file and print its plan",
+    "power": "the smallest difference that an experiment can find, and the seeds that one needs",
     "differences": "how kbench differs from a released recipe, and with what effect",
     "resolve": "write the frozen run configurations of an experiment",
     "world make": "generate the embedded world: corpus shards and evaluation sets",

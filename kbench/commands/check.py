@@ -12,12 +12,14 @@ import shlex
 from pathlib import Path
 
 from kbench import locations, tasks
+from kbench.commands.power import asked
 from kbench.datasets import dataset as known_datasets
+from kbench.document.numbers import number
 from kbench.errors import UserError
 from kbench.experiment import differences, load
 from kbench.experiment.schema import Experiment, ImportedModel, RunConfig
 from kbench.plan import cost, measured
-from kbench.results import comparable
+from kbench.results import comparable, power
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,8 +78,24 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"  missing     {name}: {reason}")
     for line in comparable.lines(experiment, runs):
         print(f"  published   {line}")
+    print(f"  question    {_question(experiment)}")
     for sentence in differences.of(experiment):
         print(f"  deviates    {sentence}")
+
+
+def _question(experiment: Experiment) -> str:
+    """Return what is asked, and what the planned seeds would find of it if that has been seen."""
+    if experiment.primary is None:
+        return "none is named (`primary:`), so that every comparison will be exploratory"
+    results, seeds = Path("results") / experiment.name, len(experiment.seeds)
+    pilot = results if (results / "experiment.json").is_file() else None
+    spread = power.of_pilot(experiment.primary, pilot) if pilot else None
+    spread = spread or power.assumed(experiment)
+    if spread is None or seeds < 2:
+        return f"{asked(experiment)}; `kbench power` says what it can find"
+    size = number(spread.detectable(seeds, power.comparisons(experiment)), spread.unit)
+    unit = "points" if spread.unit == "fraction" else spread.unit
+    return f"{asked(experiment)}: {seeds} seeds find {size} {unit} ({spread.source})"
 
 
 def _print_cost(

@@ -265,6 +265,20 @@ def _check_names(experiment: Experiment) -> None:
         tasks.of(known_datasets.get(name), experiment.evaluation.tasks)
     if experiment.training and experiment.training.test_column is not None:
         known_datasets.get(experiment.training.test_column)
+    _check_primary(experiment)
+
+
+def _check_primary(experiment: Experiment) -> None:
+    """Raise UserError if the question that an experiment names is about a task that scores none of
+    its datasets, or not the one.
+    """
+    question, asked = experiment.primary, experiment.evaluation
+    if question is None:
+        return
+    of = {name: tasks.of(known_datasets.get(name), asked.tasks) for name in asked.datasets}
+    scored = of.get(question.dataset, {task for names in of.values() for task in names})
+    if question.task not in scored:
+        raise unknown("task of `primary:` that is scored here", question.task, scored)
 
 
 def _settings(variant: Variant) -> dict[str, Any]:

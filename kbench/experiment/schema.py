@@ -10,7 +10,7 @@ from kbench.corpus.kinds import AnyCorpus
 from kbench.datasets import dataset, suites
 from kbench.datasets.part import Part
 from kbench.datasets.part import parts as parts_of
-from kbench.errors import UserError
+from kbench.errors import UserError, unknown
 from kbench.files import canonical_hash
 from kbench.measures.settings import MOST_FEATURES, LinearProbeSettings
 from kbench.records.section import Section
@@ -278,6 +278,21 @@ class Tuning(Section):
     )
 
 
+class Primary(Section):
+    """The question that an experiment is made to answer, named before it runs: everything else that
+    its report compares is exploratory.
+    """
+
+    task: str = Field(description="a name of `kbench tasks`")
+    dataset: str | None = Field(
+        default=None, description="one of the datasets; null: the average over those of the task"
+    )
+    reference: str = Field(description="label of the variant or model that others are set against")
+    variants: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="labels of the others; null: all of them"
+    )
+
+
 class Experiment(Section):
     """An experiment file: models to evaluate, those that it trains on one corpus, with several
     similarity variants and seeds, and those that were imported.
@@ -322,6 +337,9 @@ class Experiment(Section):
             "largest difference from a published value that counts as reproduced, and between"
             " variants as equivalent, points"
         ),
+    )
+    primary: Primary | None = Field(
+        default=None, description="null: no question was named, and all comparisons are exploratory"
     )
     paired_seeds: bool = Field(
         default=False,
@@ -387,6 +405,26 @@ class Experiment(Section):
                     f"{what} named twice: {', '.join(map(str, sorted(repeated)))}; give a label"
                     " to one"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _primary_names_what_there_is(self) -> "Experiment":
+        if self.primary is None:
+            return self
+        labels = [part.name for part in (*self.variants, *self.models)]
+        compared = (self.primary.reference, *(self.primary.variants or ()))
+        datasets = [self.primary.dataset] if self.primary.dataset else []
+        for kind, names, legal in (
+            ("variant", compared, labels),
+            ("dataset", datasets, self.evaluation.datasets),
+        ):
+            for name in names:
+                if name not in legal:
+                    raise ValueError(
+                        f"primary: {unknown(f'{kind} of this experiment', name, legal)}"
+                    )
+        if self.primary.reference in (self.primary.variants or ()):
+            raise ValueError(f"primary: '{self.primary.reference}' is compared with itself")
         return self
 
     @model_validator(mode="after")

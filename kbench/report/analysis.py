@@ -6,8 +6,9 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from kbench import tasks
+from kbench.experiment.schema import Primary
 from kbench.records.documents import ModelCard
-from kbench.results import agreement, along, dimension, published
+from kbench.results import agreement, along, dimension, primary, published
 from kbench.results.pairs import Comparison, Pairs, groups_of_runs
 from kbench.results.store import Store
 from kbench.results.summary import Column, Scores
@@ -90,6 +91,18 @@ class Analysis:
         measure = tasks.measure(columns[0].task, columns[0].metric)
         least = -float("inf") if measure is None or measure.least is None else measure.least
         return max(least, estimate.low), max(least, estimate.high)
+
+    @cached_property
+    def question(self) -> Primary | None:
+        """What the experiment was made to answer, None if it named nothing."""
+        return primary.named(self.store.experiment)
+
+    @cached_property
+    def primary(self) -> list[Comparison]:
+        """The comparisons that the question asks for."""
+        if self.question is None:
+            return []
+        return primary.comparisons(self.question, self.scores, self.pairs)
 
     def told(self, task: str) -> list[Comparison]:
         """Return the comparisons that are drawn and put into words: all, or where nobody would read

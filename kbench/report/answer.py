@@ -131,7 +131,8 @@ def certainty(analysis: Analysis) -> str:
     """
     task = analysis.tasks[0]
     pairs = [pair for pair in analysis.comparisons(task) if pair.p_holm is not None]
-    start = _shown(pairs, " at the same embedding dimension" if analysis.lines else "")
+    start = shown(pairs, " at the same embedding dimension" if analysis.lines else "")
+    start = f"Exploratory: {start[0].lower()}{start[1:]}" if analysis.question else start
     if pairs and not any(pair.estimate.covers_training for pair in pairs):
         start += ", and with one seed the variance of training is unknown"
     return start + _verdicts(analysis) + "."
@@ -141,7 +142,8 @@ MOST_ORDERED = 12
 """Separated pairs that are told one by one."""
 
 
-def _shown(pairs: list[Comparison], scope: str) -> str:
+def shown(pairs: list[Comparison], scope: str) -> str:
+    """Return what the tests of some pairs show, in half a sentence; scope: which pairs."""
     if not pairs:
         return "No two variants can be tested against each other yet"
     apart = [pair for pair in pairs if pair.significant]

@@ -14,6 +14,7 @@ from kbench.report import (
     dimension,
     footnotes,
     plots,
+    primary,
     published,
     robustness,
     scores,
@@ -58,6 +59,7 @@ def build(analysis: Analysis, figures: bool = True) -> Report:
     """Return the report of an experiment's analysis; plots can be left out."""
     record = analysis.store.experiment
     sections = [
+        primary.section(analysis),
         dimension.section(analysis, figures),
         *(_scores(analysis, task, figures) for task in analysis.tasks),
         robustness.section(analysis, figures),
@@ -88,7 +90,9 @@ def _answer(analysis: Analysis) -> list[str]:
     if not analysis.tasks:
         return [answer.nothing(analysis)]
     order = dimension.sentence(analysis) if analysis.lines else answer.order(analysis)
-    return [order, answer.certainty(analysis), answer.ranking(analysis)]
+    asked = primary.sentence(analysis)
+    exploratory = [order, answer.certainty(analysis), answer.ranking(analysis)]
+    return [asked, *exploratory] if asked else exploratory
 
 
 def _warnings(analysis: Analysis) -> list[str]:
@@ -168,7 +172,10 @@ def _pairs(analysis: Analysis, figures: bool) -> ReportSection | None:
     return ReportSection(
         "pairs",
         "Comparisons",
-        [answer.pair_sentence(pair) for pair in analysis.told(compared[0])],
+        [
+            primary.OTHERS if analysis.question else primary.EXPLORATORY,
+            *(answer.pair_sentence(pair) for pair in analysis.told(compared[0])),
+        ],
         [plots.differences(analysis, task) for task in tested if figures],
         [
             table

@@ -20,8 +20,10 @@ NOTES = [
 OUTCOMES = ["95 % interval", "p (Holm)", "Seeds", "Shown", "Detectable"]
 
 
-def comparison_table(task: str, pairs: list[Comparison]) -> Table:
-    """Return the pairs of variants on the average over a task's datasets."""
+def comparison_table(task: str, pairs: list[Comparison], part: str = "pairs") -> Table:
+    """Return the pairs of variants on the average over a task's datasets, for a part of the
+    report.
+    """
     column = pairs[0].columns[0]
     unit = difference_unit(column)
     caption = f"Pairs in {tasks.title(task)} {column.title} {over(pairs[0].columns)}"
@@ -32,7 +34,7 @@ def comparison_table(task: str, pairs: list[Comparison]) -> Table:
         f"Difference, {unit}",
         *OUTCOMES,
     ]
-    return Table(f"pairs-{task}", caption, header, rows, _notes(pairs), text_columns=2)
+    return Table(f"{part}-{task}", caption, header, rows, _notes(pairs), text_columns=2)
 
 
 def comparison_details(task: str, pairs: list[Comparison]) -> Table:

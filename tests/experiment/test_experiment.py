@@ -67,6 +67,23 @@ def changed(tmp_path):
         ({"training__warmup_epochs": 2}, "warmup_epochs 2.0 must be less than epochs 1.0"),
         ({"training__batch_size": "many"}, "training.batch_size: ... 'many'"),
         ({"seeds": []}, "seeds: "),
+        (
+            {"primary": {"task": "zeroshot", "reference": "cosin"}},
+            "primary: unknown variant of this experiment 'cosin'; did you mean 'cosine'?",
+        ),
+        (
+            {"primary": {"task": "zeroshot", "reference": "cosine", "variants": ["cosine"]}},
+            "primary: 'cosine' is compared with itself",
+        ),
+        (
+            {"primary": {"task": "zero_shot", "reference": "cosine"}},
+            "unknown task of `primary:` that is scored here 'zero_shot'",
+        ),
+        (
+            {"primary": {"task": "zeroshot", "reference": "cosine", "dataset": "world-retrieva"}},
+            "primary: unknown dataset of this experiment 'world-retrieva'; did you mean",
+        ),
+        ({"paired_seeds": "maybe"}, "paired_seeds"),
     ],
 )
 def test_mistakes_are_named_in_one_line(changed, replaced, message):

@@ -75,5 +75,5 @@ def test_a_component_that_imports_torch_itself_is_planned_all_the_same(tmp_path)
         'class Own(Cosine):\n    """Mine."""\n    name = "own"\n    constant = torch.ones(())\n'
     )
     text = (ROOT / "workflow/experiments/demo.yaml").read_text().replace("- cosine\n", "- own\n", 1)
-    (tmp_path / "own.yaml").write_text(text)
+    (tmp_path / "own.yaml").write_text(text.replace("reference: cosine", "reference: own"))
     assert "torch" in imported("experiment=own.yaml", cwd=tmp_path)

@@ -77,11 +77,11 @@ def test_without_a_pilot_what_others_published_of_imagenet(kbench):
     assert "arXiv 2304.14108" in done.stdout and "1 points need 3 seeds" in done.stdout
     shown = kbench("check", "cc12m").stdout
     assert "question    zero-shot against cosine, 2 comparisons: 3 seeds find 0.7 points" in shown
-    assert "question    none is named" in kbench("check", "demo").stdout
+    assert "question    none is named" in kbench("check", "cifar10").stdout
 
 
 def test_mistakes_are_named(kbench, refused, tmp_path):
-    refused(kbench("power", "demo"), "demo names no question; say in its file: primary:")
+    refused(kbench("power", "cifar10"), "cifar10 names no question; say in its file: primary:")
     (tmp_path / "x.yaml").write_text(EXPERIMENT + QUESTION)
     refused(kbench("power", "x.yaml", cwd=tmp_path), "nobody has said; give a --pilot")
     refused(kbench("power", "x.yaml", "--pilot", "gone", cwd=tmp_path), "no such results folder")

@@ -16,7 +16,6 @@ class Cell:
     text: str
     sort: float | None = None  # None: sorted by its text
     best: bool = False
-    second: bool = False
     filter: str = ""  # filter of the table of all results that shows where the number comes from
     href: str = ""
     title: str = ""

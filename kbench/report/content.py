@@ -23,7 +23,7 @@ from kbench.report import (
     weights,
 )
 from kbench.report.analysis import Analysis
-from kbench.results import jobs, samples
+from kbench.results import jobs, outliers, samples
 from kbench.tasks.base import Part
 
 
@@ -108,9 +108,25 @@ def _warnings(analysis: Analysis) -> list[str]:
             " listed below."
         )
     warnings += [*_trained_on_what_is_scored(analysis), *store.mixture_notes]
+    warnings += _standing_out(analysis)
     if store.stale:
         warnings.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")
     return warnings
+
+
+def _standing_out(analysis: Analysis) -> list[str]:
+    """Return a warning for each task and variant whose trainings are much further apart than the
+    others'.
+    """
+    return [
+        f"{spread.group}'s seeds in {tasks.title(task)} are {spread.times:.0f} times as far apart"
+        f" as the others' (median): {spread.failed} of its {spread.trainings} trainings failed"
+        f" ({100 * spread.failed / spread.trainings:.0f} %, 95 % interval"
+        f" {100 * spread.interval[0]:.0f} to {100 * spread.interval[1]:.0f} %). Tests and intervals"
+        " are made for normal spread."
+        for task in analysis.tasks
+        for spread in outliers.standing_out(analysis.scores, analysis.columns(task))
+    ]
 
 
 def _trained_on_what_is_scored(analysis: Analysis) -> list[str]:

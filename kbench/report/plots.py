@@ -29,7 +29,7 @@ WIDTH = 5.0
 
 
 def scores(analysis: Analysis, task: str) -> Figure:
-    """Plot each variant's mean and sd on every dataset of a task."""
+    """Plot each variant's mean, sd and single seeds on every dataset of a task."""
     columns, groups = analysis.columns(task), analysis.scores.groups
     factor = _factor(columns[0].unit)
     # Axis label and legend need an inch however little there is to show.
@@ -37,13 +37,9 @@ def scores(analysis: Analysis, task: str) -> Figure:
         for index, group in enumerate(groups):
             offset = (index - (len(groups) - 1) / 2) * 0.8 / len(groups)
             summaries = [analysis.scores.summary(group, column) for column in columns]
-            _points(
-                axes,
-                [_scaled(s, factor) for s in summaries],
-                np.arange(len(columns)) + offset,
-                index,
-                group,
-            )
+            places = np.arange(len(columns)) + offset
+            _points(axes, [_scaled(s, factor) for s in summaries], places, index, group)
+            _seeds(axes, summaries, places, factor)
         _rows(axes, [column.dataset for column in columns])
         what = f"{columns[0].title}, {unit_name(columns[0].unit)}"
         axes.set_xlabel(what)
@@ -54,7 +50,7 @@ def scores(analysis: Analysis, task: str) -> Figure:
         f"figure-{task}",
         drawn,
         f"{title}: see the table below.",
-        f"{title}: {what}, mean ± sd over seeds.",
+        f"{title}: {what}, mean ± sd over seeds; ticks are single seeds.",
     )
 
 
@@ -65,8 +61,7 @@ def single(analysis: Analysis, column: Column, title: str) -> Figure:
         for row, (group, summary) in enumerate(ranked):
             index = analysis.scores.groups.index(group)
             _points(axes, [_scaled(summary, factor)], np.array([row]), index, group)
-            values = [value * factor for value in summary.values.values()]
-            axes.plot(values, [row] * len(values), "|", color=svg.TEXT, markersize=7, alpha=0.6)
+            _seeds(axes, [summary], np.array([row]), factor)
         _rows(axes, [group for group, _ in ranked])
         if not column.higher_is_better:
             axes.set_xlim(left=0)
@@ -105,7 +100,7 @@ def dimension(analysis: Analysis, task: str) -> Figure:
     title = f"{heading(tasks.title(task))} against the embedding dimension, {over(columns)}"
     caption = (
         f"{title}: mean over seeds with its 95 % interval, over training seeds and the choice of"
-        " test samples, one line a similarity."
+        " test samples, one line a similarity; ticks are single seeds."
     )
     return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
 
@@ -126,8 +121,8 @@ def along(analysis: Analysis, task: str) -> Figure:
         drawn = svg.inline(axes.figure, f"plot-along-{task}")
     title = f"{heading(tasks.title(task))} along the training, {over(columns)}"
     caption = (
-        f"{title}: mean over seeds with its 95 % interval (Student's t). The weights at the end are"
-        " those that were chosen."
+        f"{title}: mean over seeds with its 95 % interval (Student's t), ticks are single seeds."
+        " The weights at the end are those that were chosen."
     )
     return Figure(f"figure-along-{task}", drawn, f"{title}: see the table.", caption)
 
@@ -165,10 +160,15 @@ def _averages(
     averages: dict[float, tuple[Summary, Ends]],
     factor: float,
 ) -> None:
-    """Draw a line through means over seeds, where there are any, with their intervals."""
+    """Draw a line through means over seeds, where there are any, with their intervals and a tick
+    for every seed.
+    """
     seen = {place: pair for place, pair in averages.items() if pair[0].mean is not None}
     means = np.array([average.mean for average, _ in seen.values()])
     ends = np.array([ends or (average.mean, average.mean) for average, ends in seen.values()])
+    for place, (average, _) in seen.items():
+        values = np.array(list(average.values.values())) * factor
+        axes.plot([place] * len(values), values, "_", color=svg.TEXT, markersize=6, alpha=0.6)
     axes.errorbar(
         list(seen),
         means * factor,
@@ -370,6 +370,13 @@ def _points(
         lw=1.2,
         label=name,
     )
+
+
+def _seeds(axes: Axes, summaries: Sequence[Summary], rows: np.ndarray, factor: float) -> None:
+    """Draw a tick for every single seed."""
+    for summary, row in zip(summaries, rows, strict=True):
+        values = [value * factor for value in summary.values.values()]
+        axes.plot(values, [row] * len(values), "|", color=svg.TEXT, markersize=7, alpha=0.6)
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:

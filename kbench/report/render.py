@@ -140,12 +140,12 @@ def md(text: str) -> str:
 
 def _md_cell(cell: Cell) -> str:
     text = md(cell.text)
-    return f"**{text}**" if cell.best else f"<ins>{text}</ins>" if cell.second else text
+    return f"**{text}**" if cell.best else text
 
 
 def _tex_cell(cell: Cell) -> str:
     text = tex(cell.text)
-    return rf"\textbf{{{text}}}" if cell.best else rf"\underline{{{text}}}" if cell.second else text
+    return rf"\textbf{{{text}}}" if cell.best else text
 
 
 def _tex_columns(table: Table) -> str:

@@ -5,6 +5,8 @@ result.
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
+
 from kbench import tasks
 from kbench.datasets import dataset as known_datasets
 from kbench.document.numbers import heading, number, unit_name
@@ -91,7 +93,9 @@ def _table(
         group: [analysis.scores.summary(group, c) for c in columns]
         for group in analysis.scores.groups
     }
+    tested = [(column,) for column in columns]
     if average and len(columns) > 1:
+        tested.append(tuple(columns))
         for group, row in summaries.items():
             row.append(analysis.scores.average(group, columns))
         columns = [
@@ -102,7 +106,7 @@ def _table(
         [variant(group), *(_cell(group, c, s) for c, s in zip(columns, row, strict=True))]
         for group, row in summaries.items()
     ]
-    _mark(rows, columns)
+    _mark(analysis, rows, tested)
     header = ["Variant", *(c.dataset if average else _metric_header(columns, c) for c in columns)]
     return Table(name, caption, header, rows, [_seeds_note(analysis), *_chance_note(columns)])
 
@@ -144,15 +148,44 @@ def results_filter(group: str, column: Column) -> str:
     return " ".join(f'"{word}"' for word in words)
 
 
-def _mark(rows: list[list[Cell]], columns: list[Column]) -> None:
-    """Mark the best and the second of each column, in place; ties share a mark, but not if all are
-    equal.
+def _mark(analysis: Analysis, rows: list[list[Cell]], columns: list[tuple[Column, ...]]) -> None:
+    """Mark in each column, in place, the best mean and those that no test separates from it.
+
+    Nothing is marked where that is all of them, where nothing can be tested, where the best may be
+    guessing, or between runs of different embedding dimensions.
     """
-    for index, column in enumerate(columns, start=1):
-        order = sorted({row[index].sort for row in rows} - {None}, reverse=column.higher_is_better)
-        for row in rows if len(order) > 1 else ():
-            best, second = row[index].sort in order[:1], row[index].sort in order[1:2]
-            row[index] = replace(row[index], best=best, second=second)
+    for index, over in enumerate(columns, start=1):
+        best = _not_separated_from_the_best(analysis, over)
+        for row in rows if len(best) < len(rows) and not analysis.lines else ():
+            row[index] = replace(row[index], best=row[0].text in best)
+
+
+def _not_separated_from_the_best(analysis: Analysis, over: tuple[Column, ...]) -> set[str]:
+    ranked = [group for group, _ in analysis.scores.ranked(list(over))]
+    if not ranked or _may_guess(analysis, ranked[0], over):
+        return set()
+    pairs = analysis.pairs.chosen([(group, ranked[0], over) for group in ranked[1:]])
+    if any(pair.estimate is None for pair in pairs):
+        return set()
+    return {ranked[0], *(pair.first for pair in pairs if not pair.significant)}
+
+
+def _may_guess(analysis: Analysis, group: str, over: tuple[Column, ...]) -> bool:
+    """Return whether a group's mean is not shown to be better than guessing, where its level is
+    known.
+    """
+    levels = [_chance(column) for column in over]
+    interval = analysis.interval(group, list(over))
+    if None in levels or interval is None:
+        return False
+    level = float(np.mean(levels))
+    return interval[0] <= level if over[0].higher_is_better else interval[1] >= level
+
+
+def _chance(column: Column) -> float | None:
+    measure = tasks.measure(column.task, column.metric)
+    known = column.dataset in known_datasets.names()
+    return measure.chance(known_datasets.get(column.dataset)) if measure and known else None
 
 
 def _caption(task: str, columns: list[Column]) -> str:
@@ -175,8 +208,8 @@ def _seeds_note(analysis: Analysis) -> str:
         else "One training seed: no sd over seeds is known"
     )
     return (
-        f"{spread}; bold: best mean, underlined: second. Neither mark is a statement of"
-        " significance."
+        f"{spread}; bold: the best mean and those that no test separates from it (5 %, Holm's"
+        " correction in each column), where that is not all of them."
     )
 
 

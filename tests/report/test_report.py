@@ -271,18 +271,46 @@ def test_an_undefined_metric_is_not_a_number(tmp_path):
     assert not re.search(r">\s*-?(nan|inf)\b", render.html(report), flags=re.IGNORECASE)
 
 
-def test_best_and_second_are_marked(folder):
-    [zeroshot] = [section for section in built(folder).sections if section.id == "zeroshot"]
-    average = [row[-1] for row in zeroshot.tables[0].rows]
-    ordered = sorted(average, key=lambda cell: -cell.sort)
-    assert (
-        ordered[0].best
-        and ordered[1].second
-        and not any(cell.best or cell.second for cell in ordered[2:])
-    )
-    [gap] = [section for section in built(folder).sections if section.id == "pmi_gap"]
-    excess = [row[1] for row in gap.tables[0].rows]
-    assert min(excess, key=lambda cell: cell.sort).best
+def bold(folder, section="zeroshot", column=-1):
+    """Return the variants that are bold in a column of a section's first table."""
+    [part] = [part for part in built(folder).sections if part.id == section]
+    return {row[0].text for row in part.tables[0].rows if row[column].best}
+
+
+def test_the_best_is_bold_with_those_that_no_test_separates_from_it(tmp_path):
+    abilities = {"cosine": 3.0, "filip": 3.0, "wpse-imq": -1.0, "wpse-linear": -2.0}
+    folder = write_experiment(tmp_path / "apart", abilities, range(4), seed_sd=0.1)
+    assert bold(folder) == {"cosine", "filip"} == bold(folder, column=1)
+    assert bold(folder, "pmi_gap", 1) <= {"cosine", "filip"}
+    alike = write_experiment(tmp_path / "alike", dict.fromkeys(abilities, 1.0), range(4))
+    assert bold(alike) == set(), "all of them is none"
+
+
+def test_nothing_is_bold_at_the_level_of_guessing_or_between_dimensions(tmp_path):
+    # Of four labels one in four is right by chance; the made-up answers are right in fewer.
+    guessing = {"cosine": -3.0, "filip": -4.5}
+    folder = write_experiment(tmp_path / "low", guessing, range(4), n_test=1000, seed_sd=0.05)
+    assert bold(folder, column=1) == set()
+    dims = {"cosine-d2": -2.0, "cosine-d8": 3.0}
+    assert bold(write_experiment(tmp_path / "dims", dims, range(4))) == set()
+
+
+def test_trainings_that_stand_out_are_said(tmp_path):
+    abilities = dict.fromkeys(("cosine", "filip", "wpse-linear", "wpse-imq"), 2.0)
+    folder = write_experiment(tmp_path / "made-up", abilities, range(8), seed_sd=0.05)
+    assert not any("far apart" in warning for warning in built(folder).warnings)
+    for path in folder.glob("runs/filip-s[02]-*/evaluation/*/zeroshot.*"):
+        if path.suffix == ".npz":
+            path.unlink()
+            continue
+        document = json.loads(path.read_text())
+        for metric in document["metrics"]:
+            metric["value"] -= 0.3
+            metric["draws"] = [draw - 0.3 for draw in metric["draws"]]
+        path.write_text(json.dumps(document))
+    [warning] = [warning for warning in built(folder).warnings if "far apart" in warning]
+    assert "filip's seeds in zero-shot are" in warning
+    assert "2 of its 8 trainings failed (25 %, 95 % interval 3 to 65 %)" in warning
 
 
 def test_markdown(folder):
@@ -301,7 +329,7 @@ def test_latex(folder):
     text = render.latex(built(folder))
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") > 5
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == text.count(r"\caption{")
-    assert r"\textbf{" in text and r"\underline{" in text and r"$\pm$" in text
+    assert r"\textbf{" in text and r"$\pm$" in text
     assert r"Widths \& depths of 5 \% are not released\_code." in text
     assert text.isascii()
 

@@ -131,7 +131,20 @@ def verify(corpus: Corpus, locations: Locations, processes: int = 1) -> Manifest
         held_out=verified[len(training) :],
     )
     _refuse_too_many(corpus, manifest)
+    _refuse_overlap(manifest)
     return manifest
+
+
+def _refuse_overlap(manifest: Manifest) -> None:
+    """Raise UserError if a shard is both trained on and held out, whatever it is called."""
+    trained_on = {shard.sha256: shard.name for shard in manifest.shards}
+    for shard in manifest.held_out:
+        if shard.sha256 in trained_on:
+            raise UserError(
+                f"corpus '{manifest.corpus}': held-out shard {shard.name} has the same content as"
+                f" {trained_on[shard.sha256]}, which is trained on: the held-out loss would be of"
+                " pairs that were seen"
+            )
 
 
 def _inspect_all(corpus: Corpus, sources: list[Shard], processes: int) -> Iterator[ShardRecord]:

@@ -20,6 +20,7 @@ from kbench.datasets.transform import Transform
 from kbench.errors import UserError
 from kbench.evaluate import store
 from kbench.evaluate.key import asked, of_data, of_part
+from kbench.evaluate.overlap import refuse_trained_on
 from kbench.evaluate.run import TrainedRun
 from kbench.experiment.schema import Evaluation
 from kbench.identity.stages import Stages
@@ -53,6 +54,7 @@ class Encoder:
         key = wanted | of_data(dataset, root, hashes)
         if store.present(target, key):
             return False
+        refuse_trained_on(self.run.folder, dataset, hashes)
         Stages().features(self.run.config, self.evaluation).write(self.run.folder)
         # What is wrong with the texts or a split is found before hours are spent on images.
         prompts = (

@@ -14,6 +14,16 @@ from kbench.errors import UserError, unknown
 from kbench.experiment.schema import Experiment, RunConfig, Training, Variant
 from kbench.seeds import derive
 
+NOT_COMPARABLE = {
+    "batch_size": "the loss is over as many captions as a batch has",
+    "micro_batch_size": "it changes no loss but the memory",
+    "epochs": "a longer training is another budget; say `tuning.epochs`",
+    "selection": "it says which weights the loss is of",
+    "test_column": "it is chosen by the loss, and looks at what is reported",
+    "keep": "it changes no loss",
+}
+"""Training keys that no grid may have, and why."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -58,8 +68,13 @@ def check_keys(experiment: Experiment, settings: list[dict[str, Any]]) -> None:
     """Raise UserError for a key of the grid that is neither a training key nor a setting of any
     variant.
     """
-    legal = set(Training.model_fields).union(*settings)
+    legal = (set(Training.model_fields) - set(NOT_COMPARABLE)).union(*settings)
     for key in experiment.tuning.grid:
+        if key in NOT_COMPARABLE:
+            raise UserError(
+                f"tuning.grid: held-out losses at different values of '{key}' cannot be compared:"
+                f" {NOT_COMPARABLE[key]}"
+            )
         if key not in legal:
             raise unknown("key of tuning.grid", key, legal)
 

@@ -120,6 +120,13 @@ def test_a_declared_epoch(data):
     assert verify(web("first/*.tar", samples=7), Locations(data=data)).pairs == 7
 
 
+def test_what_is_trained_on_under_another_name_is_not_held_out(data):
+    (data / "first" / "copy.tar").write_bytes((data / "first" / "0002.tar").read_bytes())
+    corpus = web("first/{0000..0002}.tar", held_out_sources=("first/copy.tar",))
+    with pytest.raises(UserError, match=r"first/copy.tar has the same content as first/0002.tar"):
+        verify(corpus, Locations(data=data))
+
+
 def test_ranks_share_weighted_shards_without_overlap(data):
     corpus = web({"shards": "first/*.tar", "weight": 0.5}, "second/*.tar")
     parts = [captions(corpus, Locations(data=data), 1, rank, 4)[0] for rank in range(4)]
@@ -262,15 +269,16 @@ class TestTable:
         assert len({before, changed, verify(corpus, where).sha256}) == 3
 
     def test_tabs(self, table):
-        (table / "pairs.tsv").write_text("image\tcaption\nred.png\ta, b\n")
+        for name, caption in (("pairs", "a, b"), ("held", "c")):
+            (table / f"{name}.tsv").write_text(f"image\tcaption\nred.png\t{caption}\n")
         corpus = self.corpus(
             file="pairs.tsv",
             image_column="image",
             caption_column="caption",
-            held_out_file="pairs.tsv",
+            held_out_file="held.tsv",
         )
         found = verify(corpus, Locations(data=table))
-        assert found.pairs == 1 and [shard.name for shard in found.held_out] == ["pairs.tsv[0:1]"]
+        assert found.pairs == 1 and [shard.name for shard in found.held_out] == ["held.tsv[0:1]"]
 
     @pytest.mark.parametrize(
         ("settings", "reason"),

@@ -189,6 +189,24 @@ def test_a_damaged_part_is_refused_and_named(made):
     assert not run.features("in-parts").exists()
 
 
+@pytest.mark.parametrize("part", ["shards", "held_out"])
+def test_what_the_corpus_holds_is_not_scored(made, part):
+    run, entry, where = made
+    test, train = (
+        files.sha256(where.world / "in-parts" / split / "0.tar") for split in ("test", "train")
+    )
+    shard = {"name": "somewhere/a.tar", "pairs": 11, "sha256": train}
+    corpus = {"corpus": "mine", "pairs": 11, "shards": [shard]}
+    files.write_json(run.folder.parent / "corpus.json", corpus)
+    # A probe may be fitted to what was trained on.
+    assert Encoder(run, EVALUATION, "cpu").extract(entry, where)
+    shutil.rmtree(run.folder / "features")
+    corpus |= {part: [*corpus.get(part, []), shard | {"sha256": test}]}
+    files.write_json(run.folder.parent / "corpus.json", corpus)
+    with pytest.raises(UserError, match=r"test/0.tar has the same content as somewhere/a.tar of"):
+        Encoder(run, EVALUATION, "cpu").extract(entry, where)
+
+
 def test_the_command_leaves_a_record_of_each_part(made, kbench):
     run, _, where = made
     words = ["--run", run.folder, "--evaluation", "evaluation.json", "--world", where.world]

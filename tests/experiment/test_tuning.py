@@ -62,6 +62,18 @@ def test_trials_may_be_shorter_with_the_same_share_of_warm_up(tuned):
             "unknown key of tuning.grid 'learning_rat'; did you mean",
         ),
         ({"grid": {"learning_rate": [-1.0]}, "trials": 1}, "tuning.grid: learning_rate"),
+        *[
+            (
+                {"grid": {key: [value]}, "trials": 1},
+                f"held-out losses at different values of '{key}'",
+            )
+            for key, value in (
+                ("batch_size", 32),
+                ("epochs", 2.0),
+                ("selection", "held-out"),
+                ("micro_batch_size", 8),
+            )
+        ],
         ({"seed": 1}, "tuning.seed 1 is one of the reported seeds"),
         ({"rule": "test accuracy"}, "tuning.rule"),
     ],

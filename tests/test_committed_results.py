@@ -86,3 +86,20 @@ def test_small_embeddings_cost_an_inner_product_more_than_a_kernel():
 def test_commands_of_committed_reports_run_in_any_checkout(report):
     commands = re.findall(r"`(snakemake [^`]*)`", report.read_text())
     assert commands and all(command.split()[1].startswith("results/") for command in commands)
+
+
+def test_the_committed_demo_is_rendered_again_from_what_is_committed_with_it(kbench, tmp_path):
+    summary = ROOT / "results" / "demo" / "summary"
+    done = kbench("report", summary, "--output", tmp_path, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.md").read_text() == (summary / "report.md").read_text()
+
+
+def test_the_readme_quotes_the_committed_demo():
+    report = (ROOT / "results" / "demo" / "summary" / "report.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    quoted = readme[readme.index("<!-- demo:begin -->") : readme.index("<!-- demo:end -->")]
+    answer = report.partition("CPU only.\n\n")[2].partition("\n\n## ")[0]
+    assert f"> {' '.join(answer.splitlines())}\n" in quoted
+    rows = [line for line in quoted.splitlines() if line.startswith("|")]
+    assert len(rows) == 14 and all(f"{row}\n" in report for row in rows)

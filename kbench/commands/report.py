@@ -5,7 +5,7 @@ which `kbench compare` writes, is rendered without the runs.
 
 Examples:
   kbench report results/demo
-  kbench report results/demo/summary/bundle.tar.xz --output page
+  kbench report results/demo/summary --output page
 """
 
 import argparse
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     analysis = Analysis(loaded, table.frame(loaded))
     report = content.build(analysis)
-    beside = arguments.results if loaded.unpacked is None else arguments.results.parent
+    beside = arguments.results if arguments.results.is_dir() else arguments.results.parent
     page, *others = render.write(report, arguments.output or beside / "report")
     print("\n".join(report.warnings + report.answer))
     for path in others:

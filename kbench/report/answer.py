@@ -49,7 +49,7 @@ def pair_sentence(pair: Comparison) -> str:
         )
     return (
         f"No difference is shown between {pair.first} and {pair.second} {where}: {size} {sure};"
-        f" the smallest that would have been found is {number(pair.detectable, column.unit)}"
+        f" the smallest that would have been found is {found_from(pair.detectable, column.unit)}"
         f" {unit}."
     )
 
@@ -61,6 +61,13 @@ def over(columns: Sequence[Column]) -> str:
         if len(columns) > 1
         else f"on {columns[0].dataset}"
     )
+
+
+def found_from(size: float, unit: str) -> str:
+    """Return the smallest difference that would have been found; shares do not differ by more than
+    100 points.
+    """
+    return "over 100" if unit == "fraction" and size > 1 else number(size, unit)
 
 
 def interval(pair: Comparison) -> str:
@@ -189,7 +196,9 @@ def _not_separated(pairs: list[Comparison]) -> list[str]:
     if unseen:
         least = min(pair.p_holm for pair in unseen)
         sizes = sorted(pair.detectable for pair in unseen)
-        reach = " to ".join(dict.fromkeys(number(sizes[end], _unit(unseen[0])) for end in (0, -1)))
+        reach = " to ".join(
+            dict.fromkeys(found_from(sizes[end], _unit(unseen[0])) for end in (0, -1))
+        )
         said.append(
             f"of {len(unseen)} no difference is shown (smallest p = {p_text(least)}), where"
             f" {reach} {difference_unit(unseen[0].columns[0])} would have been found four times in"

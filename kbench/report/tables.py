@@ -8,7 +8,7 @@ from kbench import tasks
 from kbench.document.numbers import heading, number, unit_name
 from kbench.document.parts import Cell, Table, variant
 from kbench.report.analysis import Analysis
-from kbench.report.answer import difference_unit, over, p_text
+from kbench.report.answer import difference_unit, found_from, over, p_text
 from kbench.results.pairs import Comparison
 from kbench.results.text import mean_sd
 
@@ -171,7 +171,7 @@ def difference_cells(pair: Comparison) -> list[Cell]:
         Cell(p_text(pair.p_holm), pair.p_holm),
         Cell(str(estimate.seeds), estimate.seeds),
         Cell(pair.outcome),
-        Cell(number(pair.detectable, unit), pair.detectable),
+        Cell(found_from(pair.detectable, unit), pair.detectable),
     ]
 
 

@@ -114,6 +114,9 @@ def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> 
         return _of_bundle(folder, mixed_images, mixed_code)
     if not folder.is_dir():
         raise UserError(f"no such results folder: {folder}")
+    packed = folder / bundle.NAME
+    if packed.is_file() and not (folder / "experiment.json").exists():
+        return _of_bundle(packed, mixed_images, mixed_code)
     if not (folder / "experiment.json").is_file():
         raise UserError(
             f"{folder} is not an experiment's results folder: it has no experiment.json"

@@ -49,6 +49,16 @@ def test_it_renders_what_the_runs_do(results, bundled):
     assert figures_again == figures and len(figures) > 3
 
 
+def test_a_folder_with_a_bundle_in_it_is_rendered_too(bundled, tmp_path, kbench):
+    summary = tmp_path / "summary"
+    summary.mkdir()
+    (summary / bundle.NAME).write_bytes(bundled.read_bytes())
+    (summary / "table.csv").write_text("not read")
+    done = kbench("report", summary, "--output", tmp_path / "page")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page" / "report.md").read_text() == rendered(store.load(bundled))[0]
+
+
 def test_no_table_of_it_lacks_a_paired_test(results, bundled):
     both = [store.load(path) for path in (results, bundled)]
     for first, second in zip(*(loaded.results for loaded in both), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice, zip_longest
+from itertools import islice, product, zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,8 @@ def scores(analysis: Analysis, task: str) -> Figure:
     """Plot each variant's mean, sd and single seeds on every dataset of a task."""
     columns, groups = analysis.columns(task), analysis.scores.groups
     factor = _factor(columns[0].unit)
+    seeds = sum(analysis.scores.summary(g, c).n for g, c in product(groups, columns))
+    drawn_all = seeds <= MOST_TICKS
     # Axis label and legend need an inch however little there is to show.
     with _axes(max(1.4, 0.45 + 0.16 * len(columns) * len(groups))) as axes:
         for index, group in enumerate(groups):
@@ -39,18 +41,20 @@ def scores(analysis: Analysis, task: str) -> Figure:
             summaries = [analysis.scores.summary(group, column) for column in columns]
             places = np.arange(len(columns)) + offset
             _points(axes, [_scaled(s, factor) for s in summaries], places, index, group)
-            _seeds(axes, summaries, places, factor)
+            if drawn_all:
+                _seeds(axes, summaries, places, factor)
         _rows(axes, [column.dataset for column in columns])
         what = f"{columns[0].title}, {unit_name(columns[0].unit)}"
         axes.set_xlabel(what)
         _legend(axes, len(groups))
         drawn = svg.inline(axes.figure, f"plot-{task}")
     title = f"{heading(tasks.title(task))} by dataset"
+    ticks = "ticks are single seeds" if drawn_all else f"{seeds} single seeds are in the table"
     return Figure(
         f"figure-{task}",
         drawn,
         f"{title}: see the table below.",
-        f"{title}: {what}, mean ± sd over seeds; ticks are single seeds.",
+        f"{title}: {what}, mean ± sd over seeds; {ticks}.",
     )
 
 
@@ -372,11 +376,21 @@ def _points(
     )
 
 
+MOST_TICKS = 1000
+"""Single seeds that are drawn in a figure; a page of more would be too large."""
+
+
 def _seeds(axes: Axes, summaries: Sequence[Summary], rows: np.ndarray, factor: float) -> None:
-    """Draw a tick for every single seed."""
-    for summary, row in zip(summaries, rows, strict=True):
-        values = [value * factor for value in summary.values.values()]
-        axes.plot(values, [row] * len(values), "|", color=svg.TEXT, markersize=7, alpha=0.6)
+    """Draw a tick for every single seed, all in one path."""
+    points = [
+        (value * factor, row)
+        for summary, row in zip(summaries, rows, strict=True)
+        for value in summary.values.values()
+    ]
+    x, y = np.array(points).reshape(-1, 2).T
+    gap, half = np.full_like(x, np.nan), 0.1
+    across, along = np.stack([x, x, gap], axis=1), np.stack([y - half, y + half, gap], axis=1)
+    axes.plot(across.ravel(), along.ravel(), color=svg.TEXT, lw=0.8, alpha=0.6)
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:

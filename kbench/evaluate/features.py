@@ -114,6 +114,7 @@ class Encoder:
         target, key = self.run.part(dataset.name, part), of_part(wanted, part, read)
         if store.present(target, key):
             return False
+        refuse_trained_on(self.run.folder, dataset, read)
         writer = store.Writer(target)
         self._part(writer, dataset, splits, draws, part)
         writer.finish(key)

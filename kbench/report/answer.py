@@ -1,4 +1,4 @@
-"""The report's first three sentences: who is where, how sure that is, and what a ranking would
+"""The report's first sentences: the means, what a test shows of them, and what a ranking would
 need.
 """
 

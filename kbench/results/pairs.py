@@ -56,8 +56,7 @@ class Outcome(StrEnum):
 class Estimate:
     """An average difference with its 95 % interval and the p-value of 'no difference'.
 
-    seeds: of both variants, the smaller number; detectable: the difference that would be found four
-    times in five, as the comparison stands alone.
+    seeds: of both variants, the smaller number.
     """
 
     value: float
@@ -107,7 +106,9 @@ class Comparison:
             return Outcome.UNTESTED
         if self.significant:
             return Outcome.HIGHER if self.estimate.value > 0 else Outcome.LOWER
-        equivalent = self.margin is not None and self.estimate.within(self.margin)
+        # One training each does not tell what two others would differ by.
+        judged = self.margin is not None and self.estimate.covers_training
+        equivalent = judged and self.estimate.within(self.margin)
         return Outcome.EQUIVALENT if equivalent else Outcome.OPEN
 
     @property

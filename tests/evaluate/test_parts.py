@@ -203,8 +203,11 @@ def test_what_the_corpus_holds_is_not_scored(made, part):
     shutil.rmtree(run.folder / "features")
     corpus |= {part: [*corpus.get(part, []), shard | {"sha256": test}]}
     files.write_json(run.folder.parent / "corpus.json", corpus)
-    with pytest.raises(UserError, match=r"test/0.tar has the same content as somewhere/a.tar of"):
+    message = r"test/0.tar has the same content as somewhere/a.tar of"
+    with pytest.raises(UserError, match=message):
         Encoder(run, EVALUATION, "cpu").extract(entry, where)
+    with pytest.raises(UserError, match=message):
+        Encoder(run, EVALUATION, "cpu").extract_part(entry, where, ALL[0])
 
 
 def test_the_command_leaves_a_record_of_each_part(made, kbench):

@@ -146,6 +146,19 @@ def test_variants_that_a_large_set_shows_to_be_alike_are_equivalent(tmp_path):
     )
 
 
+def test_one_training_of_each_is_never_called_equivalent(tmp_path):
+    folder = write_experiment(
+        tmp_path / "made-up",
+        {"cosine": 3.0, "filip": 3.0},
+        seeds=(0,),
+        datasets=("world-shape",),
+        n_test=20_000,
+        seed_sd=0.0,
+    )
+    assert "equivalent" not in built(folder).answer[1]
+    assert "of 1 no difference is shown" in built(folder).answer[1]
+
+
 def asking(folder, **question):
     """Let a made-up experiment have named a question."""
     record = json.loads((folder / "experiment.json").read_text())

@@ -210,6 +210,7 @@ class Evaluation(Section):
     images_per_job: int = Field(
         default=250_000,
         gt=0,
+        le=10**12,
         description=(
             "a dataset of more labelled images is encoded by several jobs; does not change results"
         ),

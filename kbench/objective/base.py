@@ -51,3 +51,30 @@ class Objective(Module, ABC):
     def refuse(cls, similarity: type[Similarity]) -> str | None:
         """Return why the objective makes no sense with this similarity, or None if it does."""
         return None
+
+
+TANGENT_FROM = 20.0
+
+
+def exponential(values: torch.Tensor) -> torch.Tensor:
+    """Return exp(x) up to 20, and from there on its tangent, which is convex and finite."""
+    near = values.clamp(max=TANGENT_FROM)
+    return near.exp() * (1 + (values - near))
+
+
+def strangers_mean(values: torch.Tensor) -> torch.Tensor:
+    """Return the mean of (B, B) values beside the diagonal; 0 of a single pair."""
+    batch = len(values)
+    return (values.sum() - values.diagonal().sum()) / max(batch * (batch - 1), 1)
+
+
+def unreachable(objective: type[Objective], similarity: type[Similarity]) -> str | None:
+    """Return why an objective whose logits are PMI itself, without a constant, makes no sense with
+    scores that are never positive; None for others.
+    """
+    if similarity.largest_score > 0:
+        return None
+    return (
+        f"the {objective.name} objective learns PMI without a constant, which pairs have above 0,"
+        f" but scores of {similarity.name} are never above {similarity.largest_score:g}"
+    )

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from kbench import objective, similarity
 from kbench.errors import UserError
+from kbench.objective.base import exponential
 
 every = pytest.mark.parametrize("name", objective.names())
 
@@ -37,7 +39,28 @@ def spectral(logits, _):
     return -2 / n * sum(logits[i][i] for i in range(n)) + strangers / (n * (n - 1))
 
 
-FORMULAS = {"infonce": infonce, "sigmoid": sigmoid, "spectral": spectral}
+def f_divergence(of_pairs, of_strangers):
+    """Return the mean of one function over pairs and of another over strangers, as a loop."""
+
+    def formula(logits, _):
+        n = len(logits)
+        strangers = sum(of_strangers(logits[i][j]) for i, j in itertools.permutations(range(n), 2))
+        return sum(of_pairs(logits[i][i]) for i in range(n)) / n + strangers / (n * (n - 1))
+
+    return formula
+
+
+FORMULAS = {
+    "infonce": infonce,
+    "sigmoid": sigmoid,
+    "spectral": spectral,
+    "kullback-leibler": f_divergence(lambda x: -x, lambda x: math.exp(x - 1)),
+    "jensen-shannon": f_divergence(
+        lambda x: math.log1p(math.exp(-x)), lambda x: math.log1p(math.exp(x))
+    ),
+    "hellinger": f_divergence(lambda x: math.exp(-x / 2) - 1, lambda x: math.exp(x / 2) - 1),
+}
+NEED_POSITIVE_SCORES = {"spectral", "kullback-leibler", "jensen-shannon", "hellinger"}
 
 
 def logits(size=5, seed=0):
@@ -154,9 +177,18 @@ def test_refusal_gives_the_reason(name):
     criterion = objective.create(name)
     reasons = {v: criterion.refuse(similarity.get(v)) for v in similarity.names()}
     refused = {variant for variant, reason in reasons.items() if reason}
-    assert refused == ({"hyperbolic"} if name == "spectral" else set())
+    assert refused == ({"hyperbolic"} if name in NEED_POSITIVE_SCORES else set())
     if refused:
-        assert "never negative" in reasons["hyperbolic"] and "hyperbolic" in reasons["hyperbolic"]
+        assert re.search("never negative|never above 0", reasons["hyperbolic"])
+        assert name in reasons["hyperbolic"] and "hyperbolic" in reasons["hyperbolic"]
+
+
+def test_an_exponential_goes_on_as_its_tangent():
+    values = torch.tensor([-3.0, 19.9, 20.0, 21.0, 1e6], dtype=torch.float64, requires_grad=True)
+    values_of = exponential(values)
+    slopes = torch.autograd.grad(values_of.sum(), values)[0]
+    assert torch.equal(values_of[:3], values[:3].exp()) and values_of.isfinite().all()
+    torch.testing.assert_close(slopes, values.clamp(max=20).exp())
 
 
 def test_unknown_objective():

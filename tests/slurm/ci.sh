@@ -35,7 +35,7 @@ start() { "$cluster" up "$work/slurm" "$@" >"$work/up.log" 2>&1; }
 smoke() {
   local folder=$1
   shift
-  sed '/- cosine/d; /wpse-linear/d; /wpse-imq/d; s/^seeds:.*/seeds: [0]/' workflow/experiments/demo.yaml >"$work/demo.yaml"
+  sed '/- cosine/d; /wpse-linear/d; /wpse-imq/d; /^primary:/d; s/^seeds:.*/seeds: [0]/' workflow/experiments/demo.yaml >"$work/demo.yaml"
   snakemake --profile workflow/profiles/slurm --quiet rules progress \
     --config experiment="$work/demo.yaml" smoke=true results="$folder" "$@" \
     >"$work/snakemake.log" 2>&1 || { cat "$work/snakemake.log" && return 1; }

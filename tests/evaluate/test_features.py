@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kbench import files
+from kbench import files, tasks
 from kbench.cli import main
 from kbench.datasets.dataset import get
 from kbench.datasets.reader import Split
@@ -140,6 +140,31 @@ def test_prompts_are_encoded_once_for_all_draws(copied, tiny_world, monkeypatch)
     )
     encoder.extract(get("world-shape"), Locations(world=tiny_world))
     assert sum(seen) == 18
+
+
+@pytest.mark.parametrize("variant", [0, 1])
+def test_scores_do_not_move_with_the_batch_size(trained, tiny_world, tmp_path, variant):
+    where, scored = Locations(world=tiny_world), {}
+    for batch_size in (256, 64, 7):
+        folder = tmp_path / str(batch_size)
+        shutil.copytree(trained[variant].folder, folder)
+        shutil.rmtree(folder / "features")
+        run = TrainedRun(folder)
+        encoder = features.Encoder(
+            run, EVALUATION.model_copy(update={"batch_size": batch_size}), "cpu"
+        )
+        for task, name in (("zeroshot", "world-shape"), ("retrieval", "world-retrieval")):
+            encoder.extract(get(name), where)
+            reader = store.Reader(run.features(name))
+            outcome = tasks.get(task).score(run, reader, EVALUATION, device="cpu")
+            arrays = {array: np.array(reader.array(array)) for array in reader.shapes}
+            scored.setdefault(task, []).append((outcome.values, arrays))
+    for task, results in scored.items():
+        first, arrays = results[0]
+        for values, others in results[1:]:
+            assert values == first, task
+            for name, array in arrays.items():
+                np.testing.assert_allclose(others[name], array, atol=1e-5, err_msg=name)
 
 
 def test_an_extraction_that_was_cut_off_starts_over(copied, tiny_world, monkeypatch):

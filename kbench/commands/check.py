@@ -8,6 +8,7 @@ Example: kbench check demo --gpus 2
 """
 
 import argparse
+import contextlib
 import shlex
 from pathlib import Path
 
@@ -88,8 +89,11 @@ def _question(experiment: Experiment) -> str:
     if experiment.primary is None:
         return "none is named (`primary:`), so that every comparison will be exploratory"
     results, seeds = Path("results") / experiment.name, len(experiment.seeds)
-    pilot = results if (results / "experiment.json").is_file() else None
-    spread = power.of_pilot(experiment.primary, pilot) if pilot else None
+    spread = None
+    if (results / "experiment.json").is_file():
+        # Results that may not be compared hinder no plan.
+        with contextlib.suppress(UserError):
+            spread = power.of_pilot(experiment.primary, results)
     spread = spread or power.assumed(experiment)
     if spread is None or seeds < 2:
         return f"{asked(experiment)}; `kbench power` says what it can find"

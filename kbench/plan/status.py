@@ -107,10 +107,13 @@ def _job(results: Path, part: str, run: str, stage: str, working: bool) -> JobSt
 
 def _parts(results: Path, runs: Sequence[str], working: bool) -> Iterator[JobStatus]:
     """Yield the jobs that encode parts of large datasets."""
-    evaluation = Evaluation.model_validate(
-        files.read_json(results / "evaluation.json")["evaluation"]
-    )
-    for run, (dataset, part) in itertools.product(runs, evaluation.parts()):
+    section = files.read_json(results / "evaluation.json")["evaluation"]
+    try:
+        parts = Evaluation.model_validate(section).parts()
+    except UserError:
+        # A dataset of another working folder: how large it is cannot be told from here.
+        return
+    for run, (dataset, part) in itertools.product(runs, parts):
         log = f"logs/features_part/{run}/{dataset}/{part}.log"
         done = results / "runs" / run / "parts" / dataset / f"{part}.json"
         state, message = _state(done, results / log, working)

@@ -102,6 +102,30 @@ def test_when_all_is_done_it_says_so(results, kbench):
     assert kbench("status", folder).stdout.splitlines()[0] == "tiny: every run is done"
 
 
+def test_parts_of_large_datasets_are_jobs_too(results):
+    folder, names = results
+    document = files.read_json(folder / "evaluation.json")
+    document["evaluation"]["datasets"] = ["imagenet1k"]
+    files.write_json(folder / "evaluation.json", document)
+    done = folder / "runs" / names[0] / "parts" / "imagenet1k" / "2-of-6.json"
+    files.write_json(done, {})
+    log = folder / "logs" / "features_part" / names[0] / "imagenet1k" / "3-of-6.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("kbench: no space left\n")
+    parts = [job for job in status.jobs(folder, True) if job.rule == "features_part"]
+    assert [job.state for job in parts[:3]] == [State.WAITING, State.DONE, State.FAILED]
+    assert len(parts) == 12 and parts[2].message == "kbench: no space left"
+
+
+def test_a_dataset_that_is_not_known_here_is_no_hindrance(results, kbench):
+    folder, _ = results
+    document = files.read_json(folder / "evaluation.json")
+    document["evaluation"]["datasets"] = ["of-somebody-else"]
+    files.write_json(folder / "evaluation.json", document)
+    done = kbench("status", folder)
+    assert done.returncode == 0, done.stderr
+
+
 def test_as_a_document(results, at_work, kbench):
     folder, names = results
     document = json.loads(kbench("status", folder, "--json").stdout)

@@ -80,6 +80,16 @@ def test_without_a_pilot_what_others_published_of_imagenet(kbench):
     assert "question    none is named" in kbench("check", "cifar10").stdout
 
 
+def test_results_that_cannot_be_read_hinder_no_plan(kbench, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(EXPERIMENT + QUESTION)
+    results = tmp_path / "results" / "tiny"
+    results.mkdir(parents=True)
+    (results / "experiment.json").write_text("{")
+    done = kbench("check", "tiny.yaml", "--measured", tmp_path / "none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "question    zero-shot against cosine, 1 comparison; `kbench power`" in done.stdout
+
+
 def test_mistakes_are_named(kbench, refused, tmp_path):
     refused(kbench("power", "cifar10"), "cifar10 names no question; say in its file: primary:")
     (tmp_path / "x.yaml").write_text(EXPERIMENT + QUESTION)

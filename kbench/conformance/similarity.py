@@ -65,7 +65,7 @@ def ignores_the_order_of_points(name: str) -> str | None:
 
 
 def scores_are_inner_products_of_its_features(name: str) -> str | None:
-    """Where it gives explicit features, their inner product is the score."""
+    """Where it gives explicit features, the link of their inner product is the score."""
     variant = similarity.create(name)
     images, texts = pair()
     for draw in draws(variant):
@@ -74,9 +74,9 @@ def scores_are_inner_products_of_its_features(name: str) -> str | None:
             variant.represent(texts, "text", draw),
         )
         if "features" in left:
-            products = left["features"] @ right["features"].T
+            linked = variant.link(left["features"] @ right["features"].T)
             scores = variant.scores(images, texts, draw)
-            if problem := apart(scores, products, "the scores", "inner products of features", draw):
+            if problem := apart(scores, linked, "the scores", "inner products of features", draw):
                 return problem
     return None
 

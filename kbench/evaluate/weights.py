@@ -73,21 +73,25 @@ def contributions(
     """Return what each of an image's M points and each of a text's N points adds to their logit,
     (M,) and (N,).
 
-    The score is a mean over points, with the exact kernel, so that a set of one point alone shows
-    the point's part; each side's parts add up to the logit, nats.
+    The product is a mean over points, with the exact kernel, so that a set of one point alone shows
+    the point's part; each side's parts add up to the logit, nats. Where the score is another
+    function of the product, the logit is shared out as the product is.
     """
-    of_image = _scores(similarity, _single_points(image), text)[:, 0]
-    of_text = _scores(similarity, image, _single_points(text))[0]
-    return tuple((part / part.numel()).float().cpu().numpy() for part in (of_image, of_text))
+    product = _products(similarity, image, text)
+    linked = torch.where(product == 0, 1, similarity.link(product) / product).squeeze()
+    scale = similarity.logit_scale() * linked
+    of_image = _products(similarity, _single_points(image), text)[:, 0]
+    of_text = _products(similarity, image, _single_points(text))[0]
+    return tuple(
+        (scale * part / part.numel()).float().cpu().numpy() for part in (of_image, of_text)
+    )
 
 
-def _scores(similarity: Similarity, images: PointSet, texts: PointSet) -> torch.Tensor:
+def _products(similarity: Similarity, images: PointSet, texts: PointSet) -> torch.Tensor:
     def represent(sets: PointSet, side: Side) -> dict[str, torch.Tensor]:
         return similarity.represent(sets, side)
 
-    return similarity.logit_scale() * similarity.compare(
-        represent(images, "image"), represent(texts, "text")
-    )
+    return similarity.products(represent(images, "image"), represent(texts, "text"))
 
 
 def _single_points(single: PointSet) -> PointSet:

@@ -11,7 +11,7 @@ from typing import ClassVar
 from kbench.errors import UserError
 from kbench.lazily import Module, torch
 from kbench.similarity.features import RandomFeatures
-from kbench.similarity.scale import LogScale, PlainScale
+from kbench.similarity.scale import LogScale, PlainScale, UnitScale
 from kbench.similarity.sets import MeanToken, PointSet, Pooled, Side, Tokens, WeightedTokens, Widths
 from kbench.similarity.settings import Settings
 from kbench.towers.output import TowerOutput
@@ -26,8 +26,9 @@ class Similarity(Module, ABC):
     apart.
 
     A variant says which set it `takes` from a tower, and gives explicit `features` or `pairwise`
-    scores or both. All scores are computed in float32 under autocast, and in float64 where the
-    input is float64.
+    products or both; a score is the `link` of a product, which is that product itself unless a
+    variant says another. All scores are computed in float32 under autocast, and in float64 where
+    the input is float64.
 
     in_open_clip: whether open_clip scores in this way, so that its users can load such a model.
     """
@@ -40,7 +41,7 @@ class Similarity(Module, ABC):
     in_open_clip: ClassVar[bool] = False
     Settings: ClassVar[type[Settings]] = Settings
     takes: ClassVar[type[Pooled] | type[MeanToken] | type[Tokens] | type[WeightedTokens]]
-    multiplier: ClassVar[type[LogScale] | type[PlainScale]] = LogScale
+    multiplier: ClassVar[type[LogScale] | type[PlainScale] | type[UnitScale]] = LogScale
 
     def __init__(self, settings: Settings, widths: Widths | None = None) -> None:
         super().__init__()
@@ -53,8 +54,8 @@ class Similarity(Module, ABC):
     def features(
         self, sets: PointSet, side: Side, draw: RandomFeatures | None
     ) -> torch.Tensor | None:
-        """Return explicit features (B, F) whose inner product is the score, or None where there are
-        none.
+        """Return explicit features (B, F) whose inner product is the score, but for the link, or
+        None where there are none.
         """
         return None
 
@@ -63,8 +64,14 @@ class Similarity(Module, ABC):
         return sets.unit()
 
     def pairwise(self, images: Representation, texts: Representation) -> torch.Tensor:
-        """Return the scores (B, C) of representations without explicit features."""
+        """Return the products (B, C) of representations without explicit features."""
         raise TypeError(f"{self.name} always has explicit features")
+
+    def link(self, products: torch.Tensor) -> torch.Tensor:
+        """Return the scores that products stand for, elementwise; a class is scored by the link of
+        the mean of its prompts' products.
+        """
+        return products
 
     def class_features(self, means: torch.Tensor) -> torch.Tensor:
         """Return a class's features (n, F) from the means of its prompts' features."""
@@ -180,6 +187,11 @@ class Similarity(Module, ABC):
 
     def compare(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return the scores (B, C) of every image with every text, without the logit scale."""
+        with _autocast_off(next(iter(images.values()))):
+            return self.link(self.products(images, texts))
+
+    def products(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return the products (B, C) of every image with every text: scores before the link."""
         _check_dimensions(images, texts)
         with _autocast_off(next(iter(images.values()))):
             if "features" in images:
@@ -192,8 +204,8 @@ class Similarity(Module, ABC):
         """Return the scores (B, n) of images with classes, from P prompts and the class (P,) of
         each.
 
-        A class is the plain mean of its prompts' features, or the mean of their scores where there
-        are no features.
+        A class is the plain mean of its prompts' features, or the mean of their products where
+        there are no features.
         """
         members = torch.nn.functional.one_hot(classes).to(next(iter(images.values())))
         counts = members.sum(0)
@@ -204,7 +216,8 @@ class Similarity(Module, ABC):
             with _autocast_off(share):
                 means = self.class_features(share.T @ prompts["features"])
             return self.compare(images, {"features": means})
-        return self.compare(images, prompts) @ share
+        with _autocast_off(share):
+            return self.link(self.products(images, prompts) @ share)
 
     def scores(
         self, images: PointSet, texts: PointSet, draw: RandomFeatures | None = None

@@ -1,9 +1,10 @@
-"""The learned multiplier of the scores (an inverse temperature), kept within bounds."""
+"""The multiplier of the scores (an inverse temperature): learned within bounds, or 1."""
 
 from __future__ import annotations
 
 import math
 
+from kbench.errors import UserError
 from kbench.lazily import Module, nn, torch
 
 INITIAL = 1 / 0.07
@@ -68,3 +69,31 @@ class PlainScale(Module):
         """Bring the parameter back within its bounds."""
         with torch.no_grad():
             self.value.clamp_(1.0, LARGEST)
+
+
+class UnitScale(Module):
+    """1, never learned: of scores that stand for PMI as they are, since a power of a density ratio
+    is none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self) -> torch.Tensor:
+        """Return 1."""
+        return self.unit
+
+    def logarithm(self) -> torch.Tensor:
+        """Return 0."""
+        return self.unit.log()
+
+    def take_logarithm_(self, logarithm: torch.Tensor) -> None:
+        """Raise UserError: another model's multiplier has no place here."""
+        raise UserError(
+            f"the multiplier is 1 in this similarity, but the weights come with"
+            f" {float(logarithm.exp()):.4g}"
+        )
+
+    def clamp_(self) -> None:
+        """Change nothing."""

@@ -177,10 +177,11 @@ def test_refusal_gives_the_reason(name):
     criterion = objective.create(name)
     reasons = {v: criterion.refuse(similarity.get(v)) for v in similarity.names()}
     refused = {variant for variant, reason in reasons.items() if reason}
-    assert refused == ({"hyperbolic"} if name in NEED_POSITIVE_SCORES else set())
-    if refused:
-        assert re.search("never negative|never above 0", reasons["hyperbolic"])
-        assert name in reasons["hyperbolic"] and "hyperbolic" in reasons["hyperbolic"]
+    distances = {"euclidean", "hyperbolic"}
+    assert refused == (distances if name in NEED_POSITIVE_SCORES else set())
+    for variant in refused:
+        assert re.search("never negative|never above 0", reasons[variant])
+        assert name in reasons[variant] and variant in reasons[variant]
 
 
 def test_an_exponential_goes_on_as_its_tangent():

@@ -40,6 +40,8 @@ CASES = {
     "cosine": ("cosine", "infonce", DEMO, {}),
     "wpse-gaussian": ("wpse-gaussian", "infonce", DEMO, {"clip_norm": 0.5}),
     "filip, without features": ("filip", "infonce", PLAIN, {}),
+    "logarithm of features": ("log-linear", "infonce", DEMO, {}),
+    "micro-batches, logarithm": ("kme-gaussian", "infonce", PLAIN, {"micro_batch_size": 2}),
     "hyperbolic, sigmoid": ("hyperbolic", "sigmoid", DEMO, {}),
     "micro-batches": ("wpse-gaussian", "sigmoid", PLAIN, {"micro_batch_size": 3}),
     "micro-batches, without features": ("filip", "infonce", PLAIN, {"micro_batch_size": 2}),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from kbench import objective, similarity
 from kbench.errors import UserError
 from kbench.similarity import base, estimators
-from kbench.similarity.sets import PointSet
+from kbench.similarity.scale import UnitScale
+from kbench.similarity.sets import PointSet, WeightedTokens
 
 every = pytest.mark.parametrize("name", similarity.names())
 CLOSE = {"rtol": 1e-10, "atol": 1e-13}
@@ -89,7 +90,10 @@ def test_scores_are_the_inner_product_of_features_where_there_are_any(name):
         if "features" in left:
             assert variant.has_features()
             torch.testing.assert_close(
-                variant.compare(left, right), left["features"] @ right["features"].T, **CLOSE
+                variant.products(left, right), left["features"] @ right["features"].T, **CLOSE
+            )
+            torch.testing.assert_close(
+                variant.compare(left, right), variant.link(variant.products(left, right))
             )
         else:
             assert draw is None and left.keys() == {"points", "weights"}
@@ -131,9 +135,13 @@ def test_points_of_weight_zero_add_nothing(name):
         torch.cat([images.points, more.points], 1), torch.cat([images.weights, 0 * more.weights], 1)
     )
     for draw in draws(variant):
-        before, after = variant.scores(images, texts, draw), variant.scores(padded, texts, draw)
-        factor = 5 / 8 if hasattr(variant.settings, "a1") else 1
-        torch.testing.assert_close(after, factor * before, **CLOSE)
+        right = variant.represent(texts, "text", draw)
+        before, after = (
+            variant.products(variant.represent(left, "image", draw), right)
+            for left in (images, padded)
+        )
+        over_all = hasattr(variant.settings, "a1") or variant.takes is WeightedTokens
+        torch.testing.assert_close(after, (5 / 8 if over_all else 1) * before, **CLOSE)
 
 
 @every
@@ -224,6 +232,11 @@ def test_draws_depend_on_their_generator_alone(name):
 @every
 def test_the_multiplier_stays_within_its_bounds(name):
     variant = similarity.create(name)
+    if variant.multiplier is UnitScale:
+        assert variant.logit_scale().item() == 1 and not list(variant.scale.parameters())
+        with pytest.raises(UserError, match=r"is 1 in this similarity.*with 2"):
+            variant.scale.take_logarithm_(torch.tensor(2.0).log())
+        return
     assert variant.logit_scale().item() == pytest.approx(1 / 0.07)
     # Of a log scale the bounds are 0 and 4.6052, of a plain one 1 and 100.
     for step, bound in ((100.0, 100.0), (-300.0, 1.0)):
@@ -308,7 +321,9 @@ def test_non_finite_input_is_named(name, tensor):
 @every
 def test_points_of_different_dimension_are_refused(name):
     variant = similarity.create(name)
-    with pytest.raises(UserError, match=r"6 dimensions.* 5"):
+    ours, theirs = (variant.represent(point_sets.sets(1, 2, dim), "image", None) for dim in (6, 5))
+    compared = [next(iter(side.values())).shape[-1] for side in (ours, theirs)]
+    with pytest.raises(UserError, match=r"{} dimensions.* {}$".format(*compared)):
         variant.scores(point_sets.sets(2, 2, 6), point_sets.sets(2, 2, 5))
 
 
@@ -323,8 +338,8 @@ def test_class_scores(name):
             variant.represent(prompts, "text", draw),
         )
         scores = variant.class_scores(left, right, classes)
-        each = variant.compare(left, right)
-        expected = torch.stack([each[:, classes == c].mean(1) for c in (0, 1)], 1)
+        each = variant.products(left, right)
+        expected = variant.link(torch.stack([each[:, classes == c].mean(1) for c in (0, 1)], 1))
         if name.startswith("cosine"):
             means = [right["features"][classes == c].mean(0).norm() for c in (0, 1)]
             expected = expected / torch.stack(means)

@@ -46,6 +46,8 @@ def test_points_and_backbone_features():
     output = point_sets.tower("text")
     expected = {
         "cosine": (output.pooled[:, None], output.pooled),
+        "euclidean": (output.pooled[:, None], output.pooled),
+        "log-linear": (output.pooled[:, None], output.pooled),
         "cosine-mean": (output.tokens.mean(1, keepdim=True), output.tokens.mean(1)),
         "filip": (output.tokens, output.tokens.mean(1)),
         "hyperbolic": (output.pooled[:, None], output.pooled),

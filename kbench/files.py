@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -83,7 +83,8 @@ def claim(path: Path) -> None:
             raise unwritable(path, error) from error
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the process's mask of permissions."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

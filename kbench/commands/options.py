@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kbench.errors import UserError
+
 if TYPE_CHECKING:
     from kbench.results.store import Store
 
@@ -62,3 +64,22 @@ def device(arguments: argparse.Namespace) -> str:
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device here; legal: auto, cpu")
     return "cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def add_assignments(parser: argparse.ArgumentParser) -> None:
+    """Add --set, a parameter of a similarity."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set a parameter"
+    )
+
+
+def assignments(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the parameters that were set; UserError for one without '='."""
+    return dict(map(_assignment, arguments.set))
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not (key and sign):
+        raise UserError(f"--set {text}: legal is KEY=VALUE, e.g. --set sigma=0.5")
+    return key.strip(), value.strip()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kbench import files
+from kbench.commands import options
 from kbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--estimator", help="exact, or the random features to use: rff, orthogonal ..."
     )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="set a parameter"
-    )
+    options.add_assignments(parser)
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of drawn random features; default %(default)s"
     )
@@ -56,19 +55,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, score, write."""
     from kbench import similarity
 
-    variant = similarity.create(arguments.variant, dict(map(_assignment, arguments.set)))
+    variant = similarity.create(arguments.variant, options.assignments(arguments))
     _check_estimator(variant, arguments.estimator)
     arrays = _read(arguments.input)
     scored = _score(variant, arrays, arguments)
     with files.replacing(arguments.output) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **scored)
-
-
-def _assignment(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not (key and sign):
-        raise UserError(f"--set {text}: legal is KEY=VALUE, e.g. --set sigma=0.5")
-    return key.strip(), value.strip()
 
 
 def _check_estimator(variant: "Similarity", name: str | None) -> None:

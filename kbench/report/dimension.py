@@ -9,7 +9,7 @@ from kbench.report import footnotes, plots
 from kbench.report.analysis import Analysis
 from kbench.report.answer import listed, over
 from kbench.report.scores import results_filter
-from kbench.results.dimension import dimensions
+from kbench.results.dimension import dimensions, floors
 from kbench.results.summary import Column
 from kbench.results.text import mean_sd
 
@@ -69,6 +69,11 @@ def _table(analysis: Analysis, task: str) -> Table:
         [Cell(line.name), *(_cell(analysis, line.groups.get(d), columns) for d in header)]
         for line in analysis.lines
     ]
+    below = floors(analysis.lines, task)
+    rows += [
+        [Cell(f"least of {name}"), *(_floor(values.get(d), column.unit) for d in header)]
+        for name, values in below.items()
+    ]
     unit = unit_name(column.unit)
     caption = (
         f"{heading(tasks.title(task))} {column.title}{', ' + unit if unit else ''}, {over(columns)}"
@@ -77,9 +82,18 @@ def _table(analysis: Analysis, task: str) -> Table:
         "Mean ± sd over training seeds [95 % interval of the mean, over training seeds and the"
         " choice of test samples], by embedding dimension d."
     ]
+    if below:
+        notes.append(
+            "Least: what free vectors of the world's scenes and captions reached without towers"
+            " (`kbench floor`); no training can do better in that form."
+        )
     return Table(
         f"dimension-{task}", caption, ["Similarity", *(f"d = {d}" for d in header)], rows, notes
     )
+
+
+def _floor(value: float | None, unit: str) -> Cell:
+    return Cell("–") if value is None else Cell(number(value, unit), value)
 
 
 def _cell(analysis: Analysis, group: str | None, columns: list[Column]) -> Cell:

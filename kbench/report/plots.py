@@ -16,7 +16,7 @@ from kbench.report import svg
 from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over
 from kbench.report.tables import spread
-from kbench.results.dimension import dimensions
+from kbench.results.dimension import dimensions, floors
 from kbench.results.robustness import Shift, accuracies
 from kbench.results.summary import Column, Summary
 from kbench.tasks.base import Curves, Scatter
@@ -91,6 +91,16 @@ def dimension(analysis: Analysis, task: str) -> Figure:
                 for d, group in line.groups.items()
             }
             _averages(axes, line.name, index, averages, factor)
+        below = floors(analysis.lines, task)
+        for dashes, (name, values) in zip(((4, 2), (1, 2)), below.items(), strict=False):
+            axes.plot(
+                list(values),
+                [factor * value for value in values.values()],
+                label=f"least of {name}",
+                color=svg.TEXT,
+                linestyle=(0, dashes),
+                linewidth=0.8,
+            )
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, ticks)
         axes.minorticks_off()
@@ -99,12 +109,13 @@ def dimension(analysis: Analysis, task: str) -> Figure:
         if not columns[0].higher_is_better:
             axes.set_ylim(bottom=0)
         axes.grid(True, axis="y")
-        _legend(axes, len(analysis.lines))
+        _legend(axes, len(analysis.lines) + len(below))
         drawn = svg.inline(axes.figure, f"plot-dimension-{task}")
     title = f"{heading(tasks.title(task))} against the embedding dimension, {over(columns)}"
     caption = (
         f"{title}: mean over seeds with its 95 % interval, over training seeds and the choice of"
         " test samples, one line a similarity; ticks are single seeds."
+        + (" Dashes: the least that free vectors reached without towers." if below else "")
     )
     return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
 

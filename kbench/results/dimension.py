@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from kbench import tasks
+
 
 @dataclass(frozen=True)
 class Line:
@@ -41,6 +43,19 @@ def lines(configurations: Mapping[str, dict]) -> list[Line]:
 def dimensions(drawn: list[Line]) -> list[int]:
     """Return the embedding dimensions of all lines, ascending."""
     return sorted({dimension for line in drawn for dimension in line.groups})
+
+
+def floors(drawn: list[Line], task: str) -> dict[str, dict[int, float]]:
+    """Return what no model can better in a task's first metric, by name and dimension of the lines;
+    without those of which no dimension is known.
+    """
+    declared = tasks.find(task)
+    ticks = dimensions(drawn)
+    named = {
+        name: {d: values[d] for d in ticks if d in values}
+        for name, values in (declared.floors() if declared else {}).items()
+    }
+    return {name: values for name, values in named.items() if values}
 
 
 def comparable(drawn: list[Line], groups: list[str]) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ def summary(store: Store, table: pandas.DataFrame) -> str:
     ]
     if measured:
         header = ["variant", "seeds", *(_heading(task, columns) for task, columns in measured)]
-        lines += _aligned([header, *(_line(scores, group, measured) for group in scores.groups)])
+        lines += aligned([header, *(_line(scores, group, measured) for group in scores.groups)])
     lines += store.mixture_notes
     lines += [f"left out, no longer part of the experiment: {run}" for run in store.stale]
     jobs = dict.fromkeys(missing.job for missing in store.missing)
@@ -51,7 +51,8 @@ def _line(scores: Scores, group: str, measured: list[tuple[str, list[Column]]]) 
     return [group, str(seeds), *(mean_sd(average, unit) for average, unit in averages)]
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Return rows of texts as lines, columns below one another."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -217,6 +217,10 @@ class Task(ABC):
         """
         return None
 
+    def floors(self) -> dict[str, dict[int, float]]:
+        """Return what no model can better in the first metric, by name and embedding dimension."""
+        return {}
+
     def part(self, kept: Mapping[str, Arrays]) -> Part:
         """Return what the section also shows, from the arrays `keeps` of each variant at its first
         seed with them.

@@ -22,6 +22,8 @@ from kbench.tasks.base import (
     Task,
     random_feature_settings,
 )
+from kbench.world import floors
+from kbench.world.floors import BATCH_SIZE
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from kbench.evaluate.run import TrainedRun
     from kbench.evaluate.store import Reader
     from kbench.experiment.schema import Evaluation
-
-BATCH_SIZE = 256
-"""Pairs a loss is taken over; InfoNCE depends on it, so that it is part of the figure."""
 
 SPECTRUM_PAIRS = 1024
 """Pairs whose images and captions make up the tables of scores that are compared by their singular
@@ -157,6 +156,13 @@ class PmiGap(Task):
             f"nearest to the optimal similarity is {best}, whose loss exceeds that of the pointwise"
             f" mutual information by {average}"
         )
+
+    def floors(self) -> dict[str, dict[int, float]]:
+        """Return what free vectors reached without towers, in forms of score of bounded rank."""
+        return {
+            "any inner product": floors.by_dimension("wpse-linear"),
+            "any cosine": floors.by_dimension("cosine"),
+        }
 
     def part(self, kept: Mapping[str, Arrays]) -> Part:
         """Return logits against PMI, and the spectra of both."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kbench import tasks
 from kbench.experiment.schema import Primary
 from kbench.records.documents import ModelCard
-from kbench.results import agreement, along, dimension, primary, published
+from kbench.results import agreement, along, dimension, primary, published, reservations
 from kbench.results.pairs import Comparison, Pairs, groups_of_runs
 from kbench.results.store import Store
 from kbench.results.summary import Column, Scores
@@ -70,6 +70,11 @@ class Analysis:
         kept.
         """
         return {samples: Scores(frame) for samples, frame in along.frames(self.store).items()}
+
+    @cached_property
+    def reservations(self) -> dict[str, list[str]]:
+        """What has to be said of some groups wherever their numbers stand."""
+        return reservations.of(self.store, self.scores, self.groups)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:

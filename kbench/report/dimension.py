@@ -105,4 +105,5 @@ def _cell(analysis: Analysis, group: str | None, columns: list[Column]) -> Cell:
     ends = analysis.interval(group, columns)
     between = f" [{number(ends[0], unit)}, {number(ends[1], unit)}]" if ends else ""
     shown = results_filter(group, columns[0]) if len(columns) == 1 else ""
-    return Cell(mean_sd(average, unit) + between, average.mean, filter=shown)
+    text = footnotes.marked(analysis, group, mean_sd(average, unit) + between)
+    return Cell(text, average.mean, filter=shown)

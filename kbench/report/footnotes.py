@@ -4,11 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kbench import tasks
-from kbench.document.parts import Table
+from kbench.document.parts import Cell, Table
 from kbench.report.analysis import Analysis
+from kbench.report.answer import listed
 from kbench.report.tuning import budget
 
 UNTUNED = "No settings were searched for: the variants share one untuned setting."
+MARK = "†"
+"""Behind a variant's name, or its number, where something below the table is about it."""
+
 RULES = {
     "last": "the last one",
     "held-out": "that of the lowest loss on held-out pairs",
@@ -38,7 +42,35 @@ def added(analysis: Analysis, task: str, tables: list[Table]) -> list[Table]:
         *analysis.store.mixture_notes,
         *_of_task(analysis, task),
     ]
-    return [replace(table, notes=[*table.notes, " ".join(parts)]) for table in tables]
+    note = " ".join(parts)
+    return [_marked(analysis, replace(table, notes=[*table.notes, note])) for table in tables]
+
+
+def marked(analysis: Analysis, group: str, text: str) -> str:
+    """Return a group's name or number with the mark, if something has to be said of the group."""
+    return text + MARK if group in analysis.reservations else text
+
+
+def _marked(analysis: Analysis, table: Table) -> Table:
+    """Return a table in which variants' names have the mark where they need it, and its meaning
+    below.
+    """
+    rows = [[_named(analysis, cell) for cell in row] for row in table.rows]
+    shown = any(MARK in cell.text for row in rows for cell in row)
+    notes = [*table.notes, *_reservations(analysis)] if shown else table.notes
+    return replace(table, rows=rows, notes=notes)
+
+
+def _named(analysis: Analysis, cell: Cell) -> Cell:
+    return replace(cell, text=marked(analysis, cell.text, cell.text))
+
+
+def _reservations(analysis: Analysis) -> list[str]:
+    """Return what is to be said of the marked variants, those of which the same is together."""
+    alike: dict[str, list[str]] = {}
+    for group, sentences in analysis.reservations.items():
+        alike.setdefault("; ".join(sentences), []).append(group)
+    return [f"{MARK} {listed(groups)}: {said}." for said, groups in alike.items()]
 
 
 def _settings(analysis: Analysis) -> str:

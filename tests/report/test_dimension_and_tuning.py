@@ -10,7 +10,9 @@ from kbench.errors import UserError
 from kbench.report import content, render
 from kbench.report.analysis import Analysis
 from kbench.results import store, table
+from kbench.world import floors
 
+LEAST = ["least of any inner product", "least of any cosine"]
 ABILITIES = {"cosine-d2": -2.0, "cosine-d8": 1.0, "wpse-gaussian-d2": 1.0, "wpse-gaussian-d8": 1.2}
 
 
@@ -49,7 +51,7 @@ def test_scores_are_shown_against_the_dimension(folder):
     assert [figure.id for figure in section.figures] == ["figure-dimension-pmi_gap"]
     [shown] = section.tables
     assert shown.header == ["Similarity", "d = 2", "d = 8"]
-    assert [row[0].text for row in shown.rows] == ["cosine", "wpse-gaussian"]
+    assert [row[0].text for row in shown.rows] == ["cosine", "wpse-gaussian", *LEAST]
     loaded = store.load(folder)
     excess = {(r.variant, r.seed): r.metrics[0].value for r in loaded.results}
     mean = sum(excess["cosine-d2", seed] for seed in range(5)) / 5
@@ -60,6 +62,24 @@ def test_scores_are_shown_against_the_dimension(folder):
         and "dimension 8" in report.answer[0]
     )
     assert "Of 2 pairs at the same embedding dimension a test separates 1" in report.answer[1]
+
+
+def test_what_free_vectors_reached_is_a_line_and_a_row(folder):
+    section = part(built(folder, figures=True), "dimension")
+    for name, similarity in zip(LEAST, ("wpse-linear", "cosine"), strict=True):
+        assert name in section.figures[0].svg
+        [row] = [row for row in section.tables[0].rows if row[0].text == name]
+        known = floors.by_dimension(similarity)
+        assert [cell.sort for cell in row[1:]] == [known[2], known[8]]
+    assert "without towers" in section.figures[0].caption
+    assert any("kbench floor" in note for note in section.tables[0].notes)
+
+
+def test_accuracy_has_no_such_line(tmp_path):
+    folder = write_experiment(tmp_path / "rank", ABILITIES, datasets=("world-shape",))
+    section = part(built(folder, figures=True), "dimension")
+    assert "least of" not in section.figures[0].svg
+    assert {row[0].text for row in section.tables[0].rows} == {"cosine", "wpse-gaussian"}
 
 
 def test_only_variants_of_one_dimension_are_compared(folder):
@@ -91,7 +111,7 @@ def test_groups_that_share_similarity_and_dimension_are_told_apart(tmp_path):
     for path in folder.glob("runs/wpse-gaussian*/config.json"):
         change(path, similarity="cosine")
     rows = part(built(folder), "dimension").tables[0].rows
-    assert [row[0].text for row in rows] == ["cosine", "wpse-gaussian"]
+    assert [row[0].text for row in rows] == ["cosine", "wpse-gaussian", *LEAST]
 
 
 def test_without_a_search_every_table_of_scores_says_so(folder):

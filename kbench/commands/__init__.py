@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
     "compare": "gather every result of an experiment into one tidy table",
     "bundle": "put all that a report reads of an experiment into one file",
     "merge": "pool one experiment's results from several machines",
+    "reproduce": "run an experiment again from its results, and compare every number",
     "verify": "check that results, or a bundle, are what they say",
     "trace": "where a number comes from: rows, features, weights, data, code, commands",
     "rerun": "the commands that make a result again; or run them and compare",

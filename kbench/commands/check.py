@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     trials = load.search(experiment)
     if trials:
         each = f"{len(experiment.variants)} variants x {experiment.tuning.trials} trials"
+        each += f" x {experiment.tuning.seeds} seeds" if experiment.tuning.seeds > 1 else ""
         print(f"  search      {len(trials)} runs = {each}")
     print(
         f"  results     {len(runs) * results} = {len(runs)} runs x {results} tasks on"

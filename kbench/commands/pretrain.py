@@ -25,6 +25,7 @@ from kbench.commands.options import add_device, device
 if TYPE_CHECKING:
     from kbench.corpus.manifest import Manifest
     from kbench.evaluate.run import TrainedRun
+    from kbench.records.documents import ModelCard
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -102,11 +103,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"kbench: {ended}", file=sys.stderr)
         return STATUS if isinstance(ended, Interrupted) else 1
     if card is not None:
-        print(
-            f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f},"
-            f" {card.samples_per_second:.0f} samples/s"
-        )
+        print(card.diverged or _summary(card))
     return 0
+
+
+def _summary(card: "ModelCard") -> str:
+    return (
+        f"{card.run}: {card.steps} steps, loss {card.final_loss:.3f},"
+        f" {card.samples_per_second:.0f} samples/s"
+    )
 
 
 def _finished(trained: "TrainedRun") -> bool:

@@ -12,7 +12,7 @@ from kbench import files
 from kbench.errors import UserError
 from kbench.experiment import load
 from kbench.experiment.schema import Experiment
-from kbench.experiment.tuning import choose
+from kbench.experiment.tuning import FOLDER, choose
 from kbench.plan.freeze import freeze_runs
 
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     experiment = Experiment.model_validate(record["experiment"])
     if experiment.tuning is None:
         raise UserError(f"experiment '{experiment.name}' has no section `tuning`")
-    choice = choose(load.search(experiment), arguments.results / "search", experiment.tuning.rule)
+    choice = choose(load.search(experiment), arguments.results / FOLDER, experiment.tuning.rule)
     chosen = {name: variant["chosen"] for name, variant in choice["variants"].items()}
     freeze_runs(load.resolve(experiment, chosen), arguments.results)
     files.write_json(arguments.results / "tuning.json", choice)

@@ -64,6 +64,8 @@ def _difference(run: RunConfig, corpus: Manifest, other: Path) -> str | None:
             "its torch": (trained.card.torch_version, torch.__version__),
             "its container image": (trained.card.image_digest, provenance.image_digest()),
         }
+        if trained.card.diverged:
+            return "its training diverged"
         different = [what for what, (theirs, ours) in known.items() if theirs != ours]
         return (
             f"{', '.join(different)} differ{'s' * (len(different) == 1)}"

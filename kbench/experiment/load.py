@@ -156,16 +156,19 @@ def search(experiment: Experiment) -> list[Trial]:
         return []
     settings = {variant.name: _settings(variant) for variant in experiment.variants}
     tuning.check_keys(experiment, list(settings.values()))
+    points = [
+        (variant, values)
+        for variant in experiment.variants
+        for values in tuning.points(experiment, variant, settings[variant.name])
+    ]
     return [
         Trial(
             variant,
             values,
-            _configure(
-                experiment, variant, experiment.tuning.seed, values, experiment.tuning.epochs
-            ),
+            _configure(experiment, variant, seed, values, experiment.tuning.epochs),
         )
-        for variant in experiment.variants
-        for values in tuning.points(experiment, variant, settings[variant.name])
+        for variant, values in points
+        for seed in experiment.tuning.all_seeds
     ]
 
 
@@ -176,7 +179,7 @@ def _tuned(
     if experiment.tuning is None:
         return config
     before = _configure(experiment, variant, seed, {}).hash
-    identity = canonical_hash([before, experiment.tuning.model_dump(mode="json")])
+    identity = canonical_hash([before, experiment.tuning.identity])
     return config.model_copy(update={"search": identity})
 
 

@@ -268,6 +268,12 @@ class Tuning(Section):
     seed: Seed = Field(
         default=1000, description="training seed of the search; none of the reported seeds"
     )
+    seeds: int = Field(
+        default=1,
+        gt=0,
+        le=100,
+        description="trainings of each point, at `seed` and the next ones; their mean decides",
+    )
     epochs: float | None = Field(
         default=None,
         gt=0,
@@ -277,6 +283,18 @@ class Tuning(Section):
     rule: Literal["held-out loss"] = Field(
         default="held-out loss", description="what decides; the lowest is chosen"
     )
+
+    @property
+    def all_seeds(self) -> range:
+        """The training seeds of every point."""
+        return range(self.seed, self.seed + self.seeds)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What runs that use a search's choice are known by; one seed is as in kbench 0.1.0, which
+        could have no more.
+        """
+        return self.model_dump(mode="json", exclude={"seeds"} if self.seeds == 1 else None)
 
 
 class Primary(Section):
@@ -430,9 +448,10 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _tuned_on_nothing_reported(self) -> "Experiment":
-        if self.tuning is not None and self.tuning.seed in self.seeds:
+        seen = () if self.tuning is None else set(self.tuning.all_seeds) & set(self.seeds)
+        if seen:
             raise ValueError(
-                f"tuning.seed {self.tuning.seed} is one of the reported seeds; choose another"
+                f"tuning.seed {min(seen)} is one of the reported seeds; choose another"
             )
         return self
 

@@ -25,6 +25,10 @@ NOT_COMPARABLE = {
 """Training keys that no grid may have, and why."""
 
 
+FOLDER = "search"
+"""Where the runs of a search lie in an experiment's results, as the reported ones do in runs/."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One point of a variant's search: the values tried and the run that tries them."""
@@ -32,6 +36,13 @@ class Trial:
     variant: Variant
     values: dict[str, Any]
     config: RunConfig
+
+
+def is_trial(run: Path) -> bool:
+    """Return whether a run's folder is one of a search: there, that a training diverges is its
+    result.
+    """
+    return run.absolute().parent.name == FOLDER
 
 
 def points(
@@ -80,27 +91,50 @@ def check_keys(experiment: Experiment, settings: list[dict[str, Any]]) -> None:
 
 
 def choose(trials: list[Trial], search: Path, rule: str) -> dict[str, Any]:
-    """Return what tuning.json holds: for each variant all that was tried and what is chosen, lowest
-    loss first come.
+    """Return what tuning.json holds: for each variant all that was tried and what is chosen, the
+    lowest mean loss over seeds, the first of equal ones.
 
-    Raises UserError if a trial has no card or no held-out loss.
+    A training that diverged has an infinite loss. Raises UserError if a trial has no card or no
+    held-out loss, or if every setting of a variant diverged.
     """
-    variants: dict[str, Any] = {}
+    points: dict[tuple, list[Trial]] = {}
     for trial in trials:
-        card = files.read_json(search / trial.config.run / "model.json")
-        if card.get("held_out_loss") is None or card.get("config_hash") != trial.config.hash:
+        key = (trial.variant.name, files.canonical_hash(trial.values))
+        points.setdefault(key, []).append(trial)
+    variants: dict[str, Any] = {}
+    for (name, _), members in points.items():
+        entry = variants.setdefault(name, {"chosen": None, "tried": []})
+        entry["tried"].append(_tried(members, search))
+    for name, entry in variants.items():
+        sound = [tried for tried in entry["tried"] if tried["held_out_loss"] is not None]
+        if not sound:
             raise UserError(
-                f"{search / trial.config.run}/model.json is of another configuration or has no"
-                " held-out loss"
+                f"every one of the {len(entry['tried'])} settings that {name} tried diverged: give"
+                " the grid others, such as a lower learning_rate"
             )
-        entry = variants.setdefault(trial.variant.name, {"chosen": None, "tried": []})
-        entry["tried"].append(
-            {
-                "values": trial.values,
-                "held_out_loss": card["held_out_loss"],
-                "run": trial.config.run,
-            }
-        )
-    for entry in variants.values():
-        entry["chosen"] = min(entry["tried"], key=lambda tried: tried["held_out_loss"])["values"]
+        entry["chosen"] = min(sound, key=lambda tried: tried["held_out_loss"])["values"]
     return {"rule": rule, "variants": variants}
+
+
+def _tried(trials: list[Trial], search: Path) -> dict[str, Any]:
+    """Return what was tried at one point, at one seed or several, and its loss; None if a training
+    diverged.
+    """
+    losses = {trial.config.run: _loss(trial, search) for trial in trials}
+    known = None not in losses.values()
+    return {
+        "values": trials[0].values,
+        "held_out_loss": float(np.mean(list(losses.values()))) if known else None,
+        "run": trials[0].config.run,
+        "runs": losses if len(losses) > 1 else {},
+    }
+
+
+def _loss(trial: Trial, search: Path) -> float | None:
+    """Return a trial's held-out loss, None if it diverged; UserError if neither is known."""
+    path = search / trial.config.run / "model.json"
+    card = files.read_json(path)
+    loss, diverged = card.get("held_out_loss"), card.get("diverged")
+    if card.get("config_hash") != trial.config.hash or (loss is None and diverged is None):
+        raise UserError(f"{path} is of another configuration or has no held-out loss")
+    return None if diverged else loss

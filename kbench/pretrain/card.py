@@ -23,17 +23,36 @@ def finish(trainer: Trainer, run: Path, memory: int, code: Code | None) -> Model
     last, chosen = entries[-1], kept(entries, config.training.selection)
     if last["loss"] is None:
         raise Diverged(f"{config.run}: no step of the last ones had a finite loss")
+    return _write(
+        trainer,
+        run,
+        memory,
+        code,
+        final_loss=last["loss"],
+        selected_step=chosen["step"],
+        held_out_loss=chosen.get("held_out_loss"),
+        logit_scale=last["logit_scale"],
+    )
+
+
+def give_up(
+    trainer: Trainer, run: Path, memory: int, code: Code | None, reason: Diverged
+) -> ModelCard:
+    """Write the card of a search's trial that diverged, with the weights as they are: to have no
+    loss is its result.
+    """
+    return _write(trainer, run, memory, code, diverged=str(reason))
+
+
+def _write(trainer: Trainer, run: Path, memory: int, code: Code | None, **facts: Any) -> ModelCard:
     card = describe(
         trainer,
         run,
         checkpoint_sha256=save(trainer.model, run / "model.safetensors"),
         training_code=code.write(run) if code else None,
         peak_memory_bytes=memory,
-        final_loss=last["loss"],
-        selection=config.training.selection,
-        selected_step=chosen["step"],
-        held_out_loss=chosen.get("held_out_loss"),
-        logit_scale=last["logit_scale"],
+        selection=trainer.config.training.selection,
+        **facts,
     )
     files.write_json(run / "model.json", card.model_dump(mode="json"))
     return card

@@ -6,10 +6,12 @@ from pathlib import Path
 from kbench.corpus import stream
 from kbench.corpus.manifest import Manifest
 from kbench.experiment.schema import RunConfig
+from kbench.experiment.tuning import is_trial
 from kbench.identity.stages import Stages
 from kbench.locations import Locations
 from kbench.pretrain import card, frozen
 from kbench.pretrain.checkpoint import Checkpoints
+from kbench.pretrain.health import Diverged
 from kbench.pretrain.images import cropper
 from kbench.pretrain.intermediate import Intermediate
 from kbench.pretrain.interrupt import StoppedWaiting, StopRequest, stop_requests
@@ -43,7 +45,8 @@ def pretrain(
 
     Writes metrics.jsonl, tensorboard/, checkpoints/ and at the end model.safetensors and, last of
     all, model.json; of several processes the first one does, and the others return None. Raises
-    Interrupted after SIGTERM, SIGINT or SIGUSR1, with a checkpoint written, and Diverged.
+    Interrupted after SIGTERM, SIGINT or SIGUSR1, with a checkpoint written, and Diverged, unless
+    the run is a search's trial, of which that is the result.
     """
     processes = processes or Processes()
     trainer = Trainer(config, manifest, device, processes)
@@ -54,24 +57,26 @@ def pretrain(
     intermediate = Intermediate(config, run, manifest, checkpoints.code)
     pairs = _pairs(config, manifest, locations, trainer)
     log = MetricsLog(run / "metrics.jsonl", trainer.progress.step) if processes.writes else None
+    diverged = None
     with stop_requests() as stop, contextlib.closing(stream.load(pairs, workers)) as loader:
         batches = Batches(loader, trainer, stop)
         with bar(config.run, **_size(trainer), shown=processes.writes) as shown:
-            _train(
-                trainer,
-                batches,
-                Journal(trainer, log, LOG_EVERY, shown),
-                selection,
-                intermediate,
-                checkpoints,
-                stop,
-            )
+            journal = Journal(trainer, log, LOG_EVERY, shown)
+            try:
+                _train(trainer, batches, journal, selection, intermediate, checkpoints, stop)
+            except Diverged as ended:
+                if not is_trial(run):
+                    raise
+                diverged = ended
     memory = processes.most(card.peak_memory(device))
     if log is None:
         return None
     log.close()
-    selection.restore(trainer.model)
-    finished = card.finish(trainer, run, memory, checkpoints.code)
+    if diverged:
+        finished = card.give_up(trainer, run, memory, checkpoints.code, diverged)
+    else:
+        selection.restore(trainer.model)
+        finished = card.finish(trainer, run, memory, checkpoints.code)
     frozen.forget(run)
     return finished
 

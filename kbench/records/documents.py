@@ -225,6 +225,10 @@ class ModelCard(Versioned):
         default=None,
         description="loss of the chosen weights on held-out pairs, nats; null without any",
     )
+    diverged: str | None = Field(
+        default=None,
+        description="why the training of a search's trial ended early; null: it did not",
+    )
 
 
 class LogEntry(Record):
@@ -344,9 +348,14 @@ class TrialRecord(Record):
         description="the settings, by their names in the grid"
     )
     held_out_loss: float | None = Field(
-        description="loss on held-out data, nats; null if the training failed"
+        description=(
+            "loss on held-out data, nats, mean over the search's seeds; null if a training diverged"
+        )
     )
-    run: str = Field(description="identity of the search run")
+    run: str = Field(description="identity of the search run, the first one's of several seeds")
+    runs: dict[str, float | None] = Field(
+        default={}, description="search run -> its loss, where there are several seeds"
+    )
 
 
 class Search(Record):

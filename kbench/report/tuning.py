@@ -18,7 +18,8 @@ def section(analysis: Analysis) -> ReportSection | None:
         "tuning",
         "Settings",
         [
-            f"Chosen by {tuning.rule}, the lowest, never by a reported set; grid: {tried}.",
+            f"Chosen by {tuning.rule}, the lowest{_over_seeds(analysis)}, never by a reported set;"
+            f" grid: {tried}.",
             budget(analysis),
             *_edges(analysis, grid),
         ],
@@ -26,6 +27,12 @@ def section(analysis: Analysis) -> ReportSection | None:
         [_chosen(analysis)],
         [_search(analysis)],
     )
+
+
+def _over_seeds(analysis: Analysis) -> str:
+    """Return over how many seeds of the search a loss is a mean, if over several."""
+    seeds = (analysis.store.experiment.experiment.get("tuning") or {}).get("seeds", 1)
+    return f" mean over {seeds} seeds" if seeds > 1 else ""
 
 
 def budget(analysis: Analysis) -> str:
@@ -90,7 +97,10 @@ def _search(analysis: Analysis) -> Table:
         for label, search in tuning.variants.items()
         for trial in search.tried
     ]
-    caption = f"The whole search: {len(rows)} runs. Held-out loss in nats; bold: the chosen setting"
+    caption = (
+        f"The whole search: {len(rows)} settings. Held-out loss in nats; bold: the chosen one;"
+        " failed: the training diverged"
+    )
     return Table(
         "tuning-search",
         caption,

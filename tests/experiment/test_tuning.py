@@ -11,6 +11,7 @@ from kbench.errors import UserError
 from kbench.experiment import load
 from kbench.experiment.tuning import choose
 from kbench.plan.freeze import freeze, freeze_runs
+from kbench.records.documents import TuningRecord
 
 TUNED = yaml.safe_load(EXPERIMENT) | {
     "seeds": [0, 1],
@@ -75,6 +76,7 @@ def test_trials_may_be_shorter_with_the_same_share_of_warm_up(tuned):
             )
         ],
         ({"seed": 1}, "tuning.seed 1 is one of the reported seeds"),
+        ({"seed": 1000, "seeds": 101}, "tuning.seeds"),
         ({"rule": "test accuracy"}, "tuning.rule"),
     ],
 )
@@ -114,6 +116,62 @@ def test_the_lowest_held_out_loss_is_chosen_and_everything_tried_is_kept(tuned, 
         load.read_run(tmp_path / "runs" / runs[0].run / "config.json").training.learning_rate
         == 4e-3
     )
+
+
+def carded(trials, folder, *cards):
+    for trial, card in zip(trials, cards, strict=True):
+        document = {"config_hash": trial.config.hash, **card}
+        files.write_json(folder / trial.config.run / "model.json", document)
+
+
+def loss(value):
+    return {"held_out_loss": value}
+
+
+DIVERGED = {"held_out_loss": None, "diverged": "loss not finite in 6 steps in a row"}
+
+
+def test_a_trial_that_diverged_has_an_infinite_loss(tuned, tmp_path):
+    trials = load.search(tuned())
+    carded(trials, tmp_path, DIVERGED, loss(5.0), loss(3.0), loss(4.0))
+    searches = choose(trials, tmp_path, "held-out loss")["variants"]
+    assert searches["cosine"]["chosen"] == {"learning_rate": 4e-3}
+    assert [tried["held_out_loss"] for tried in searches["cosine"]["tried"]] == [None, 5.0]
+
+
+def test_a_variant_of_which_all_diverged_is_refused(tuned, tmp_path):
+    trials = load.search(tuned())
+    carded(trials, tmp_path, loss(1.0), loss(5.0), DIVERGED, DIVERGED)
+    with pytest.raises(UserError, match="every one of the 2 settings that wpse-gaussian tried"):
+        choose(trials, tmp_path, "held-out loss")
+
+
+def test_several_seeds_of_a_search_decide_by_their_mean(tuned, tmp_path):
+    experiment = tuned({"seeds": 2})
+    trials = load.search(experiment)
+    assert [trial.config.seed for trial in trials] == [1000, 1001] * 4
+    assert len({trial.config.run for trial in trials}) == 8
+    losses = (1.0, 4.0, 2.0, 2.5, 3.0, 3.0, 1.0)
+    carded(trials, tmp_path, *map(loss, losses), DIVERGED)
+    searches = choose(trials, tmp_path, "held-out loss")["variants"]
+    assert searches["cosine"]["chosen"] == {"learning_rate": 4e-3}
+    assert [tried["held_out_loss"] for tried in searches["cosine"]["tried"]] == [2.5, 2.25]
+    # One of two trainings at a setting diverged, and so the setting is out.
+    assert searches["wpse-gaussian"]["chosen"] == {"learning_rate": 1e-3}
+    record = TuningRecord(rule="held-out loss", variants=searches)
+    assert list(record.variants["cosine"].tried[0].runs.values()) == [1.0, 4.0]
+
+
+def test_reported_seeds_are_none_of_the_search(tuned):
+    with pytest.raises(UserError, match=r"tuning.seed 1 is one of the reported seeds"):
+        load.resolve(tuned({"seed": 0, "seeds": 2}, seeds=[1, 5]))
+
+
+def test_a_search_of_one_seed_names_runs_as_before_there_could_be_several(tuned):
+    """The names of committed results hold."""
+    one, two = (load.resolve(tuned({"seeds": number}))[0] for number in (1, 2))
+    assert "seeds" not in tuned().tuning.identity and one.run != two.run
+    assert one.run == load.resolve(tuned())[0].run
 
 
 def test_a_trial_of_another_configuration_is_refused(tuned, tmp_path):

@@ -21,6 +21,7 @@ from kbench import files
 from kbench.cli import main
 from kbench.corpus import manifest, stream
 from kbench.errors import UserError
+from kbench.evaluate import reuse
 from kbench.experiment.load import read_run
 from kbench.experiment.schema import Training
 from kbench.files import differences
@@ -30,6 +31,7 @@ from kbench.pretrain import loop, metrics, optimizer
 from kbench.pretrain import model as pretrained
 from kbench.pretrain.checkpoint import Checkpoints
 from kbench.pretrain.model import ContrastiveModel
+from kbench.records.documents import ModelCard
 
 TRAINING = Training(batch_size=32, epochs=10, warmup_epochs=2)
 
@@ -328,13 +330,10 @@ class TestTrouble:
         config = config.model_copy(
             update={"training": config.training.model_copy(update={"max_skipped_steps": 2})}
         )
-        run, corpus = tmp_path / config.run, tmp_path / "corpus.json"
-        files.write_json(run / "config.json", config.model_dump(mode="json"))
+        corpus = tmp_path / "corpus.json"
         found = manifest.verify(config.corpus, Locations(world=tiny_world))
         files.write_json(corpus, found.model_dump(mode="json"))
         options = (
-            "--run",
-            run,
             "--manifest",
             corpus,
             "--world",
@@ -345,9 +344,11 @@ class TestTrouble:
             "cpu",
         )
 
-        def call():
+        def call(folder="runs"):
+            run = tmp_path / "tiny" / folder / config.run
+            files.write_json(run / "config.json", config.model_dump(mode="json"))
             with pytest.raises(SystemExit) as ended:
-                main(["pretrain", *map(str, options)])
+                main(["pretrain", "--run", str(run), *map(str, options)])
             return ended.value.code, run
 
         return call
@@ -381,6 +382,24 @@ class TestTrouble:
         state = torch.load(newest)
         assert state["progress"]["skipped"] == 1
         assert all(tensor.isfinite().all() for tensor in state["model"].values())
+
+    def test_that_a_trial_of_a_search_diverges_is_its_result(
+        self, pretrain, monkeypatch, capsys, tiny_world, tmp_path
+    ):
+        monkeypatch.setattr(InfoNCE, "loss", lambda objective, logits: logits.sum() * float("nan"))
+        status, run = pretrain("search")
+        assert status == 0 and "3 steps in a row" in capsys.readouterr().out
+        card = ModelCard.model_validate(files.read_json(run / "model.json"))
+        assert "loss nan" in card.diverged and card.steps == 3
+        assert card.held_out_loss is None and card.final_loss is None
+        assert files.sha256(run / "model.safetensors") == card.checkpoint_sha256
+        # Asked again, it is finished; and nobody takes it over for a run that is reported.
+        assert pretrain("search")[0] == 0 and "finished already" in capsys.readouterr().out
+        config = read_run(run / "config.json")
+        corpus = manifest.verify(config.corpus, Locations(world=tiny_world))
+        files.write_json(tmp_path / "tiny" / "corpus.json", corpus.model_dump(mode="json"))
+        assert reuse.take(config, tmp_path / "another" / "run", corpus, [tmp_path]) is None
+        assert "is not taken over: its training diverged" in capsys.readouterr().out
 
     def test_a_stop_does_not_wait_for_data(self, pretrain, monkeypatch, capsys):
         whole = stream.load

@@ -146,7 +146,7 @@ def test_the_search_is_shown_whole(tmp_path):
         "The budget was the same, 3 settings a variant."
         in part(report, "pmi_gap").tables[0].notes[-1]
     )
-    assert "The whole search: 6 runs" in render.html(report)
+    assert "The whole search: 6 settings" in render.html(report)
 
 
 def test_choices_at_the_edge_of_the_grid_are_named(tmp_path):

@@ -11,6 +11,7 @@ from kbench.records.documents import ModelCard
 from kbench.report import (
     along,
     answer,
+    datasets,
     dimension,
     footnotes,
     plots,
@@ -173,9 +174,16 @@ def _scores(analysis: Analysis, task: str, figures: bool) -> ReportSection:
             plots.scores(analysis, task) if together else plots.single(analysis, columns[0], alone)
         )
         drawn = [first, *(plots.of_task(analysis, figure) for figure in part.figures)]
-    tables = footnotes.added(analysis, task, scores.score_tables(analysis, task))
+    together_tables, together_figures = datasets.parts(analysis, task, figures)
+    tables = footnotes.added(
+        analysis, task, [*scores.score_tables(analysis, task), *together_tables]
+    )
     return ReportSection(
-        task, title, list(declared.about) if declared else [], drawn, [*tables, *part.tables]
+        task,
+        title,
+        list(declared.about) if declared else [],
+        [*drawn, *together_figures],
+        [*tables, *part.tables],
     )
 
 

@@ -16,6 +16,7 @@ from kbench.report import svg
 from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over
 from kbench.report.tables import spread
+from kbench.results.datasets import Ranking
 from kbench.results.dimension import dimensions, floors
 from kbench.results.robustness import Shift, accuracies
 from kbench.results.summary import Column, Summary
@@ -118,6 +119,31 @@ def dimension(analysis: Analysis, task: str) -> Figure:
         + (" Dashes: the least that free vectors reached without towers." if below else "")
     )
     return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
+
+
+def ranks(task: str, mean_ranks: dict[str, float], ranking: Ranking) -> Figure:
+    """Plot mean ranks over datasets with half of Nemenyi's critical difference to either side."""
+    ordered = sorted(mean_ranks, key=mean_ranks.get)
+    with _axes(0.7 + 0.27 * len(ordered)) as axes:
+        axes.errorbar(
+            [mean_ranks[group] for group in ordered],
+            range(len(ordered)),
+            xerr=ranking.critical_difference / 2,
+            linestyle="none",
+            color=svg.TEXT,
+            marker="o",
+            markersize=5,
+            lw=1.2,
+        )
+        _rows(axes, ordered)
+        axes.set_xlabel("mean rank over datasets, 1 is the best")
+        drawn = svg.inline(axes.figure, f"plot-ranks-{task}")
+    title = f"{heading(tasks.title(task))}, mean rank over datasets"
+    caption = (
+        f"{title}, ± half of the critical difference: variants whose bars overlap are not told"
+        " apart (Nemenyi's test, 5 %)."
+    )
+    return Figure(f"figure-ranks-{task}", drawn, f"{title}: see the table.", caption)
 
 
 def along(analysis: Analysis, task: str) -> Figure:

@@ -174,18 +174,12 @@ def _may_guess(analysis: Analysis, group: str, over: tuple[Column, ...]) -> bool
     """Return whether a group's mean is not shown to be better than guessing, where its level is
     known.
     """
-    levels = [_chance(column) for column in over]
+    levels = [column.chance for column in over]
     interval = analysis.interval(group, list(over))
     if None in levels or interval is None:
         return False
     level = float(np.mean(levels))
     return interval[0] <= level if over[0].higher_is_better else interval[1] >= level
-
-
-def _chance(column: Column) -> float | None:
-    measure = tasks.measure(column.task, column.metric)
-    known = column.dataset in known_datasets.names()
-    return measure.chance(known_datasets.get(column.dataset)) if measure and known else None
 
 
 def _caption(task: str, columns: list[Column]) -> str:

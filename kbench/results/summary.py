@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kbench import tasks
+from kbench.datasets import dataset as known_datasets
 from kbench.results.table import label
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ class Column:
     def title(self) -> str:
         """What the metric is called by people."""
         return tasks.metric_title(self.task, self.metric)
+
+    @property
+    def chance(self) -> float | None:
+        """What guessing scores, where that is known."""
+        measure = tasks.measure(self.task, self.metric)
+        known = self.dataset in known_datasets.names()
+        return measure.chance(known_datasets.get(self.dataset)) if measure and known else None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 the released recipe.
 
 The cost is extrapolated from the jobs of experiments that have run, in --measured; each rate has
-its source beside it.
+its source beside it. With --gpu, what nothing was measured of is estimated from the operations of
+the model and the accelerator's peak, and named an estimate.
 
-Example: kbench check demo --gpus 2
+Examples:
+  kbench check demo --gpus 2
+  kbench check cc12m --gpus 16 --gpu h200
 """
 
 import argparse
@@ -19,7 +22,7 @@ from kbench.document.numbers import number
 from kbench.errors import UserError
 from kbench.experiment import differences, load
 from kbench.experiment.schema import Experiment, ImportedModel, RunConfig
-from kbench.plan import cost, measured
+from kbench.plan import accelerators, cost, measured
 from kbench.results import comparable, power
 
 
@@ -31,6 +34,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smoke", action="store_true", help="check the shrunken form")
     parser.add_argument(
         "--gpus", type=int, default=1, metavar="N", help="jobs at once: GPUs, or cores without any"
+    )
+    parser.add_argument(
+        "--gpu",
+        metavar="NAME",
+        help=(
+            "estimate what nothing was measured of, for this accelerator:"
+            f" {', '.join(accelerators.names())}"
+        ),
+    )
+    parser.add_argument(
+        "--utilisation",
+        type=float,
+        default=accelerators.UTILISATION,
+        metavar="SHARE",
+        help="of its peak that --gpu is taken to reach; default %(default)g, an assumption",
     )
     parser.add_argument(
         "--pairs", type=int, help="size of the corpus, where it has not been verified yet"
@@ -115,6 +133,7 @@ def _print_cost(
     jobs = [job for folder in folders for job in measured.measured(folder)]
     pairs = arguments.pairs or cost.corpus_pairs(experiment, Path("results") / experiment.name)
     parts = cost.estimate(experiment, runs, trials, pairs, jobs)
+    parts, memory = _estimated(parts, experiment, [*runs, *trials], arguments)
     print(f"  jobs        {sum(part.jobs for part in parts)}")
     for part in parts:
         taken = (
@@ -131,10 +150,42 @@ def _print_cost(
         f"  GPU hours   {unknown if hours is None else f'{hours:.2g} (pretraining and features)'}"
     )
     print(f"  disk        {unknown if size is None else f'{size / 1e9:.2g} GB'}")
+    if memory:
+        print(f"  memory      {memory}")
     print(
         "  wall time  "
         f" {unknown if wall is None else f'{cost.readable(wall)} with {arguments.gpus} at once'}"
     )
+
+
+def _estimated(
+    parts: list[cost.CostEstimate],
+    experiment: Experiment,
+    configs: list[RunConfig],
+    arguments: argparse.Namespace,
+) -> tuple[list[cost.CostEstimate], str]:
+    """Return the parts, those that nothing was measured of estimated where an accelerator is named,
+    and what has to be said of its memory.
+    """
+    if arguments.gpu is None:
+        return parts, ""
+    if not 0 < arguments.utilisation <= 1:
+        raise UserError(f"--utilisation {arguments.utilisation:g}; legal: above 0, at most 1")
+    from kbench.plan import estimated
+
+    speed = estimated.Speed(accelerators.get(arguments.gpu), arguments.utilisation)
+    filled, memory = estimated.filled(parts, experiment, configs, speed)
+    if memory is None:
+        return filled, ""
+    there = speed.accelerator.memory_gb
+    said = (
+        f"{memory.bytes / 1e9:.2g} of {there:g} GB, estimated: {memory.pairs} pairs at a time in"
+        f" {memory.similarity}"
+    )
+    if memory.bytes > there * 1e9:
+        enough = f"about {memory.fitting} would fit, see micro_batch_size"
+        said += f": too much; {enough if memory.fitting else 'more processes share a batch'}"
+    return filled, said
 
 
 def _how_to_import(model: ImportedModel) -> str:

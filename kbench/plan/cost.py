@@ -33,6 +33,8 @@ class CostEstimate:
     """Of one job; None where nothing comparable has been measured."""
     bytes: int | None
     source: str
+    amount: int | None = None
+    """Pairs or images of one job; None where they are not known, or of a rule with a single job."""
 
     @property
     def name(self) -> str:
@@ -109,7 +111,7 @@ def _of_runs(
             if not same
             else "the size of the corpus is not known"
         )
-        return CostEstimate(rule, similarity, count, None, None, why)
+        return CostEstimate(rule, similarity, count, None, None, why, amount)
     # A job's start counts for more in a small job: the rate is that of the experiment with jobs
     # nearest in size.
     nearest = min(same, key=lambda job: abs(math.log(job.units / amount)))
@@ -126,9 +128,8 @@ def _of_runs(
     )
     unit = UNITS[measured]
     each = f"{1 / rate:.0f} {unit}/s" if rate < 1 else f"{rate:.1f} s a {unit[:-1]}"
-    return CostEstimate(
-        rule, similarity, count, rate * amount, round(scaled), f"{each}: {other}{_source(same)}"
-    )
+    source = f"{each}: {other}{_source(same)}"
+    return CostEstimate(rule, similarity, count, rate * amount, round(scaled), source, amount)
 
 
 def _source(jobs: Sequence[Job]) -> str:
@@ -173,13 +174,15 @@ def lane_hours(estimates: Sequence[CostEstimate]) -> float | None:
 
 
 def corpus_pairs(experiment: Experiment, results: Path) -> int | None:
-    """Return the number of pairs of the corpus: its manifest's, or the embedded world's own; None
-    if not known.
+    """Return the number of pairs of the corpus: its manifest's, the embedded world's own, or what
+    the experiment states; None if not known.
     """
     if isinstance(experiment.corpus, WorldCorpus):
         return experiment.corpus.pairs
     manifest = results / "corpus.json"
-    return files.read_json(manifest)["pairs"] if manifest.exists() else None
+    if manifest.exists():
+        return files.read_json(manifest)["pairs"]
+    return getattr(experiment.corpus, "samples", None)
 
 
 def readable(seconds: float) -> str:
@@ -192,7 +195,10 @@ def readable(seconds: float) -> str:
 
 
 def total_bytes(estimates: Sequence[CostEstimate]) -> int | None:
-    """Return what all jobs leave on disk; None if a part of it is not known."""
-    if any(part.bytes is None for part in estimates):
+    """Return what pretraining and features leave on disk, and the others where it is known; None if
+    a part of the first two is not.
+    """
+    large = [part for part in estimates if part.rule in ("pretrain", "features", PARTS)]
+    if any(part.bytes is None for part in large):
         return None
-    return math.ceil(sum(part.jobs * part.bytes for part in estimates))
+    return math.ceil(sum(part.jobs * (part.bytes or 0) for part in estimates))

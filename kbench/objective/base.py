@@ -21,6 +21,21 @@ class Objective(Module, ABC):
     # Whether adding one number to all logits leaves the loss as it is: PMI is then learned up to a
     # constant.
     blind_to_shift: ClassVar[bool] = False
+    # Whether training gives it the features of both sides in the place of logits.
+    sees_features: ClassVar[bool] = False
+
+    def prepare(self, width: int) -> None:
+        """Get ready for features (B, width), before training and before weights are loaded."""
+
+    def of_features(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a scalar, of features (B, F) of both sides, whose inner products are the
+        logits, in float32 or float64; row i of both is a pair. In training it may remember what it
+        has seen.
+
+        Only where `sees_features` says so; `loss` is then what it stands for, of logits alone, as
+        held-out pairs are scored.
+        """
+        raise TypeError(f"{self.name} is an objective of logits")
 
     @property
     def logit_bias(self) -> torch.Tensor | None:

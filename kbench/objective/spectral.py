@@ -38,6 +38,6 @@ class Spectral(Objective):
         if similarity.largest_score > 0:
             return None
         return (
-            "the spectral objective fits a density ratio, which is never negative, but scores of"
+            f"the {cls.name} objective fits a density ratio, which is never negative, but scores of"
             f" {similarity.name} are never above {similarity.largest_score:g}"
         )

@@ -44,6 +44,9 @@ class BatchLoss(nn.Module):
         ours = self._represent(partial(self.model.represent_images, draw=draw), images)
         texts = self._represent(partial(self.model.represent_texts, draw=draw), tokens)
         everyones = {name: self.processes.gather(tensor) for name, tensor in texts.items()}
+        if self.model.objective.sees_features:
+            images = self.processes.gather(ours["features"])
+            return self.model.loss_of_features(images, everyones["features"])
         return self.model.objective(self.processes.gather(self.model.compare(ours, everyones)))
 
     def _represent(

@@ -39,9 +39,16 @@ class ContrastiveModel(nn.Module):
                 " embeddings, such as cosine"
             )
         self.objective = objective.create(config.objective)
+        if self.objective.sees_features:
+            self.objective.prepare(self._feature_width())
         for name in ("mean", "std"):
             values = torch.tensor(getattr(config.towers.preprocessing, name))
             self.register_buffer(name, values.view(3, 1, 1) * 255, persistent=False)
+
+    def _feature_width(self) -> int:
+        """Return how many explicit features a sample has."""
+        point = PointSet(torch.ones(1, 1, self.towers.embed_dim), torch.ones(1, 1))
+        return self.similarity.represent(point, "image")["features"].shape[1]
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Turn uint8 images (B, 3, S, S) into float32 with the towers' mean and standard deviation
@@ -95,6 +102,14 @@ class ContrastiveModel(nn.Module):
     def compare(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return scaled scores (B, C) of every image with every caption."""
         return self.similarity.logit_scale() * self.similarity.compare(images, texts)
+
+    def loss_of_features(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a scalar, of the features (B, F) of both sides of all pairs; the logit
+        scale is shared by the sides.
+        """
+        with torch.autocast(images.device.type, enabled=False):
+            root = self.similarity.logit_scale().sqrt()
+            return self.objective.of_features(root * images, root * texts)
 
     def logits(
         self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator

@@ -54,13 +54,14 @@ FORMULAS = {
     "infonce": infonce,
     "sigmoid": sigmoid,
     "spectral": spectral,
+    "minc": spectral,  # what its moments stand for
     "kullback-leibler": f_divergence(lambda x: -x, lambda x: math.exp(x - 1)),
     "jensen-shannon": f_divergence(
         lambda x: math.log1p(math.exp(-x)), lambda x: math.log1p(math.exp(x))
     ),
     "hellinger": f_divergence(lambda x: math.exp(-x / 2) - 1, lambda x: math.exp(x / 2) - 1),
 }
-NEED_POSITIVE_SCORES = {"spectral", "kullback-leibler", "jensen-shannon", "hellinger"}
+NEED_POSITIVE_SCORES = {"spectral", "minc", "kullback-leibler", "jensen-shannon", "hellinger"}
 
 
 def logits(size=5, seed=0):
@@ -177,10 +178,13 @@ def test_refusal_gives_the_reason(name):
     criterion = objective.create(name)
     reasons = {v: criterion.refuse(similarity.get(v)) for v in similarity.names()}
     refused = {variant for variant, reason in reasons.items() if reason}
-    distances = {"euclidean", "hyperbolic"}
-    assert refused == (distances if name in NEED_POSITIVE_SCORES else set())
+    expected = {"euclidean", "hyperbolic"} if name in NEED_POSITIVE_SCORES else set()
+    if name == "minc":
+        expected |= set(similarity.names()) - {"cosine", "cosine-mean", "wpse-linear"}
+    assert refused == expected
+    words = "never negative|never above 0|explicit features|inner products|anew in each step"
     for variant in refused:
-        assert re.search("never negative|never above 0", reasons[variant])
+        assert re.search(words, reasons[variant])
         assert name in reasons[variant] and variant in reasons[variant]
 
 

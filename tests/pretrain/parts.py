@@ -42,6 +42,8 @@ CASES = {
     "filip, without features": ("filip", "infonce", PLAIN, {}),
     "logarithm of features": ("log-linear", "infonce", DEMO, {}),
     "micro-batches, logarithm": ("kme-gaussian", "infonce", PLAIN, {"micro_batch_size": 2}),
+    "moments of features": ("cosine", "minc", DEMO, {}),
+    "micro-batches, moments": ("wpse-linear", "minc", PLAIN, {"micro_batch_size": 2}),
     "hyperbolic, sigmoid": ("hyperbolic", "sigmoid", DEMO, {}),
     "micro-batches": ("wpse-gaussian", "sigmoid", PLAIN, {"micro_batch_size": 3}),
     "micro-batches, without features": ("filip", "infonce", PLAIN, {"micro_batch_size": 2}),

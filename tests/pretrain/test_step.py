@@ -19,7 +19,9 @@ def alone(case, **changes):
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 100])
-@pytest.mark.parametrize("case", ["micro-batches", "micro-batches, without features"])
+@pytest.mark.parametrize(
+    "case", ["micro-batches", "micro-batches, without features", "micro-batches, moments"]
+)
 def test_micro_batches_do_what_the_whole_batch_does(case, size):
     whole = parts.train(alone(case, micro_batch_size=None))
     for name, found in parts.train(alone(case, micro_batch_size=size)).items():
@@ -143,3 +145,21 @@ def test_a_step_that_is_not_finite_changes_nothing(monkeypatch, broken, precisio
     assert not torch.equal(
         model["towers.visual.head.proj.weight"], trainer.model.towers.visual.head.proj.weight
     )
+
+
+def test_moments_of_a_step_that_is_not_finite_are_forgotten(monkeypatch):
+    trainer = alone("moments of features")
+    first, second, third, *_ = parts.batches(Processes())
+    trainer.step(*first)
+    before = copy.deepcopy(trainer.model.objective.state_dict())
+    assert before["steps"] == 1
+    with monkeypatch.context() as patched:
+        exact = type(trainer.model.objective).of_features
+        patched.setattr(
+            type(trainer.model.objective), "of_features", lambda *sides: exact(*sides) / 0
+        )
+        trainer.step(*second)
+    for name, tensor in trainer.model.objective.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    trainer.step(*third)
+    assert trainer.model.objective.steps == 2

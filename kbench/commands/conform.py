@@ -5,16 +5,23 @@ It is named, or given as a file, wherever that lies. One line a check; status 1 
 similarity carries its formula once more as a plain loop, `reference`, which its scores must agree
 with; a task is tried on made-up features; a dataset's folder is read where KBENCH_DATA has it.
 
+With --recipe, results or a bundle of them are checked against a version of a benchmark's rules, one
+line a rule: closed where only the similarity differs, open where settings do that may, or not
+conforming (status 1).
+
 Examples:
   kbench conform wpse-gaussian
   kbench conform calibration.py
   kbench conform workflow/datasets/own-digits.yaml
+  kbench conform results/demo --recipe world-v1
 """
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kbench.errors import unknown
+from kbench.results import rules, store
 
 if TYPE_CHECKING:
     from kbench.conformance.components import Kind
@@ -23,12 +30,21 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add what is checked."""
     parser.add_argument(
-        "component", metavar="FILE-OR-NAME", help="a similarity, an objective, a task or a dataset"
+        "component",
+        metavar="FILE-OR-NAME",
+        help="a similarity, an objective, a task or a dataset; with --recipe, results or a bundle",
+    )
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME-OR-FILE",
+        help=f"rules that results have to keep: {', '.join(rules.names())}, or a file",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what every check found."""
+    if arguments.recipe:
+        return _results(Path(arguments.component), arguments.recipe)
     from kbench.conformance import components
 
     if components.is_file(arguments.component):
@@ -39,6 +55,18 @@ def run(arguments: argparse.Namespace) -> int:
         legal = [name for kind in components.KINDS for name in kind.names()]
         raise unknown("similarity, objective, task or dataset", arguments.component, legal)
     return max(_report(kind, arguments.component) for kind in kinds)
+
+
+def _results(folder: Path, recipe: str) -> int:
+    """Print what results make of every rule, and where they belong; 1 if nowhere."""
+    kept = rules.read(recipe)
+    # What is mixed is an item of its own.
+    items = rules.items(store.load(folder, mixed_images=True, mixed_code=True), kept)
+    for item in items:
+        print(f"{item.division:<16}{item.rule}: {item.seen}")
+    belongs = rules.division(items)
+    print(f"{folder}, {kept.title}: {belongs}")
+    return int(belongs == rules.Division.NONE)
 
 
 def _report(kind: "Kind", name: str) -> int:

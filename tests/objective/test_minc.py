@@ -123,3 +123,37 @@ def test_free_vectors_reach_the_singular_value_decomposition_of_the_density_rati
         strangers = (torch.outer(of_scenes, of_captions) * ratio.square()).sum()
         risk = float(strangers - 2 * (joint * ratio).sum())
     assert least <= risk + 1e-9 and (risk - least) / -least < 0.01
+
+
+@pytest.mark.slow
+def test_gradients_vary_less_than_those_of_the_spectral_loss_where_batches_are_small():
+    """At the optimum of rank 8 on the embedded world; moments after 300 steps."""
+    world = World()
+    joint = torch.tensor(world.p * world.prior[:, None])
+    of_scenes, of_captions = joint.sum(1), joint.sum(0)
+    left, values, right = torch.linalg.svd(
+        joint / torch.outer(of_scenes, of_captions).sqrt(), full_matrices=False
+    )
+    root = values[:8].sqrt()
+    leaves = [
+        (left[:, :8] * root / of_scenes.sqrt()[:, None]).requires_grad_(),
+        (right[:8].T * root / of_captions.sqrt()[:, None]).requires_grad_(),
+    ]
+    ratios = {}
+    for batch in (16, 64, 256):
+        rng, minc, spectral = np.random.default_rng(0), created(8), objective.create("spectral")
+        seen = {"minc": [], "spectral": []}
+        for step in range(700):
+            scenes = world.sample_scenes(rng, batch)
+            captions = world.sample_captions(rng, scenes)
+            images, texts = leaves[0][scenes], leaves[1][captions]
+            losses = {"minc": minc.of_features(images, texts)}
+            if step < 300:
+                continue
+            losses["spectral"] = spectral(images @ texts.T)
+            for name, loss in losses.items():
+                of_both = torch.autograd.grad(loss, leaves, retain_graph=True)
+                seen[name].append(torch.cat([gradient.flatten() for gradient in of_both]))
+        variance = {name: float(torch.stack(of).var(0).sum()) for name, of in seen.items()}
+        ratios[batch] = variance["minc"] / variance["spectral"]
+    assert ratios[16] < 0.5 and ratios[16] < ratios[64] < ratios[256] < 1

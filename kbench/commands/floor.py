@@ -6,8 +6,8 @@ together, and these are brought to the least symmetric InfoNCE at batch 256. Wha
 upper bound of what is possible. Without --similarity the floors that have been found are listed;
 reports draw them where scores stand against the embedding dimension. They were made by
 
-  kbench floor --similarity wpse-linear cosine euclidean kernel-pooled log-linear \\
-    --dimension 1 2 3 4 8 16 32 --output kbench/world/floors.csv
+  kbench floor --similarity wpse-linear cosine --dimension 1 2 3 4 8 16 32 \\
+    --output kbench/world/floors.csv
 
 Examples:
   kbench floor

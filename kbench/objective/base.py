@@ -21,8 +21,18 @@ class Objective(Module, ABC):
     # Whether adding one number to all logits leaves the loss as it is: PMI is then learned up to a
     # constant.
     blind_to_shift: ClassVar[bool] = False
+    # Whether the loss is a mean over rows of the logits that no row but its own has a part in.
+    by_rows: ClassVar[bool] = False
     # Whether training gives it the features of both sides in the place of logits.
     sees_features: ClassVar[bool] = False
+
+    def of_rows(self, logits: torch.Tensor, first: int) -> torch.Tensor:
+        """Return the mean loss, a scalar, of some rows (R, B) of a batch's logits, in float32 or
+        float64; the true pair of row r is in column first + r.
+
+        Only where `by_rows` says so: then no process ever holds all logits of a batch.
+        """
+        raise TypeError(f"{self.name} needs all logits of a batch at once")
 
     def prepare(self, width: int) -> None:
         """Get ready for features (B, width), before training and before weights are loaded."""

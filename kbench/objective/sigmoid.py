@@ -21,6 +21,7 @@ class Sigmoid(Objective):
     name = "sigmoid"
     formula = "-1/B sum_ij log sigmoid(z_ij (l_ij + b)), z_ij = 1 for i = j, else -1"
     source = "Zhai et al. 2023 (SigLIP), arXiv 2303.15343, equation 1; b starts at -10"
+    by_rows = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +34,12 @@ class Sigmoid(Objective):
 
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss in nats per image."""
-        signs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1
+        return self.of_rows(logits, 0)
+
+    def of_rows(self, logits: torch.Tensor, first: int) -> torch.Tensor:
+        """Return the loss in nats per image of some rows."""
+        signs = -torch.ones_like(logits)
+        signs.diagonal(first).fill_(1)
         return -functional.logsigmoid(signs * (logits + self.bias)).sum() / len(logits)
 
     def to_pmi(self, logits: torch.Tensor, batch: int) -> torch.Tensor:

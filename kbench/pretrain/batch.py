@@ -13,6 +13,9 @@ from kbench.pretrain.model import ContrastiveModel
 from kbench.pretrain.processes import Processes
 from kbench.similarity.base import Representation
 
+BLOCK = 1 << 24
+"""Logits that a process holds at a time, where the objective lets it: 64 MiB in float32."""
+
 
 class BatchLoss(nn.Module):
     """The objective over the parts of all processes: the loss and gradient of one process with the
@@ -20,6 +23,7 @@ class BatchLoss(nn.Module):
 
     Each process scores its own images with the captions of all; the rows of scores are then
     gathered as well, so that no score is computed twice and the objective sees the whole matrix.
+    Where the objective is a mean over rows, these stay where they are, a block at a time.
 
     With a micro-batch size, the towers see that many samples at a time and keep nothing but their
     representations; backward runs each micro-batch through the towers again (Gao et al. 2021, arXiv
@@ -47,7 +51,34 @@ class BatchLoss(nn.Module):
         if self.model.objective.sees_features:
             images = self.processes.gather(ours["features"])
             return self.model.loss_of_features(images, everyones["features"])
+        if self.model.objective.by_rows:
+            return self._by_rows(ours, everyones)
         return self.model.objective(self.processes.gather(self.model.compare(ours, everyones)))
+
+    def _by_rows(self, ours: Representation, everyones: Representation) -> torch.Tensor:
+        """Return the mean loss over all rows, of which no process holds more than a block at a
+        time: backward computes a block again rather than keep it.
+        """
+        columns, rows = (len(next(iter(side.values()))) for side in (everyones, ours))
+        size = max(1, BLOCK // columns)
+        score = self._of_block
+        if size < rows:
+            score = partial(checkpoint, self._of_block, use_reentrant=False)
+        sums = []
+        for start in range(0, rows, size):
+            block = {name: tensor[start : start + size] for name, tensor in ours.items()}
+            first = self.processes.rank * rows + start
+            sums.append(score(block, everyones, first) * min(size, rows - start))
+        mean = torch.stack(sums).sum() / rows
+        return self.processes.gather(mean[None]).mean()
+
+    def _of_block(
+        self, block: Representation, everyones: Representation, first: int
+    ) -> torch.Tensor:
+        logits = self.model.compare(block, everyones)
+        with torch.autocast(logits.device.type, enabled=False):
+            logits = logits if logits.dtype == torch.float64 else logits.float()
+            return self.model.objective.of_rows(logits, first)
 
     def _represent(
         self, represent: Callable[[torch.Tensor], Representation], inputs: torch.Tensor

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from kbench.errors import UserError
+from kbench.pretrain import batch as batch_loss
 from kbench.pretrain.processes import Processes
 
 PLAIN = "micro-batches"
@@ -56,6 +57,40 @@ def test_activation_checkpointing_changes_nothing(case):
     whole = parts.train(alone(case, micro_batch_size=None))
     found = parts.train(alone(case, micro_batch_size=None, activation_checkpointing=True))
     assert all(torch.equal(found[name], whole[name]) for name in whole)
+
+
+@pytest.mark.parametrize("block", [1, 20, 64, 1000])
+@pytest.mark.parametrize("case", ["hyperbolic, sigmoid", PLAIN])
+def test_blocks_of_logits_do_what_all_at_once_do(monkeypatch, case, block):
+    """Of 8 x 8 logits: one row at a time, blocks that do not divide the batch, all."""
+    whole = parts.train(alone(case))
+    monkeypatch.setattr(batch_loss, "BLOCK", block)
+    for name, found in parts.train(alone(case)).items():
+        torch.testing.assert_close(
+            found, whole[name], rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_blocks_of_logits_keep_none_of_them(monkeypatch):
+    """What is kept for backward grows with the square of a batch without blocks, and not with."""
+    model = alone(PLAIN, dtype=torch.float32, micro_batch_size=None).model
+    generator = torch.Generator().manual_seed(0)
+    sides = [{"features": torch.randn(512, 4, generator=generator).requires_grad_()} for _ in "xy"]
+    kept = {}
+    for block in (1 << 24, 1 << 12):
+        monkeypatch.setattr(batch_loss, "BLOCK", block)
+        loss = batch_loss.BatchLoss(model, Processes(), None)
+        seen = {}
+
+        def keep(tensor, seen=seen):
+            seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            value = loss._by_rows(*sides)
+        kept[block] = sum(seen.values())
+        value.backward()
+    assert kept[1 << 24] > 512 * 512 * 4 > 10 * kept[1 << 12]
 
 
 def test_micro_batches_are_refused_where_the_batch_is_normalised():

@@ -51,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     words = reproducing.prepare(first, arguments.output, arguments.cores, arguments.data)
     print(reproducing.shown(words), flush=True)
+    if arguments.go and not Path("Snakefile").is_file():
+        raise UserError("--go needs a Snakefile in this folder: start it in a checkout of kbench")
     if arguments.go:
         status = subprocess.run(reproducing.command(words), check=False).returncode
         if status:

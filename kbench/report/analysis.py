@@ -9,7 +9,7 @@ from kbench import tasks
 from kbench.experiment.schema import Primary
 from kbench.records.documents import ModelCard
 from kbench.results import agreement, along, dimension, primary, published, reservations
-from kbench.results.pairs import Comparison, Pairs, groups_of_runs
+from kbench.results.pairs import Comparison, Pairs, groups_of_runs, groups_of_variants
 from kbench.results.store import Store
 from kbench.results.summary import Column, Scores
 from kbench.results.variance import Variance
@@ -99,8 +99,11 @@ class Analysis:
 
     @cached_property
     def question(self) -> Primary | None:
-        """What the experiment was made to answer, None if it named nothing."""
-        return primary.named(self.store.experiment)
+        """What the experiment was made to answer, about groups as the tables name them; None if it
+        named nothing.
+        """
+        asked = primary.named(self.store.experiment)
+        return asked and primary.about_groups(asked, groups_of_variants(self.table))
 
     @cached_property
     def primary(self) -> list[Comparison]:

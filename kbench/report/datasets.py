@@ -15,12 +15,14 @@ Scores = dict[str, np.ndarray]
 
 
 def parts(analysis: Analysis, task: str, figures: bool) -> tuple[list[Table], list[Figure]]:
-    """Return the table and the figure of a task's datasets together; nothing of few datasets, of a
-    single variant, or of variants of different embedding dimensions.
+    """Return the table and the figure of a task's datasets together; nothing of few datasets, of
+    metrics that are no shares, of a single variant, or of different embedding dimensions.
     """
     columns = analysis.columns(task)
     scores = _scores(analysis, columns)
-    if len(columns) < datasets.FEWEST_DATASETS or len(scores) < 2 or analysis.lines:
+    shares = all(column.unit == "fraction" for column in columns)
+    enough = len(columns) >= datasets.FEWEST_DATASETS and len(scores) > 1
+    if not shares or not enough or analysis.lines:
         return [], []
     ranking = datasets.ranking(scores)
     drawn = [plots.ranks(task, datasets.mean_ranks(scores), ranking)] if figures and ranking else []
@@ -28,18 +30,17 @@ def parts(analysis: Analysis, task: str, figures: bool) -> tuple[list[Table], li
 
 
 def _scores(analysis: Analysis, columns: list[Column]) -> Scores:
-    """Return the (S, D) scores of each group that has all datasets at some seed, higher being
-    better; fractions as shares of the way from chance.
+    """Return the (S, D) scores of each group that has all datasets at some seed, as shares of the
+    way from chance.
     """
     chance = [column.chance for column in columns]
-    sign = 1 if all(column.higher_is_better for column in columns) else -1
     complete = {}
     for group in analysis.scores.groups:
         trainings = list(analysis.scores.average(group, columns).values)
         if trainings:
             of = [analysis.scores.summary(group, column).values for column in columns]
             table = np.array([[values[seed] for values in of] for seed in trainings])
-            complete[group] = datasets.above_chance(table, chance) if sign > 0 else -table
+            complete[group] = datasets.above_chance(table, chance)
     return complete
 
 

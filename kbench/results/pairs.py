@@ -269,6 +269,11 @@ def groups_of_runs(table: "pandas.DataFrame") -> dict[str, str]:
     return dict(zip(table["run"], label(table), strict=True))
 
 
+def groups_of_variants(table: "pandas.DataFrame") -> dict[str, str]:
+    """Return the name of each variant's group, from the tidy table."""
+    return dict(zip(table["variant"], label(table), strict=True))
+
+
 def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
     raw = [comparison.estimate and comparison.estimate.p for comparison in comparisons]
     family = max(1, sum(p is not None for p in raw))

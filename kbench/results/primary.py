@@ -1,5 +1,7 @@
 """The comparison that an experiment was made for, as it was named before it ran."""
 
+from collections.abc import Mapping
+
 from kbench.experiment.schema import Primary
 from kbench.records.documents import ExperimentRecord
 from kbench.results.pairs import Comparison, Pairs
@@ -10,6 +12,15 @@ def named(record: ExperimentRecord) -> Primary | None:
     """Return the question of an experiment, None if it named none."""
     section = record.experiment.get("primary")
     return Primary.model_validate(section) if section else None
+
+
+def about_groups(question: Primary, groups: Mapping[str, str]) -> Primary:
+    """Return a question with the names of groups in the place of variants' labels, which have their
+    objective behind them where there are several.
+    """
+    others = question.variants and tuple(groups.get(name, name) for name in question.variants)
+    reference = groups.get(question.reference, question.reference)
+    return question.model_copy(update={"reference": reference, "variants": others})
 
 
 def comparisons(question: Primary, scores: Scores, pairs: Pairs) -> list[Comparison]:

@@ -22,8 +22,7 @@ from kbench.tasks.base import (
     Task,
     random_feature_settings,
 )
-from kbench.world import floors
-from kbench.world.floors import BATCH_SIZE
+from kbench.world.floors import BATCH_SIZE, by_dimension
 
 if TYPE_CHECKING:
     import torch
@@ -160,8 +159,8 @@ class PmiGap(Task):
     def floors(self) -> dict[str, dict[int, float]]:
         """Return what free vectors reached without towers, in forms of score of bounded rank."""
         return {
-            "any inner product": floors.by_dimension("wpse-linear"),
-            "any cosine": floors.by_dimension("cosine"),
+            "any inner product": by_dimension("wpse-linear"),
+            "any cosine": by_dimension("cosine"),
         }
 
     def part(self, kept: Mapping[str, Arrays]) -> Part:

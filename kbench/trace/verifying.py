@@ -63,8 +63,9 @@ def _configurations(store: Store) -> Problems:
         path = store.place / "runs" / run / "config.json"
         seen = read_run(path).hash if path.is_file() else None
         named = {result.provenance.config_hash for result in store.results if result.run == run}
-        wrong = {card.config_hash, *named} - {seen}
-        yield wrong and f"{path} is configuration {seen}, but its run names {', '.join(wrong)}"
+        wrong = sorted({card.config_hash, *named} - {seen})
+        said = f"{path} is configuration {seen}, but its run names {', '.join(wrong)}"
+        yield said if wrong else None
 
 
 def _codes(store: Store) -> Problems:

@@ -186,6 +186,18 @@ def test_the_question_that_was_named_comes_first_with_a_correction_of_its_own(tm
     assert "on world-retrieval, against filip" in one.answer[0]
 
 
+def test_a_question_finds_its_variants_where_there_are_several_objectives(tmp_path):
+    """There tables name a group by its variant and its objective."""
+    variants = {"cosine": 1.0, "wpse-linear": 1.0, "cosine-sigmoid": 3.5}
+    folder = write_experiment(tmp_path / "made-up", variants, range(4))
+    for path in folder.glob("runs/cosine-sigmoid-*/**/*.json"):
+        if path.name != "config.json":
+            change(path, objective="sigmoid")
+    report = asking(folder, task="zeroshot", reference="cosine", variants=["cosine-sigmoid"])
+    assert "against cosine, infonce" in report.answer[0]
+    assert "cosine-sigmoid, sigmoid is above cosine, infonce by" in report.answer[0]
+
+
 def test_without_a_question_everything_is_exploratory(folder):
     [pairs] = [section for section in built(folder).sections if section.id == "pairs"]
     assert "every comparison here is exploratory" in pairs.sentences[0]

@@ -80,6 +80,11 @@ def test_another_kbench_that_makes_other_runs_is_refused(packed, tmp_path, kbenc
     refused(done, "this kbench does not make run cosine-s0-")
 
 
+def test_going_on_without_a_snakefile_is_refused(packed, tmp_path, kbench, refused):
+    words = ("reproduce", packed, "--output", tmp_path / "again", "--go")
+    refused(kbench(*words, cwd=tmp_path), "needs a Snakefile")
+
+
 def test_results_of_a_container_are_made_in_one(packed, tmp_path):
     loaded = store.load(packed)
     results = tuple(

@@ -22,7 +22,6 @@ from kbench.tasks.base import (
     Task,
     random_feature_settings,
 )
-from kbench.world.floors import BATCH_SIZE, by_dimension
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from kbench.evaluate.run import TrainedRun
     from kbench.evaluate.store import Reader
     from kbench.experiment.schema import Evaluation
+
+BATCH_SIZE = 256
+"""Pairs a loss is taken over; InfoNCE depends on it, so that it is part of the figure."""
 
 SPECTRUM_PAIRS = 1024
 """Pairs whose images and captions make up the tables of scores that are compared by their singular
@@ -158,6 +160,8 @@ class PmiGap(Task):
 
     def floors(self) -> dict[str, dict[int, float]]:
         """Return what free vectors reached without towers, in forms of score of bounded rank."""
+        from kbench.world.floors import by_dimension
+
         return {
             "any inner product": by_dimension("wpse-linear"),
             "any cosine": by_dimension("cosine"),

@@ -9,6 +9,7 @@ from kbench import objective, similarity
 from kbench.errors import UserError
 from kbench.floor.search import Search, expected_infonce, least
 from kbench.floor.vectors import FreeVectors
+from kbench.tasks import pmi_gap
 from kbench.world import World, floors
 
 SHORT = Search(steps=150, starts=1)
@@ -79,6 +80,10 @@ def test_known_floors_are_found_again():
         written = floors.by_dimension(name)[dimension]
         again = least(name, {}, dimension, search=Search(steps=600, starts=1)).excess_loss
         assert written - 0.02 < again < written + 0.1
+
+
+def test_floors_are_of_the_loss_that_runs_are_scored_by():
+    assert floors.BATCH_SIZE == pmi_gap.BATCH_SIZE
 
 
 def test_known_floors_fall_with_the_dimension():

@@ -235,10 +235,13 @@ def _variance(analysis: Analysis, figures: bool) -> ReportSection | None:
         "variance",
         "Variance",
         [
-            "Standard deviation of one run's score, root mean square over datasets, by source."
-            " Training seed: between seeds, with the draws' part taken out. Random features:"
-            " between draws for one trained model; a dash where there are none. Test images: by"
-            " their choice, from the scores of single images where these are stored, else binomial."
+            "Standard deviation of one run's score, root mean square over datasets, by source:"
+            " components of a crossed analysis of variance of seeds and images. Training seed:"
+            " between trainings, without what is drawn or due to single images. Seed and image"
+            " together: which of the images a training gets right. Random features: between draws"
+            " for one trained model; a dash where there are none. Test images: by their choice;"
+            " binomial where scores of single images are not stored, and of one seed with the"
+            " second source in it."
         ],
         plotted,
         [tables.variance_table(analysis, task) for task in analysis.tasks],

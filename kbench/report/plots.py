@@ -15,7 +15,7 @@ from kbench.document.parts import Figure
 from kbench.report import svg
 from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, over
-from kbench.report.tables import spread
+from kbench.report.tables import SOURCES, spread
 from kbench.results.datasets import Ranking
 from kbench.results.dimension import dimensions, floors
 from kbench.results.robustness import Shift, accuracies
@@ -355,7 +355,7 @@ def variance(analysis: Analysis, task: str) -> Figure:
         [[np.nan if v is None else v for v in spread(analysis, task, group)] for group in groups]
     )
     with _axes(0.9 + 0.3 * len(groups)) as axes:
-        for index, name in enumerate(("training seed", "random features", "test images")):
+        for index, name in enumerate(SOURCES):
             look = svg.style(index) | {"linestyle": "none"}
             axes.plot(
                 rows[:, index] * _factor(unit), range(len(groups)), label=name, markersize=6, **look
@@ -365,7 +365,7 @@ def variance(analysis: Analysis, task: str) -> Figure:
         axes.set_xlabel(
             f"standard deviation, {'points' if unit == 'fraction' else unit_name(unit)}"
         )
-        _legend(axes, 3)
+        _legend(axes, 2)
         drawn = svg.inline(axes.figure, f"plot-variance-{task}")
     caption = (
         f"Spread of one run's {tasks.title(task)} score by source, root mean square over datasets."

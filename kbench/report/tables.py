@@ -11,6 +11,7 @@ from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, found_from, over, p_text
 from kbench.results.pairs import Comparison
 from kbench.results.text import mean_sd
+from kbench.results.variance import Spread
 
 HOLM = (
     "p-values are corrected by Holm's method for the number of tests in this table, intervals are"
@@ -82,24 +83,41 @@ def _notes(pairs: list[Comparison]) -> list[str]:
     return [HOLM, DETECTABLE, *said, *_coverage(pairs)]
 
 
+SOURCES = ("training seed", "seed and image together", "random features", "test images")
+
+
 def variance_table(analysis: Analysis, task: str) -> Table:
     """Return the sd of one run's score by source, root mean square over a task's datasets."""
-    unit = analysis.columns(task)[0].unit
-    rows = [
-        [variant(group), *(_precise(value, unit) for value in spread(analysis, task, group))]
-        for group in analysis.scores.groups
-    ]
-    header = ["Variant", "Training seed", "Random features", "Test images"]
-    caption = f"{heading(tasks.title(task))}, sd in {difference_unit(analysis.columns(task)[0])}"
+    columns = analysis.columns(task)
+    unit = columns[0].unit
+    rows = []
+    for group in analysis.scores.groups:
+        split = analysis.variance.split(group, columns)
+        others = (split.together, split.draw, split.images)
+        rows.append(
+            [
+                variant(group),
+                _with_ends(split.training, unit),
+                *(_precise(value, unit) for value in others),
+            ]
+        )
+    header = ["Variant", f"{heading(SOURCES[0])} [95 % interval]", *map(heading, SOURCES[1:])]
+    caption = f"{heading(tasks.title(task))}, sd in {difference_unit(columns[0])}"
     return Table(f"variance-{task}", caption, header, rows)
 
 
 def spread(analysis: Analysis, task: str, group: str) -> list[float | None]:
-    """Return the sd by training seed, random-feature draw and test images; None where unknown."""
-    split = [analysis.variance.split(group, column) for column in analysis.columns(task)]
-    return [
-        _rms(getattr(source, name) for source in split) for name in ("training", "draw", "sampling")
-    ]
+    """Return the sd by each of SOURCES; None where unknown."""
+    split = analysis.variance.split(group, analysis.columns(task))
+    training = split.training and split.training.value
+    return [training, split.together, split.draw, split.images]
+
+
+def _with_ends(seen: Spread | None, unit: str) -> Cell:
+    if seen is None:
+        return _precise(None, unit)
+    value, low, high = (_precise(end, unit).text for end in (seen.value, seen.low, seen.high))
+    return Cell(f"{value} [{low}, {high}]", seen.value)
 
 
 def cost_table(analysis: Analysis) -> Table:
@@ -210,11 +228,6 @@ def _score(analysis: Analysis, group: str) -> list[Cell]:
         for task in analysis.tasks[:1]
         for average in [analysis.scores.average(group, analysis.columns(task))]
     ]
-
-
-def _rms(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.sqrt(np.mean(np.square(known)))) if known else None
 
 
 def _precise(value: float | None, unit: str) -> Cell:

@@ -12,7 +12,7 @@ from kbench.results import samples, store, table
 from kbench.results.interval import LEAST_P, Error
 from kbench.results.pairs import Pairs, estimate, groups_of_runs, holm
 from kbench.results.summary import Scores
-from kbench.results.variance import Variance
+from kbench.results.variance import Components, Variance, _training, crossed
 
 
 def load(folder):
@@ -257,17 +257,68 @@ def test_variance_by_source(tmp_path):
     loaded, scores, pairs, groups = load(folder)
     variance = Variance(loaded, scores, pairs, groups)
     column = next(c for c in scores.columns("zeroshot") if c.dataset == "world-shape")
-    found = variance.split("cosine", column)
+    part = variance.components("cosine", column)
     metrics = [
         next(m for m in result.metrics if m.name == "acc1")
         for result in loaded.results
         if (result.dataset, result.task) == ("world-shape", "zeroshot")
     ]
-    assert found.draw == pytest.approx(np.sqrt(np.mean([m.draw_sd**2 for m in metrics])))
-    between = np.var([m.value for m in metrics], ddof=1) - found.draw**2 / 3
-    assert found.training == pytest.approx(np.sqrt(max(0, between)))
-    binomial = np.sqrt(np.mean([m.value * (1 - m.value) / 200 for m in metrics]))
-    assert found.sampling == pytest.approx(binomial, rel=0.1)
+    assert part.draw == pytest.approx(np.mean([m.draw_sd**2 for m in metrics]))
+    assert part.between == pytest.approx(np.var([m.value for m in metrics], ddof=1))
+    assert part.draws == pytest.approx(part.draw / 3)
+    singles = np.stack([pairs.sample("cosine", seed, column) for seed in (0, 1, 2)])
+    assert (part.together, part.images) == crossed(singles)
+    split = variance.split("cosine", [column])
+    left = max(0, part.between - part.together - part.draws)
+    assert split.training.value == pytest.approx(left**0.5)
+    assert split.draw == pytest.approx(part.draw**0.5)
+    assert split.training.low <= split.training.value <= split.training.high
+
+
+def test_components_are_those_of_the_analysis_of_variance():
+    """Mean squares of the crossed table, written out."""
+    scores = np.random.default_rng(0).normal(size=(4, 50)) + np.arange(50) / 9
+    mean = scores.mean()
+    images = 4 * sum((scores[:, i].mean() - mean) ** 2 for i in range(50)) / 49
+    rest = sum(
+        (scores[s, i] - scores[s].mean() - scores[:, i].mean() + mean) ** 2
+        for s in range(4)
+        for i in range(50)
+    ) / (3 * 49)
+    together, of_images = crossed(scores)
+    assert together == pytest.approx(rest / 50)
+    assert of_images == pytest.approx((images - rest) / 4 / 50)
+
+
+def test_a_source_that_is_not_there_is_not_shown_as_one():
+    """Averages over datasets before anything is cut off at 0: true seed sd 0, binary scores."""
+    generator = np.random.default_rng(0)
+    parts = []
+    for _ in range(400):
+        chances = generator.beta(2, 2, 300)
+        scores = (generator.random((3, 300)) < chances).astype(float)
+        together, images = crossed(scores)
+        parts.append(Components(scores.mean(1).var(ddof=1), together, 0.0, None, images))
+    # Without the rest taken out it would be 2.6 points.
+    assert _training(parts, 3).value < 0.006
+    assert np.mean([part.between for part in parts]) ** 0.5 > 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("sd", [0.01, 0.05])
+def test_intervals_of_the_seeds_spread_cover_it(seeds, sd):
+    generator, covered = np.random.default_rng(0), []
+    for _ in range(4000):
+        trainings = sd * generator.normal(size=(seeds, 1))
+        scores = (
+            trainings + 0.3 * generator.normal(size=300) + 0.1 * generator.normal(size=(seeds, 300))
+        )
+        together, images = crossed(scores)
+        part = Components(scores.mean(1).var(ddof=1), together, 0.0, None, images)
+        spread = _training([part], seeds)
+        covered.append(spread.low <= sd <= spread.high)
+    assert 0.935 <= np.mean(covered) <= 0.97
 
 
 def test_variance_that_is_unknown_is_none(tmp_path):
@@ -276,7 +327,9 @@ def test_variance_that_is_unknown_is_none(tmp_path):
     variance = Variance(loaded, scores, pairs, groups)
     for path in folder.glob("runs/*/evaluation/world-pairs/pmi_gap.npz"):
         path.unlink()
-    probe = variance.split("cosine", scores.columns("linear_probe")[0])
-    assert probe.training is None and probe.draw is None and probe.sampling > 0
-    gap = variance.split("cosine", scores.columns("pmi_gap")[0])
-    assert (gap.training, gap.draw, gap.sampling) == (None, None, None)
+    probe = variance.split("cosine", scores.columns("linear_probe")[:1])
+    assert probe.training is None and probe.together is None and probe.draw is None
+    assert probe.images > 0
+    gap = variance.split("cosine", scores.columns("pmi_gap")[:1])
+    assert (gap.training, gap.together, gap.draw, gap.images) == (None, None, None, None)
+    assert variance.split("nobody", scores.columns("zeroshot")).training is None

@@ -103,3 +103,10 @@ def test_the_readme_quotes_the_committed_demo():
     assert f"> {' '.join(answer.splitlines())}\n" in quoted
     rows = [line for line in quoted.splitlines() if line.startswith("|")]
     assert len(rows) == 14 and all(f"{row}\n" in report for row in rows)
+
+
+def test_the_committed_demo_is_what_it_says(kbench):
+    done = kbench("verify", DEMO.parent)
+    assert done.returncode == 0, done.stdout
+    # The README shows this output.
+    assert done.stdout in (ROOT / "README.md").read_text().replace("\n    ", "\n")

@@ -37,10 +37,12 @@ class Objective(Module, ABC):
     def prepare(self, width: int) -> None:
         """Get ready for features (B, width), before training and before weights are loaded."""
 
-    def of_features(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        """Return the loss, a scalar, of features (B, F) of both sides, whose inner products are the
-        logits, in float32 or float64; row i of both is a pair. In training it may remember what it
-        has seen.
+    def of_features(
+        self, images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor | float = 1.0
+    ) -> torch.Tensor:
+        """Return the loss, a scalar, of features (B, F) of both sides, whose inner products times
+        `scale` are the logits, in float32 or float64; row i of both is a pair. In training it may
+        remember what it has seen.
 
         Only where `sees_features` says so; `loss` is then what it stands for, of logits alone, as
         held-out pairs are scored.
@@ -103,3 +105,17 @@ def unreachable(objective: type[Objective], similarity: type[Similarity]) -> str
         f"the {objective.name} objective learns PMI without a constant, which pairs have above 0,"
         f" but scores of {similarity.name} are never above {similarity.largest_score:g}"
     )
+
+
+def without_inner_products(objective: type[Objective], similarity: type[Similarity]) -> str | None:
+    """Return why an objective of features makes no sense with scores that are no inner products of
+    any; None for others.
+    """
+    if not similarity.has_features():
+        return f"{objective.name} needs explicit features, and {similarity.name} has none"
+    if similarity.link is not Similarity.link:
+        return (
+            f"{objective.name} needs scores that are inner products, and those of"
+            f" {similarity.name} are a function of one"
+        )
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kbench.lazily import torch
+from kbench.objective.base import without_inner_products
 from kbench.objective.spectral import Spectral
 from kbench.similarity.base import Similarity
 
@@ -34,8 +35,13 @@ class Minc(Spectral):
             self.register_buffer(f"{side}_moment", torch.zeros(width, width))
         self.register_buffer("steps", torch.zeros(()))
 
-    def of_features(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        """Return the loss of features (B, F), and in training remember their moments."""
+    def of_features(
+        self, images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor | float = 1.0
+    ) -> torch.Tensor:
+        """Return the loss of features (B, F), and in training remember their moments; the scale is
+        shared by the sides.
+        """
+        images, texts = (scale**0.5 * side for side in (images, texts))
         moments = [side.detach().T @ side.detach() / len(side) for side in (images, texts)]
         first = self.steps == 0
         of_images, of_texts = (
@@ -57,13 +63,8 @@ class Minc(Spectral):
         """Return why, if the similarity's logits are no inner product of features that stay the
         same from step to step.
         """
-        if not similarity.has_features():
-            return f"minc needs explicit features, and {similarity.name} has none"
-        if similarity.link is not Similarity.link:
-            return (
-                f"minc needs scores that are inner products, and those of {similarity.name} are a"
-                " function of one"
-            )
+        if reason := without_inner_products(cls, similarity):
+            return reason
         if similarity.random_features is not Similarity.random_features:
             return (
                 f"minc remembers moments of features, and {similarity.name} draws its random"

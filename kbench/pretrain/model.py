@@ -48,7 +48,8 @@ class ContrastiveModel(nn.Module):
     def _feature_width(self) -> int:
         """Return how many explicit features a sample has."""
         point = PointSet(torch.ones(1, 1, self.towers.embed_dim), torch.ones(1, 1))
-        return self.similarity.represent(point, "image")["features"].shape[1]
+        draw = self.similarity.draw(self.towers.embed_dim, torch.Generator())
+        return self.similarity.represent(point, "image", draw)["features"].shape[1]
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Turn uint8 images (B, 3, S, S) into float32 with the towers' mean and standard deviation
@@ -104,12 +105,9 @@ class ContrastiveModel(nn.Module):
         return self.similarity.logit_scale() * self.similarity.compare(images, texts)
 
     def loss_of_features(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        """Return the loss, a scalar, of the features (B, F) of both sides of all pairs; the logit
-        scale is shared by the sides.
-        """
+        """Return the loss, a scalar, of the features (B, F) of both sides of all pairs."""
         with torch.autocast(images.device.type, enabled=False):
-            root = self.similarity.logit_scale().sqrt()
-            return self.objective.of_features(root * images, root * texts)
+            return self.objective.of_features(images, texts, self.similarity.logit_scale())
 
     def logits(
         self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator

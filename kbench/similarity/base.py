@@ -31,6 +31,7 @@ class Similarity(Module, ABC):
     the input is float64.
 
     in_open_clip: whether open_clip scores in this way, so that its users can load such a model.
+    in_one_space: whether features of two images can be compared as those of an image and a text.
     """
 
     name: ClassVar[str]
@@ -39,6 +40,7 @@ class Similarity(Module, ABC):
     remark: ClassVar[str] = ""
     largest_score: ClassVar[float] = float("inf")
     in_open_clip: ClassVar[bool] = False
+    in_one_space: ClassVar[bool] = True
     Settings: ClassVar[type[Settings]] = Settings
     takes: ClassVar[type[Pooled] | type[MeanToken] | type[Tokens] | type[WeightedTokens]]
     multiplier: ClassVar[type[LogScale] | type[PlainScale] | type[UnitScale]] = LogScale

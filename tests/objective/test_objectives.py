@@ -54,6 +54,7 @@ FORMULAS = {
     "infonce": infonce,
     "sigmoid": sigmoid,
     "spectral": spectral,
+    "cyclip": infonce,  # without the consistency, which logits do not show
     "minc": spectral,  # what its moments stand for
     "kullback-leibler": f_divergence(lambda x: -x, lambda x: math.exp(x - 1)),
     "jensen-shannon": f_divergence(
@@ -181,8 +182,10 @@ def test_refusal_gives_the_reason(name):
     expected = {"euclidean", "hyperbolic"} if name in NEED_POSITIVE_SCORES else set()
     if name == "minc":
         expected |= set(similarity.names()) - {"cosine", "cosine-mean", "wpse-linear"}
+    if name == "cyclip":
+        expected = {"euclidean", "filip", "hyperbolic", "kme-gaussian", "log-linear"}
     assert refused == expected
-    words = "never negative|never above 0|explicit features|inner products|anew in each step"
+    words = "never negative|never above 0|explicit features|inner products|anew in each step|with images"
     for variant in refused:
         assert re.search(words, reasons[variant])
         assert name in reasons[variant] and variant in reasons[variant]

@@ -6,7 +6,7 @@ together, and these are brought to the least symmetric InfoNCE at batch 256. Wha
 upper bound of what is possible. Without --similarity the floors that have been found are listed;
 reports draw them where scores stand against the embedding dimension. They were made by
 
-  kbench floor --similarity wpse-linear cosine --dimension 1 2 3 4 8 16 32 \\
+  kbench floor --similarity wpse-linear cosine --dimension 1 2 3 4 8 16 32 --steps 800 \\
     --output kbench/world/floors.csv
 
 Examples:

@@ -6,6 +6,8 @@ import pandas
 import pytest
 from tiny import ROOT
 
+from kbench.world import floors
+
 DEMO = ROOT / "results" / "demo" / "summary" / "table.csv"
 RANK = ROOT / "results" / "rank" / "summary" / "table.csv"
 CIFAR10 = ROOT / "results" / "cifar10" / "summary" / "table.csv"
@@ -78,6 +80,17 @@ def test_small_embeddings_cost_an_inner_product_more_than_a_kernel():
     assert excess["wpse-gaussian-d2"].max() < excess["wpse-linear-d2"].min()
     assert excess["wpse-gaussian-d2"].max() < excess["cosine-d2"].min()
     assert excess["cosine-d32"].mean() < excess["wpse-gaussian-d32"].mean()
+    floor = floors.by_dimension("wpse-linear")
+    assert excess["wpse-gaussian-d2"].max() < floor[2]
+    assert all(excess[f"wpse-gaussian-d{d}"].min() > floor[d] for d in (4, 8, 32))
+    readme = (ROOT / "README.md").read_text()
+    for name, title in (
+        ("wpse-linear", "any inner product (`kbench floor`)"),
+        ("cosine", "any cosine"),
+    ):
+        known = floors.by_dimension(name)
+        row = " | ".join(f"{known[d]:.3f}" for d in (2, 4, 8, 32))
+        assert f"| least of {title} | {row} |" in readme
 
 
 @pytest.mark.parametrize(

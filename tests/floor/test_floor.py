@@ -73,7 +73,7 @@ def test_more_dimensions_come_nearer_and_the_same_search_ends_alike():
     assert least("cosine", {}, 16, search=SHORT) == more
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_known_floors_are_found_again():
     """By the search that is written down with one; another start may end anywhere above."""
     [written] = [

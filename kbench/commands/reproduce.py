@@ -6,6 +6,9 @@ it is printed, or run with --go: in a container where the results were made in o
 already is compared: each metric of each run is identical, within a tolerance, different, or not
 made yet. The exit status is 1 unless all are identical or within the tolerance.
 
+On the same machine, with the same versions and threads, everything is identical. Elsewhere last
+bits differ, which a training makes large: `kbench compare` then says whether both runs agree.
+
 Examples:
   kbench reproduce results/demo/summary --output again --go
   kbench reproduce theirs/bundle.tar.xz --output again --data data

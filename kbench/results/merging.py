@@ -79,7 +79,10 @@ def _merged(parts: Sequence[Part]) -> ExperimentRecord:
         _refuse_other(first, part, "name", first.record.name, part.record.name)
         _refuse_other(first, part, "experiment", _common(first), _common(part))
         for name in SHARED:
-            _refuse_other(first, part, name, _document(first, name), _document(part, name))
+            ours, theirs = _document(first, name), _document(part, name)
+            # Of a part that has not got so far, nothing can differ yet.
+            if None not in (ours, theirs):
+                _refuse_other(first, part, name, ours, theirs)
     _refuse_other_configurations(parts)
     runs = dict.fromkeys(run for part in parts for run in part.record.runs)
     seeds = sorted({seed for part in parts for seed in part.record.seeds})

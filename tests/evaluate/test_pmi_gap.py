@@ -26,6 +26,8 @@ OPTIMAL = {
     "infonce": lambda pmi, trained: pmi + 2.5,
     "sigmoid": lambda pmi, trained: pmi - math.log(BATCH - 1) - trained.bias.item(),
     "spectral": lambda pmi, trained: pmi.exp(),
+    "minc": lambda pmi, trained: pmi.exp(),
+    "cyclip": lambda pmi, trained: pmi + 2.5,
     "kullback-leibler": lambda pmi, trained: pmi + 1,
     "jensen-shannon": lambda pmi, trained: pmi,
     "hellinger": lambda pmi, trained: pmi,

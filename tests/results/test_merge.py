@@ -64,6 +64,12 @@ def test_what_one_machine_lacks_another_may_have(two, tmp_path):
     assert not store.load(tmp_path / "made").missing
 
 
+def test_a_part_that_has_not_got_so_far_hinders_nobody(two, tmp_path):
+    write(two[0] / "corpus.json", {"sha256": "a" * 64})
+    merging.merge(two, tmp_path / "made")
+    assert json.loads((tmp_path / "made" / "corpus.json").read_text()) == {"sha256": "a" * 64}
+
+
 def edit_result(folder):
     path = folder / f"runs/{run_name('cosine', 2)}/evaluation/world-shape/zeroshot.json"
     change(path, dataset_sha256="f" * 64)

@@ -8,7 +8,7 @@ from kbench.objective.infonce import InfoNCE
 from kbench.similarity.base import Similarity
 
 WEIGHT = 0.25
-"""Of both parts of the consistency: section 4 of the paper."""
+"""Of both parts of the consistency: cylambda1 and cylambda2 of the released code's commands."""
 
 
 class CyClip(InfoNCE):

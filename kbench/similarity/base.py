@@ -286,6 +286,15 @@ def _check_dimensions(images: Representation, texts: Representation) -> None:
             raise UserError(f"image {name} have {ours} dimensions, but text {name} have {theirs}")
 
 
+def mean_point(single: PointSet) -> torch.Tensor:
+    """Return the mean (d,) of the points of one set (1, M, d) that are there, as a plain loop: for
+    reference formulas.
+    """
+    pairs = zip(single.weights[0], single.points[0], strict=True)
+    there = [point for weight, point in pairs if weight != 0]
+    return sum(there) / len(there)
+
+
 def _each(batch: PointSet) -> list[PointSet]:
     return [
         PointSet(batch.points[i : i + 1], batch.weights[i : i + 1])

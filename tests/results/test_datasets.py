@@ -98,18 +98,28 @@ def test_the_same_scores_give_the_same_intervals_in_any_order():
 
 
 @pytest.mark.slow
-def test_intervals_of_wins_cover_what_is_true():
-    """Two variants that are equally good on every dataset: one beats the other half the time.
+@pytest.mark.parametrize(
+    ("seeds", "shared", "least", "most"),
+    [(3, 0.0, 0.95, 1.0), (10, 0.0, 0.95, 1.0), (3, 1.0, 0.83, 0.945), (10, 1.0, 0.91, 0.99)],
+)
+def test_intervals_of_wins_cover_what_is_true_as_the_page_says(seeds, shared, least, most):
+    """Two equally good variants on ten datasets: one beats the other half the time.
 
-    Ten seeds and ten datasets; with three seeds it covers in less, as the page says.
+    shared: spread of what a training has in common over datasets. With it, few seeds give too
+    narrow intervals, as the page says; with ten they hold.
     """
-    generator, covered = np.random.default_rng(0), []
+    generator, covered = np.random.default_rng(1), []
     for _ in range(300):
         difficulty = generator.normal(0, 3, 10)
-        scores = {name: difficulty + generator.normal(0, 1, (10, 10)) for name in "ab"}
+        scores = {
+            name: difficulty
+            + shared * generator.normal(0, 1, (seeds, 1))
+            + generator.normal(0, 0.5, (seeds, 10))
+            for name in "ab"
+        }
         [beats] = [one.beats for one in datasets.overall(scores, "a") if one.beats]
         covered.append(beats.low <= 0.5 <= beats.high)
-    assert 0.9 <= np.mean(covered) <= 1
+    assert least <= np.mean(covered) <= most
 
 
 def built(folder, figures=False):

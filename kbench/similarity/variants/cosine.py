@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kbench.lazily import functional, torch
-from kbench.similarity.base import Similarity
+from kbench.similarity.base import Similarity, mean_point
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import EPSILON, PointSet, Pooled, Side
 
@@ -27,11 +27,7 @@ class Cosine(Similarity):
         self, image: PointSet, text: PointSet, draw: RandomFeatures | None
     ) -> torch.Tensor:
         """Return the cosine of the means of the points that are there."""
-        means = []
-        for one in (image, text):
-            there = [v for w, v in zip(one.weights[0], one.points[0], strict=True) if w != 0]
-            means.append(sum(there) / len(there))
-        v, t = means
+        v, t = mean_point(image), mean_point(text)
         return v @ t / (v.norm() * t.norm())
 
     def straightforward(

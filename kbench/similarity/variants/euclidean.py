@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kbench.lazily import torch
-from kbench.similarity.base import Similarity
+from kbench.similarity.base import Similarity, mean_point
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Pooled, Side
 
@@ -35,11 +35,7 @@ class Euclidean(Similarity):
         self, image: PointSet, text: PointSet, draw: RandomFeatures | None
     ) -> torch.Tensor:
         """Return minus the squared distance of the means of the points that are there, over d."""
-        means = []
-        for one in (image, text):
-            there = [v for w, v in zip(one.weights[0], one.points[0], strict=True) if w != 0]
-            means.append(sum(there) / len(there))
-        v, t = means
+        v, t = mean_point(image), mean_point(text)
         return -(v - t).square().sum() / len(v)
 
     def straightforward(

@@ -7,7 +7,7 @@ import math
 from pydantic import Field
 
 from kbench.lazily import nn, torch
-from kbench.similarity.base import Representation, Similarity
+from kbench.similarity.base import Representation, Similarity, mean_point
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.sets import PointSet, Pooled, Side, Widths
 from kbench.similarity.settings import LARGEST, Settings
@@ -69,8 +69,8 @@ class Hyperbolic(Similarity):
         curvature = self._root_curvature(image.points).square()
         lifted = []
         for one, side in ((image, "image"), (text, "text")):
-            there = [v for w, v in zip(one.weights[0], one.points[0], strict=True) if w != 0]
-            v = self.log_factor[side].exp() * sum(there) / len(there) / len(there[0]) ** 0.5
+            mean = mean_point(one)
+            v = self.log_factor[side].exp() * mean / len(mean) ** 0.5
             root = curvature.sqrt() * v.norm()
             space = torch.sinh(root) / root * v
             lifted.append(((1 / curvature + space @ space).sqrt(), space))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kbench.lazily import functional, torch
+from kbench.similarity.base import mean_point
 from kbench.similarity.features import RandomFeatures
 from kbench.similarity.logarithm import LogSimilarity
 from kbench.similarity.sets import PointSet, Pooled, Side
@@ -27,11 +28,7 @@ class LogLinear(LogSimilarity):
         self, image: PointSet, text: PointSet, draw: RandomFeatures | None
     ) -> torch.Tensor:
         """Return the logarithm of the mean product, dimension by dimension."""
-        means = []
-        for one in (image, text):
-            there = [v for w, v in zip(one.weights[0], one.points[0], strict=True) if w != 0]
-            means.append(sum(there) / len(there))
-        pairs = zip(*means, strict=True)
+        pairs = zip(mean_point(image), mean_point(text), strict=True)
         products = [torch.log1p(v.exp()) * torch.log1p(t.exp()) for v, t in pairs]
         return (sum(products) / len(products)).log()
 

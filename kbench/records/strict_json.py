@@ -7,7 +7,7 @@ from typing import Any
 def parse(text: str) -> Any:
     """Return the value of a JSON text; ValueError says what is wrong with one that is none."""
     try:
-        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
+        return _DECODER.decode(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -23,3 +23,6 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is no number that can be used")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_refuse)

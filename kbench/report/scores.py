@@ -2,6 +2,7 @@
 result.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -15,6 +16,12 @@ from kbench.report.analysis import Analysis
 from kbench.results.summary import Column, Summary
 from kbench.results.text import mean_sd
 from kbench.tasks.base import Measure
+
+SHOWN = (
+    *("run", "variant", "seed", "dataset", "task", "metric", "value", "draw_sd", "unit"),
+    *("n_test", "status", "job"),
+)
+"""Columns of the tidy table that the table of all results is made from."""
 
 SEEDS_NAMED = 10
 """Of which each is named beside its value."""
@@ -55,20 +62,19 @@ def _other_readings(task: str, main: set[str], every: list[Column]) -> dict[str,
 def all_results(analysis: Analysis) -> Table:
     """Return one row a (run, dataset, task, metric), missing ones included."""
     title, metric_title = cache(tasks.title), cache(tasks.metric_title)
+    cell = cache(Cell)  # a few texts are those of most cells
     rows = [
         [
-            Cell(str(row["variant"]), href=f"#run-{row['run']}"),
-            Cell(str(row["seed"]), row["seed"]),
-            Cell(row["dataset"]),
-            Cell(title(row["task"]) if row["task"] else "–"),
-            Cell(metric_title(row["task"], row["metric"]) if row["metric"] else "–"),
+            cell(str(row["variant"]), href=f"#run-{row['run']}"),
+            cell(str(row["seed"]), row["seed"]),
+            cell(row["dataset"]),
+            cell(title(row["task"]) if row["task"] else "–"),
+            cell(metric_title(row["task"], row["metric"]) if row["metric"] else "–"),
             _value(row),
-            Cell(number(row["draw_sd"], row["unit"]), row["draw_sd"]),
-            Cell(str(row["n_test"] or "–"), row["n_test"]),
+            cell(number(row["draw_sd"], row["unit"]), row["draw_sd"]),
+            cell(str(row["n_test"] or "–"), row["n_test"]),
         ]
-        for row in (
-            analysis.table.astype(object).where(analysis.table.notna(), None).to_dict("records")
-        )
+        for row in _rows(analysis)
     ]
     header = [
         "Variant",
@@ -84,6 +90,16 @@ def all_results(analysis: Analysis) -> Table:
         "Every result. Fractions in percent, losses in nats; a variant's name leads to its run."
     )
     return Table("results", caption, header, rows, [], text_columns=1, searchable=True)
+
+
+def _rows(analysis: Analysis) -> Iterator[dict]:
+    """Yield what the table of all results shows of each row, None where there is nothing."""
+    columns = {}
+    for name in SHOWN:
+        values = analysis.table[name]
+        columns[name] = values.astype(object).where(values.notna(), None).tolist()
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(SHOWN, row, strict=True))
 
 
 def _table(

@@ -1,17 +1,33 @@
 """Files of arrays beside results, of which nothing is executed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from kbench.errors import UserError
+from kbench.results import npz
 
 Arrays = dict[str, np.ndarray]
 
 
-def read(path: Path, names: Iterable[str] | None = None) -> Arrays:
+SMALL = 1 << 20
+"""Bytes of a file, below which it is read as a whole."""
+
+
+def read(path: Path, names: Collection[str] | None = None) -> Arrays:
     """Return those of the named arrays that a file holds, or all; UserError if it is damaged."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(SMALL)
+        if len(content) < SMALL:
+            return npz.read(content, names)
+    except (OSError, npz.Unusual):
+        pass
+    return _by_numpy(path, names)
+
+
+def _by_numpy(path: Path, names: Collection[str] | None) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as stored:
             wanted = stored.files if names is None else names

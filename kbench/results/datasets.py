@@ -151,8 +151,9 @@ def _beaten(
         _shares(chosen, count)
         for chosen, count in zip((trainings, others, datasets), wins.shape, strict=True)
     ]
-    over_datasets = np.einsum("rd,std->rst", shares[2], wins, optimize=True)
-    resampled = np.einsum("rs,rst,rt->r", shares[0], over_datasets, shares[1], optimize=True)
+    # Over one side's trainings first: what is in memory is then seeds times datasets a resample.
+    over_ours = np.einsum("rs,std->rtd", shares[0], wins, optimize=True)
+    resampled = np.einsum("rt,rtd,rd->r", shares[1], over_ours, shares[2], optimize=True)
     return _interval(wins.mean(), resampled)
 
 

@@ -1,5 +1,6 @@
 """What must be one over all results of an experiment; a mixture is refused, naming both sides."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from kbench.results import codes, jobs
 
 def document_path(folder: Path, run: str, dataset: str, task: str) -> Path:
     """Return where a result lies in an experiment's results folder."""
-    return folder / "runs" / run / "evaluation" / dataset / f"{task}.json"
+    return folder / f"runs/{run}/evaluation/{dataset}/{task}.json"
 
 
 def refuse(
@@ -20,12 +21,12 @@ def refuse(
     cards: Mapping[str, ModelCard],
     mixed_images: bool = False,
     mixed_code: bool = False,
-) -> None:
+) -> list[str]:
     """Raise UserError if results clash or their provenance must not be averaged; the message says
     what to run.
 
     mixed_images, mixed_code: let results of different container images, or of code that does not
-    agree, pass; who shows them has to say so.
+    agree, pass. Returns what then has to be said under every table, naming what differs.
 
     One over all results is the container image, and the code of each stage as far as results share
     it; over each dataset its data, split and evaluation settings; over each run its configuration
@@ -50,14 +51,16 @@ def refuse(
         _one_value(cards.values(), rule, card_path, jobs.again(folder, "pretrain"), _OR_MIXED)
     for rule in _RESULT_RULES:
         _one_value(results, rule, path, jobs.again(folder, "features"))
-    if not mixed_code:
-        for apart in codes.disagreements(folder, results, cards):
-            raise UserError(
-                f"results must not be mixed: {apart.sentence}. Make again what today's code would"
-                f" not have made: {apart.remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
-            )
+    apart = codes.disagreements(folder, results, cards)
+    if apart and not mixed_code:
+        raise UserError(
+            f"results must not be mixed: {apart[0].sentence}. Make again what today's code would"
+            f" not have made: {apart[0].remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
+        )
     for result in results:
         _refuse_other_weights(folder, result, cards.get(result.run))
+    of_images = _images_note(results, cards) if mixed_images else None
+    return [note for note in (of_images, _code_note(apart)) if note]
 
 
 def _refuse_other_weights(folder: Path, result: TaskResult, card: ModelCard | None) -> None:
@@ -72,28 +75,24 @@ def _refuse_other_weights(folder: Path, result: TaskResult, card: ModelCard | No
     )
 
 
-def images(results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> dict[str, int]:
-    """Return each container image that took part and the number of runs that it trained or
-    evaluated.
+def _images_note(results: Sequence[TaskResult], cards: Mapping[str, ModelCard]) -> str | None:
+    """Return what has to be said of results that were made in several container images, naming
+    each and the number of runs that it trained or evaluated; None if in one.
     """
     seen = {(result.provenance.image_digest, result.run) for result in results}
     seen |= {(card.image_digest, run) for run, card in cards.items()}
-    digests = [_shown(digest) for digest, _ in seen]
-    return {digest: digests.count(digest) for digest in sorted(set(digests))}
+    runs = Counter(_shown(digest) for digest, _ in seen)
+    if len(runs) < 2:
+        return None
+    named = [f"{image} ({number} run{'s'[: number > 1]})" for image, number in sorted(runs.items())]
+    return f"Results of different container images are mixed: {', '.join(named)}."
 
 
-def code_note(
-    folder: Path, results: Sequence[TaskResult], cards: Mapping[str, ModelCard]
-) -> str | None:
-    """Return what has to be said of results of code that does not agree, naming what differs; None
-    if all does.
-    """
-    apart = codes.disagreements(folder, results, cards)
-    return (
-        f"Results of different code are mixed: {'; '.join(one.sentence for one in apart)}."
-        if apart
-        else None
-    )
+def _code_note(apart: Sequence[codes.Disagreement]) -> str | None:
+    """Return what has to be said of results of code that does not agree; None if all does."""
+    if not apart:
+        return None
+    return f"Results of different code are mixed: {'; '.join(one.sentence for one in apart)}."
 
 
 def _one_value(
@@ -102,13 +101,13 @@ def _one_value(
     what, group, value = rule
     first = {}
     for document in documents:
-        key = group(document)
-        other = first.setdefault(key, document)
-        if value(other) != value(document):
+        key, seen = group(document), value(document)
+        other, expected = first.setdefault(key, (document, seen))
+        if seen != expected:
             raise UserError(
-                f"results must not be mixed: {what.format(key)} is {_shown(value(other))} in"
-                f" {path(other)} but {_shown(value(document))} in {path(document)}. Make them again"
-                f" as one ({remedy}), or keep them as two experiments{otherwise}."
+                f"results must not be mixed: {what.format(key)} is {_shown(expected)} in"
+                f" {path(other)} but {_shown(seen)} in {path(document)}. Make them again as one"
+                f" ({remedy}), or keep them as two experiments{otherwise}."
             )
 
 

@@ -19,6 +19,7 @@ are scored on the same pairs, samples are pairs or batches of them.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -122,13 +123,68 @@ class Comparison:
         return self.estimate and self.estimate.error.detectable(LEVEL / self.family)
 
 
-Scored = tuple[np.ndarray, np.ndarray]
-"""Scores of two variants on one dataset, (S, N) and (T, N): at each seed, of each image. N = 1
-stands for a dataset without scores of single images.
-"""
+class ImageScores:
+    """Scores (S, N) of one variant on one dataset: at each seed, of each image; with what tests
+    take of them, which a variant has in common in all its comparisons. N = 1 stands for a dataset
+    without scores of single images.
+    """
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.scores = scores
+
+    @property
+    def seeds(self) -> int:
+        """S."""
+        return self.scores.shape[0]
+
+    @property
+    def images(self) -> int:
+        """N."""
+        return self.scores.shape[1]
+
+    @cached_property
+    def mean(self) -> float:
+        """The mean over seeds and images."""
+        return self.scores.mean()
+
+    @cached_property
+    def of_seeds(self) -> np.ndarray:
+        """The mean over images at each seed, (S,)."""
+        return self.scores.mean(axis=1)
+
+    @cached_property
+    def of_images(self) -> np.ndarray:
+        """The mean over seeds of each image, (N,)."""
+        return self.scores.mean(axis=0)
+
+    @cached_property
+    def rest(self) -> float:
+        """The rest's part of the variance of the mean; 0 with one seed, where it cannot be told
+        from the images'.
+        """
+        if self.seeds == 1:
+            return 0.0
+        rest = self.scores - self.of_images - self.of_seeds[:, None] + self.mean
+        freedom = (self.seeds - 1) * (self.images - 1)
+        return float((rest**2).sum() / freedom / (self.seeds * self.images))
 
 
-def estimate(datasets: Sequence[Scored], paired: bool = False) -> Estimate | None:
+Scored = tuple[ImageScores, ImageScores]
+"""Of two variants on one dataset, at (S, N) and (T, N)."""
+
+
+def estimate(
+    datasets: Sequence[tuple[np.ndarray, np.ndarray]], paired: bool = False
+) -> Estimate | None:
+    """Return the difference of the first from the second, averaged over datasets, from the scores
+    (S, N) and (T, N) on each; see `difference`.
+    """
+    return difference(
+        [(ImageScores(first), ImageScores(second)) for first, second in datasets], paired
+    )
+
+
+def difference(datasets: Sequence[Scored], paired: bool = False) -> Estimate | None:
     """Return the difference of the first from the second, averaged over datasets.
 
     A variant's seeds are the same in all datasets, the images of different datasets are taken to be
@@ -136,11 +192,11 @@ def estimate(datasets: Sequence[Scored], paired: bool = False) -> Estimate | Non
     one seed, only the choice of test images is covered, and where it has no scores of single
     images, None is returned; so it is where the differences show no spread.
     """
-    value = float(np.mean([first.mean() - second.mean() for first, second in datasets]))
-    sampled = all(first.shape[1] > 1 for first, _ in datasets)
+    value = float(np.mean([first.mean - second.mean for first, second in datasets]))
+    sampled = all(first.images > 1 for first, _ in datasets)
     of_images, rest = np.sum([_image_variances(scored) for scored in datasets], axis=0)
     of_images, rest = of_images / len(datasets) ** 2, rest / len(datasets) ** 2
-    seeds = min(min(len(first), len(second)) for first, second in datasets)
+    seeds = min(min(first.seeds, second.seeds) for first, second in datasets)
     if seeds == 1:
         return _within_seed(value, of_images, datasets) if sampled else None
     trainings, freedom = _seed_variance(datasets, paired)
@@ -180,7 +236,7 @@ class Pairs:
             for result in store.results
         }
         self._cache: dict[tuple, np.ndarray | None] = {}
-        self._stacks: dict[tuple, np.ndarray | None] = {}
+        self._stacks: dict[tuple, ImageScores | None] = {}
 
     def on_average(self, columns: Sequence[Column]) -> list[Comparison]:
         """Compare all pairs on the average over `columns`; Holm's correction over the pairs."""
@@ -208,7 +264,7 @@ class Pairs:
         seeds = tuple(sorted(self._scores.average(group, list(columns)).values))
         if len(seeds) < 2:
             return None
-        scored = [self._scored([(group, seeds)] * 2, column)[0] for column in columns]
+        scored = [self._scored([(group, seeds)] * 2, column)[0].scores for column in columns]
         return estimate([(scores, np.zeros_like(scores)) for scores in scored], paired=True)
 
     def chosen(self, questions: Sequence[tuple[str, str, tuple[Column, ...]]]) -> list[Comparison]:
@@ -235,32 +291,34 @@ class Pairs:
         margin = self._margin if columns[0].unit == "fraction" else None
         chosen = list(zip(groups, map(tuple, seeds), strict=True))
         scored = [self._scored(chosen, column) for column in columns]
-        tested = estimate(scored, self._paired)
+        tested = difference(scored, self._paired)
         return Comparison(first, second, columns, tested, margin=margin)
 
     def _scored(self, chosen: list[tuple[str, tuple[int, ...]]], column: Column) -> Scored:
-        """Return the (S, N) scores of two groups at their seeds; N = 1, the values, where single
+        """Return the scores of two groups at their seeds; N = 1, the values, where single
         images are not known, or not of the same ones.
         """
         first, second = (self._stack(group, seeds, column) for group, seeds in chosen)
-        if first is not None and second is not None and first.shape[1] == second.shape[1]:
+        if first is not None and second is not None and first.images == second.images:
             return first, second
         values = [(self._scores.summary(group, column).values, seeds) for group, seeds in chosen]
-        first, second = (np.array([[of[seed]] for seed in seeds]) for of, seeds in values)
+        first, second = (
+            ImageScores(np.array([[of[seed]] for seed in seeds])) for of, seeds in values
+        )
         return first, second
 
-    def _stack(self, group: str, seeds: tuple[int, ...], column: Column) -> np.ndarray | None:
-        """Return the (S, N) scores of single images at several seeds, or None if one has none; a
-        group is compared with every other, and its scores are in memory once.
+    def _stack(self, group: str, seeds: tuple[int, ...], column: Column) -> ImageScores | None:
+        """Return the scores of single images at several seeds, or None if one has none; a group is
+        compared with every other, and its scores are in memory once.
         """
         key = (group, seeds, column)
         if key not in self._stacks:
             singles = [self.sample(group, seed, column) for seed in seeds]
             known = all(scores is not None for scores in singles)
-            self._stacks[key] = stack = np.stack(singles) if known else None
+            self._stacks[key] = ImageScores(np.stack(singles)) if known else None
             if known:
                 places = [(group, seed, column) for seed in seeds]
-                self._cache.update(zip(places, stack, strict=True))
+                self._cache.update(zip(places, self._stacks[key].scores, strict=True))
         return self._stacks[key]
 
 
@@ -288,7 +346,7 @@ def _seed_variance(datasets: Sequence[Scored], paired: bool) -> tuple[float, flo
     freedom.
     """
     first, second = (
-        np.mean([scored[side].mean(axis=1) for scored in datasets], axis=0) for side in (0, 1)
+        np.mean([scored[side].of_seeds for scored in datasets], axis=0) for side in (0, 1)
     )
     if paired:
         return float((first - second).var(ddof=1) / len(first)), len(first) - 1
@@ -303,29 +361,18 @@ def _seed_variance(datasets: Sequence[Scored], paired: bool) -> tuple[float, flo
 
 
 def _samples_freedom(datasets: Sequence[Scored]) -> int:
-    return max(1, sum(first.shape[1] - 1 for first, _ in datasets))
+    return max(1, sum(first.images - 1 for first, _ in datasets))
 
 
 def _image_variances(scored: Scored) -> tuple[float, float]:
     """Return the variance of the difference of means that the N images' differences show, and the
     rest's part of it.
     """
-    images = scored[0].shape[1]
-    if images < 2:
+    first, second = scored
+    if first.images < 2:
         return 0.0, 0.0
-    difference = scored[0].mean(axis=0) - scored[1].mean(axis=0)
-    return difference.var(ddof=1) / images, sum(map(_rest_variance, scored))
-
-
-def _rest_variance(scores: np.ndarray) -> float:
-    """Return the rest's part of the variance of the mean of (S, N) scores; 0 with one seed, where
-    it cannot be told from the images'.
-    """
-    seeds, images = scores.shape
-    if seeds == 1:
-        return 0.0
-    rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
-    return float((rest**2).sum() / ((seeds - 1) * (images - 1)) / (seeds * images))
+    apart = first.of_images - second.of_images
+    return apart.var(ddof=1) / first.images, first.rest + second.rest
 
 
 def _within_seed(value: float, variance: float, datasets: Sequence[Scored]) -> Estimate:
@@ -333,8 +380,8 @@ def _within_seed(value: float, variance: float, datasets: Sequence[Scored]) -> E
     one seed on one dataset of successes, a t-test otherwise.
     """
     error = Error(variance, _samples_freedom(datasets))
-    differences = [first.mean(axis=0) - second.mean(axis=0) for first, second in datasets]
-    single = all(len(first) == len(second) == 1 for first, second in datasets)
+    differences = [first.of_images - second.of_images for first, second in datasets]
+    single = all(first.seeds == second.seeds == 1 for first, second in datasets)
     successes = single and len(datasets) == 1 and np.isin(differences[0], (-1, 0, 1)).all()
     p = _mcnemar(differences[0]) if successes else error.p_value(value)
     return Estimate(value, error, p, 1, False, True)

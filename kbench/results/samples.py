@@ -40,11 +40,13 @@ def kept(store: Store, task: str, groups: dict[str, str]) -> dict[str, Arrays]:
     arrays_of: dict[str, Arrays] = {}
     declared = tasks.find(task)
     for result in store.results if declared and declared.keeps else ():
-        path, group = store.arrays(result), groups[result.run]
-        if result.task == task and path and group not in arrays_of:
-            arrays = read(path, declared.keeps)
-            if len(arrays) == len(declared.keeps):
-                arrays_of[group] = arrays
+        group = groups[result.run]
+        if result.task != task or group in arrays_of:
+            continue
+        path = store.arrays(result)
+        arrays = read(path, declared.keeps) if path else {}
+        if len(arrays) == len(declared.keeps):
+            arrays_of[group] = arrays
     return arrays_of
 
 

@@ -1,15 +1,15 @@
 """Reads every result of an experiment, refuses mixtures, and says what is missing."""
 
-import functools
+import os
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from kbench import tasks
+from kbench import memory, tasks
 from kbench.corpus import manifest
 from kbench.datasets import dataset as known_datasets
 from kbench.errors import UserError, unknown
@@ -44,6 +44,8 @@ class Store:
     # Trained runs that lie in the folder but are no longer part of the experiment.
     stale: tuple[str, ...]
     tuning: TuningRecord | None  # the search for settings, if there was one
+    # What has to be said under every table of results that were allowed to mix.
+    mixture_notes: list[str] = field(default_factory=list)
     # Of a bundle: where it is unpacked. `folder` then only names the experiment.
     unpacked: tempfile.TemporaryDirectory | None = None
 
@@ -56,27 +58,6 @@ class Store:
     def expected(self) -> int:
         """Number of results that the experiment asks for."""
         return len(self.results) + len(self.missing)
-
-    @property
-    def images_note(self) -> str | None:
-        """What has to be said of results that were made in several container images, naming all;
-        None if in one.
-        """
-        seen = mixture.images(self.results, self.cards)
-        if len(seen) < 2:
-            return None
-        named = ", ".join(
-            f"{image} ({runs} run{'s' if runs > 1 else ''})" for image, runs in seen.items()
-        )
-        return f"Results of different container images are mixed: {named}."
-
-    @functools.cached_property
-    def mixture_notes(self) -> list[str]:
-        """What has to be said under every table of results that were allowed to mix; empty if
-        nothing is mixed.
-        """
-        notes = (self.images_note, mixture.code_note(self.place, self.results, self.cards))
-        return [note for note in notes if note]
 
     def arrays(self, result: TaskResult) -> Path | None:
         """Return the path of a result's arrays (TASK.npz), or None if it has none."""
@@ -121,10 +102,11 @@ def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> 
         raise UserError(
             f"{folder} is not an experiment's results folder: it has no experiment.json"
         )
-    experiment = read_record(folder / "experiment.json", ExperimentRecord)
-    results = tuple(_results(folder, experiment))
-    cards = _cards(folder, experiment.runs)
-    mixture.refuse(folder, experiment.name, results, cards, mixed_images, mixed_code)
+    with memory.collector_paused():
+        experiment = read_record(folder / "experiment.json", ExperimentRecord)
+        results = tuple(_results(folder, experiment))
+        cards = _cards(folder, experiment.runs)
+    notes = mixture.refuse(folder, experiment.name, results, cards, mixed_images, mixed_code)
     return Store(
         folder=folder,
         experiment=experiment,
@@ -133,6 +115,7 @@ def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> 
         missing=tuple(_missing(folder, experiment, results, cards)),
         stale=tuple(sorted(_trained_runs(folder) - set(experiment.runs))),
         tuning=_tuning(folder / "tuning.json", experiment),
+        mixture_notes=notes,
     )
 
 
@@ -176,10 +159,7 @@ def _trained_runs(folder: Path) -> set[str]:
 def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]:
     """Yield the results in the experiment's order of runs and datasets."""
     for run in experiment.runs:
-        evaluated = folder / "runs" / run / "evaluation"
-        for path in sorted(
-            evaluated.glob("*/*.json"), key=lambda path: _position(experiment, path)
-        ):
+        for path in _paths(folder / "runs" / run / "evaluation", experiment.datasets):
             result = read_record(path, TaskResult)
             if (result.run, result.dataset, result.task) != (run, path.parent.name, path.stem):
                 raise UserError(
@@ -189,14 +169,16 @@ def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]
             yield result
 
 
-def _position(experiment: ExperimentRecord, path: Path) -> tuple:
-    dataset = path.parent.name
-    known = dataset in experiment.datasets
-    return (
-        experiment.datasets.index(dataset) if known else len(experiment.datasets),
-        dataset,
-        path.name,
-    )
+def _paths(evaluated: Path, datasets: Sequence[str]) -> Iterator[Path]:
+    """Yield the documents of a run in the experiment's order of datasets, then of others, and by
+    task.
+    """
+    position = {name: index for index, name in enumerate(datasets)}
+    present = os.listdir(evaluated) if evaluated.is_dir() else []
+    for dataset in sorted(present, key=lambda name: (position.get(name, len(position)), name)):
+        folder = evaluated / dataset
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        yield from (folder / name for name in names if name.endswith(".json"))
 
 
 def _cards(folder: Path, runs: Iterable[str]) -> dict[str, ModelCard]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from kbench.files import replacing
 from kbench.records.documents import SCHEMA_VERSION, Metric, Provenance, TaskResult
@@ -30,7 +33,7 @@ COLUMNS = [
     *PROVENANCE_FIELDS,
 ]
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 8192
 """Of table.json, in memory as text."""
 
 
@@ -43,12 +46,15 @@ def frame(store: Store) -> pandas.DataFrame:
     """
     import pandas
 
-    # Column by column: as many rows, each a dictionary, would take more memory than all else.
-    columns: dict[str, list] = {name: [] for name in COLUMNS}
-    for row in _rows(store):
-        for name, values in columns.items():
-            values.append(row.get(name, math.nan))
-    table = pandas.DataFrame(columns)
+    missing = [_missing_row(store, one) for one in store.missing]
+    metrics = [_with_main(result.metrics) for result in store.results]
+    # What a result's rows share is made once, and all column by column: as many rows, each a
+    # dictionary, would take more time and memory than all else.
+    shared = pandas.DataFrame(_with_missing(_of_results(store.results), missing))
+    single = pandas.DataFrame(_with_missing(_of_metrics(metrics), missing))
+    rows = [*map(len, metrics), *(1 for _ in missing)]
+    shared = shared.take(np.repeat(np.arange(len(rows)), rows)).reset_index(drop=True)
+    table = pandas.concat([shared, single], axis=1)[COLUMNS]
     whole = {
         "seed": "Int64",
         "n_test": "Int64",
@@ -94,25 +100,43 @@ def _json(experiment: str, table: pandas.DataFrame) -> Iterator[str]:
 
 
 def _named(name: str, column: pandas.Series) -> list[str]:
+    """Return key and value as JSON of every row; most columns of text repeat a few."""
     key = f"      {json.dumps(name)}: "
-    return [key + text for text in _values(column)]
-
-
-def _values(column: pandas.Series) -> list[str]:
-    """Return every value of a column as JSON; most columns of text repeat a few."""
     if column.dtype.kind == "f":
-        return ["null" if math.isnan(value) else repr(value) for value in column.tolist()]
+        return [key + ("null" if math.isnan(value) else repr(value)) for value in column.tolist()]
     values = column.astype(object).where(column.notna(), None)
-    texts = {value: json.dumps(value) for value in values.unique()}
+    texts = {value: key + json.dumps(value) for value in values.unique()}
     return [texts[value] for value in values]
 
 
-def _rows(store: Store) -> Iterator[dict]:
-    for result in store.results:
-        for metric in _with_main(result.metrics):
-            yield _row(result, metric)
-    for missing in store.missing:
-        yield _missing_row(store, missing)
+def _of_results(results: Sequence[TaskResult]) -> dict[str, list]:
+    """Return the values of the columns that a result's metrics share, one a result."""
+    sources = [result.provenance for result in results]
+    return {
+        **{name: list(map(attrgetter(name), results)) for name in RESULT_FIELDS},
+        **{name: list(map(attrgetter(name), sources)) for name in PROVENANCE_FIELDS},
+        "job": [math.nan] * len(results),
+    }
+
+
+def _of_metrics(metrics: Sequence[Sequence[Metric]]) -> dict[str, list]:
+    """Return the values of the other columns, one a metric."""
+    every = [metric for of_result in metrics for metric in of_result]
+    columns = {name: list(map(attrgetter(name), every)) for name in METRIC_FIELDS}
+    return {
+        "metric": columns.pop("name"),
+        **columns,
+        "n_draws": [len(metric.draws) for metric in every],
+        "status": ["undefined" if metric.value is None else "measured" for metric in every],
+    }
+
+
+def _with_missing(columns: dict[str, list], missing: Sequence[dict]) -> dict[str, list]:
+    """Return columns with what is known of the missing results below."""
+    return {
+        name: values + [row.get(name, math.nan) for row in missing]
+        for name, values in columns.items()
+    }
 
 
 def _with_main(metrics: list[Metric]) -> list[Metric]:
@@ -120,20 +144,6 @@ def _with_main(metrics: list[Metric]) -> list[Metric]:
     if not metrics or any(metric.main for metric in metrics):
         return metrics
     return [metrics[0].model_copy(update={"main": True}), *metrics[1:]]
-
-
-def _row(result: TaskResult, metric: Metric) -> dict:
-    measured = {
-        "metric": metric.name,
-        **{name: getattr(metric, name) for name in METRIC_FIELDS[1:]},
-    }
-    return {
-        **{name: getattr(result, name) for name in RESULT_FIELDS},
-        **measured,
-        "n_draws": len(metric.draws),
-        "status": "undefined" if metric.value is None else "measured",
-        **result.provenance.model_dump(),
-    }
 
 
 def _missing_row(store: Store, missing: Missing) -> dict:

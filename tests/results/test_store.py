@@ -158,7 +158,7 @@ def test_mixed_images_are_compared_only_when_asked_for_and_then_named(folder):
 
 
 def test_one_image_needs_no_footnote(folder):
-    assert store.load(folder, mixed_images=True).images_note is None
+    assert store.load(folder, mixed_images=True).mixture_notes == []
 
 
 @pytest.mark.parametrize("key", ["code_version", "dataset_sha256"])

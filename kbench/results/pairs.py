@@ -19,13 +19,14 @@ are scored on the same pairs, samples are pairs or batches of them.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
+from kbench import tasks
 from kbench.results import samples
 from kbench.results.interval import Error
 from kbench.results.store import Store
@@ -235,6 +236,7 @@ class Pairs:
             (groups[result.run], result.seed, result.task, result.dataset): result
             for result in store.results
         }
+        self._measure = cache(tasks.measure)
         self._cache: dict[tuple, np.ndarray | None] = {}
         self._stacks: dict[tuple, ImageScores | None] = {}
 
@@ -278,7 +280,7 @@ class Pairs:
         key = (group, seed, column)
         if key not in self._cache:
             result = self._results[group, seed, column.task, column.dataset]
-            self._cache[key] = samples.per_sample(self._store, result, column.metric)
+            self._cache[key] = samples.per_sample(self._store, result, column.metric, self._measure)
         return self._cache[key]
 
     def _compare(self, first: str, second: str, columns: tuple[Column, ...]) -> Comparison:

@@ -1,5 +1,6 @@
 """Scores of single test samples, whose mean is the reported metric: what paired tests compare."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,25 @@ from kbench.errors import UserError
 from kbench.records.documents import TaskResult
 from kbench.results.arrays import Arrays, read
 from kbench.results.store import Store
+from kbench.tasks.base import Measure
 
 
-def per_sample(store: Store, result: TaskResult, metric: str) -> np.ndarray | None:
+def per_sample(
+    store: Store,
+    result: TaskResult,
+    metric: str,
+    declared: Callable[[str, str], Measure | None] = tasks.measure,
+) -> np.ndarray | None:
     """Return the (N,) scores of the test samples, averaged over draws, as the task declares them.
+
+    declared: what is known of a task's metric; who asks for many results has it remembered.
 
     Their mean is the metric. None if the metric is no mean over samples or nothing was stored.
     UserError if the arrays do not give the metric.
     """
-    path, measure = store.arrays(result), tasks.measure(result.task, metric)
-    if path is None or measure is None or measure.samples is None:
+    measure = declared(result.task, metric)
+    path = store.arrays(result) if measure and measure.samples else None
+    if path is None:
         return None
     arrays = read(path, measure.needs)
     if not measure.needs <= arrays.keys():

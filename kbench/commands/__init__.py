@@ -5,6 +5,7 @@ verb act on anything else. The name of an evaluation task scores it.
 """
 
 COMMANDS: dict[str, str] = {
+    "new": "make a folder for experiments of your own, with a first one that runs",
     "variants": "list the similarity variants: formula, parameters, explicit features or not",
     "objectives": "list the training objectives",
     "tasks": (

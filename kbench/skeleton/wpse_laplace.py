@@ -1,0 +1,1 @@
+../../examples/wpse_laplace.py

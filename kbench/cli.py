@@ -6,15 +6,13 @@ module is imported only when its command is called, because importing torch and 
 seconds.
 """
 
-import argparse
 import atexit
 import gc
-import importlib
 import os
 import sys
 
 from kbench import __version__, lifeline, tasks
-from kbench.commands import ALIASES, COMMANDS
+from kbench.commands import ALIASES, COMMANDS, parsers
 from kbench.errors import UserError, unknown
 
 
@@ -59,16 +57,8 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     name, rest = _command_name(argv)
     of_task = () if name in COMMANDS else (name.replace("-", "_"),)
-    module = importlib.import_module(
-        "kbench.commands." + ("task" if of_task else name.replace(" ", "_").replace("-", "_"))
-    )
-    parser = argparse.ArgumentParser(
-        prog=f"kbench {name}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.configure(parser)
-    return module.run(parser.parse_args(rest), *of_task) or 0
+    arguments = parsers.parser(name).parse_args(rest)
+    return parsers.module(name).run(arguments, *of_task) or 0
 
 
 def _command_name(argv: list[str]) -> tuple[str, list[str]]:

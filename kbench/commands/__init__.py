@@ -49,6 +49,7 @@ COMMANDS: dict[str, str] = {
     "trace": "where a number comes from: rows, features, weights, data, code, commands",
     "rerun": "the commands that make a result again; or run them and compare",
     "report": "render the comparison as HTML, Markdown and LaTeX",
+    "site": "write a static site of several experiments",
     "summarize": "write what is worth keeping of an experiment into a small folder",
     "container build": "build the image that jobs run in, and its SIF",
     "container wheels": (
@@ -57,6 +58,7 @@ COMMANDS: dict[str, str] = {
     "container verify": "check an image: run kbench doctor inside it",
     "container run": "run one kbench command in a container",
     "packages": "list the packages that kbench runs with; SBOM, known vulnerabilities",
+    "completion": "what bash, zsh or fish need to complete kbench's words",
     "doctor": "what kbench sees of this machine: versions, GPU, folders, free disk, datasets",
 }
 

@@ -13,7 +13,7 @@ Examples:
   kbench conform wpse-gaussian
   kbench conform calibration.py
   kbench conform workflow/datasets/own-digits.yaml
-  kbench conform results/demo --recipe world-v1
+  kbench conform results/world --recipe world-v1
 """
 
 import argparse

@@ -5,8 +5,8 @@ With --go everything is made in a fresh folder, training included, and the exit 
 all metrics are equal bit for bit: 0 if so, 1 if not.
 
 Examples:
-  kbench rerun results/demo/runs/RUN/evaluation/world-digits/zeroshot.json
-  kbench rerun results/demo/runs/RUN/evaluation/world-digits/zeroshot.json --go again
+  kbench rerun results/demo/runs/RUN/evaluation/world-shape-colour/zeroshot.json
+  kbench rerun results/demo/runs/RUN/evaluation/world-shape-colour/zeroshot.json --go again
 """
 
 import argparse

@@ -4,9 +4,9 @@ data, code, commands.
 Every step says whether what the result names is still there and still the same.
 
 Examples:
-  kbench trace results/demo/runs/RUN/evaluation/world-digits/zeroshot.json
-  kbench trace results/demo wpse-gaussian world-digits acc1 --task zeroshot
-  kbench trace results/demo wpse-gaussian world-pairs
+  kbench trace results/demo/runs/RUN/evaluation/world-shape-colour/zeroshot.json
+  kbench trace results/demo wpse-gaussian-d2 world-shape-colour acc1 --task zeroshot
+  kbench trace results/demo wpse-gaussian-d2 world-pairs
 """
 
 import argparse

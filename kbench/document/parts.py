@@ -4,9 +4,14 @@ import re
 from dataclasses import dataclass, field
 
 
+def slug(name: str) -> str:
+    """Return a name as an id or the name of a file has it."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+
+
 def anchor(group: str) -> str:
     """Return the id of the part of the page that lists a group's runs."""
-    return "variant-" + re.sub(r"[^A-Za-z0-9.-]+", "-", group)
+    return f"variant-{slug(group)}"
 
 
 @dataclass(frozen=True)

@@ -53,17 +53,30 @@ def write(report: Report, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def html(report: Report) -> str:
-    """Return the page: self-contained, with its style sheet, script and plots inline."""
-    environment = _environment(autoescape=True)
+def html(report: Report, home: str | None = None) -> str:
+    """Return the page: self-contained, with its style sheet, script and plots inline.
+
+    home: address of the site that it is part of, if any.
+    """
+    template = html_environment(TEMPLATES).get_template("index.html.j2")
+    return template.render(report=report, home=home, **inlined())
+
+
+def html_environment(*folders: Path) -> jinja2.Environment:
+    """Return what renders the templates of some folders, which can use those of reports."""
+    environment = _environment(*folders, TEMPLATES, autoescape=True)
     environment.filters |= {"bind": bind, "anchor": anchor}
     environment.filters |= {"packed": packed, "compressed": compressed}
     environment.globals |= {"longest": LONGEST, "most_runs": MOST_RUNS}
-    static = {
-        name: (TEMPLATES / file).read_text(encoding="utf-8") for name, file in _STATIC.items()
-    }
-    inline = {name: jinja2.utils.markupsafe.Markup(text) for name, text in static.items()}
-    return environment.get_template("index.html.j2").render(report=report, **inline)
+    return environment
+
+
+def inlined(*scripts: Path) -> dict[str, str]:
+    """Return style sheet and script of a page, as they stand in it, with more scripts behind."""
+    texts = [path.read_text(encoding="utf-8") for path in (TEMPLATES / "page.js", *scripts)]
+    css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    markup = jinja2.utils.markupsafe.Markup
+    return {"css": markup(css), "js": markup("".join(texts))}
 
 
 def packed(table: Table) -> str:
@@ -125,9 +138,6 @@ def tex(text: str) -> str:
     return "".join(_TEX.get(character, character) for character in str(text))
 
 
-_STATIC = {"css": "style.css", "js": "page.js"}
-
-
 def md(text: str) -> str:
     """Return text on one line in which Markdown, code in backticks apart, and HTML mean nothing.
 
@@ -168,9 +178,9 @@ def _is_wide(table: Table) -> bool:
     return len(table.header) > 6
 
 
-def _environment(**options: object) -> jinja2.Environment:
+def _environment(*folders: Path, **options: object) -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(folders or TEMPLATES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

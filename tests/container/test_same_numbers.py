@@ -20,10 +20,10 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def one_seed(folder: Path) -> Path:
-    """Write the demo with one seed of each variant and return the file's path."""
-    demo = yaml.safe_load((REPOSITORY / "workflow" / "experiments" / "demo.yaml").read_text())
-    path = folder / "demo.yaml"
-    path.write_text(yaml.safe_dump({**demo, "seeds": [0]}))
+    """Write the experiment with one seed of each variant and return the file's path."""
+    world = yaml.safe_load((REPOSITORY / "workflow" / "experiments" / "world.yaml").read_text())
+    path = folder / "world.yaml"
+    path.write_text(yaml.safe_dump({**world, "seeds": [0]}))
     return path
 
 
@@ -43,17 +43,17 @@ def smoke(results: Path, *options: str) -> Path:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return results / "demo-smoke"
+    return results / "world-smoke"
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory) -> Path:
     """Results of the host; those that KBENCH_HOST_RESULTS names, if they are of this code."""
     given = Path(os.environ.get("KBENCH_HOST_RESULTS", "none")).resolve()
-    if (given / "demo-smoke" / "table.json").exists() and code(given / "demo-smoke") == {
+    if (given / "world-smoke" / "table.json").exists() and code(given / "world-smoke") == {
         provenance.code_version()
     }:
-        return given / "demo-smoke"
+        return given / "world-smoke"
     return smoke(tmp_path_factory.mktemp("host"))
 
 

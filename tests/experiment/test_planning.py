@@ -74,6 +74,8 @@ def test_a_component_that_imports_torch_itself_is_planned_all_the_same(tmp_path)
         "import torch\nfrom kbench.similarity.variants.cosine import Cosine\n\n\n"
         'class Own(Cosine):\n    """Mine."""\n    name = "own"\n    constant = torch.ones(())\n'
     )
-    text = (ROOT / "workflow/experiments/demo.yaml").read_text().replace("- cosine\n", "- own\n", 1)
+    text = (
+        (ROOT / "workflow/experiments/world.yaml").read_text().replace("- cosine\n", "- own\n", 1)
+    )
     (tmp_path / "own.yaml").write_text(text.replace("reference: cosine", "reference: own"))
     assert "torch" in imported("experiment=own.yaml", cwd=tmp_path)

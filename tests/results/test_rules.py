@@ -11,7 +11,7 @@ from kbench.errors import UserError
 from kbench.results import rules, store
 from kbench.results.rules import Division
 
-DEMO = ROOT / "results" / "demo" / "summary"
+WORLD = ROOT / "results" / "world" / "summary"
 
 RULES = {
     "title": "The tiny experiment, version 1",
@@ -79,7 +79,7 @@ def test_rules_that_are_shipped_are_those_of_the_shipped_experiment(name):
     from kbench.experiment import load
 
     made = rules.read(name)
-    experiment = load.load({"wpse-cc12m-v1": "cc12m", "world-v1": "demo"}[name])
+    experiment = load.load({"wpse-cc12m-v1": "cc12m", "world-v1": "world"}[name])
     asked = experiment.model_dump(mode="json")
     for place, value in (made.required | made.closed).items():
         assert rules._at(asked, place) == value, place
@@ -88,21 +88,21 @@ def test_rules_that_are_shipped_are_those_of_the_shipped_experiment(name):
     assert made.reference in {variant.similarity for variant in experiment.variants}
 
 
-def test_the_committed_demo_is_closed_and_one_with_a_number_changed_is_open(
+def test_the_committed_world_is_closed_and_one_with_a_number_changed_is_open(
     kbench, refused, tmp_path
 ):
-    done = kbench("conform", DEMO, "--recipe", "world-v1")
+    done = kbench("conform", WORLD, "--recipe", "world-v1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].endswith("version 1: closed")
     path = tmp_path / "mine.yaml"
     asked = yaml.safe_load((rules.FOLDER / "world-v1.yaml").read_text())
     asked["closed"]["training.epochs"] = 100
     path.write_text(json.dumps(asked))
-    done = kbench("conform", DEMO, "--recipe", path)
+    done = kbench("conform", WORLD, "--recipe", path)
     assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith(": open")
     assert "open            training.epochs is 100: 5.76" in done.stdout
-    refused(kbench("conform", DEMO, "--recipe", "world-v2"), "world-v1")
-    refused(kbench("conform", DEMO, "--recipe", tmp_path / "no.yaml"), "no such file of rules")
+    refused(kbench("conform", WORLD, "--recipe", "world-v2"), "world-v1")
+    refused(kbench("conform", WORLD, "--recipe", tmp_path / "no.yaml"), "no such file of rules")
 
 
 def test_rules_with_an_unknown_key_are_refused(tmp_path):

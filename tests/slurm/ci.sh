@@ -35,19 +35,19 @@ start() { "$cluster" up "$work/slurm" "$@" >"$work/up.log" 2>&1; }
 smoke() {
   local folder=$1
   shift
-  sed '/- cosine/d; /wpse-linear/d; /wpse-imq/d; /^primary:/d; s/^seeds:.*/seeds: [0]/' workflow/experiments/demo.yaml >"$work/demo.yaml"
+  sed '/- cosine/d; /wpse-linear/d; /wpse-imq/d; /^primary:/d; s/^seeds:.*/seeds: [0]/' workflow/experiments/world.yaml >"$work/world.yaml"
   snakemake --profile workflow/profiles/slurm --quiet rules progress \
-    --config experiment="$work/demo.yaml" smoke=true results="$folder" "$@" \
+    --config experiment="$work/world.yaml" smoke=true results="$folder" "$@" \
     >"$work/snakemake.log" 2>&1 || { cat "$work/snakemake.log" && return 1; }
-  test "$(ls "$folder"/demo-smoke/runs/*/model.safetensors | wc -l)" = 1
-  test -s "$folder/demo-smoke/report/index.html"
+  test "$(ls "$folder"/world-smoke/runs/*/model.safetensors | wc -l)" = 1
+  test -s "$folder/world-smoke/report/index.html"
 }
 
 # same FOLDER: the same weights as on the host, where that has been run.
 same() {
   local card
-  for card in "$1"/demo-smoke/runs/*/model.safetensors; do
-    local host=$results/demo-smoke/${card#"$1/demo-smoke/"}
+  for card in "$1"/world-smoke/runs/*/model.safetensors; do
+    local host=$results/world-smoke/${card#"$1/world-smoke/"}
     [ ! -e "$host" ] || cmp "$card" "$host"
   done
 }

@@ -153,7 +153,8 @@ def _table(some: Sequence[Standing], column: Column, home: str) -> Table:
     header = ["Variant", "Experiment", "Corpus", measured, "95 % interval", "Seeds", "Operations"]
     notes = [
         "Mean ± sd over training seeds; the interval is of the mean, over training seeds and test"
-        " samples. Operations: floating-point ones of one training, counted on the model."
+        " samples. Operations: floating-point ones of the towers in one training, as torch counts"
+        " them."
     ]
     identity = f"{column.task}-{slug(column.dataset)}-{slug(column.metric)}"
     return Table(identity, _title(column), header, rows, notes, text_columns=3)

@@ -34,7 +34,7 @@ def against_operations(known: Sequence[Standing], column: Column, title: str) ->
         axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%.0e"))
         axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-        axes.set_xlabel("floating-point operations of one training")
+        axes.set_xlabel("floating-point operations of the towers in one training")
         axes.set_ylabel(", ".join(filter(None, (column.title, unit_name(column.unit)))))
         axes.legend(fontsize=9)
         drawn = svg.inline(figure, name)

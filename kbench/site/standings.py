@@ -18,8 +18,8 @@ from kbench.results.summary import Column, Summary
 class Standing:
     """One variant of one experiment in one column.
 
-    interval: 95 %, over training seeds and test samples; operations: floating-point ones of one
-    training; None where they are not known.
+    interval: 95 %, over training seeds and test samples; operations: floating-point ones of the
+    towers in one training; None where they are not known.
     """
 
     experiment: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kbench import __version__, tasks
 from kbench.document.numbers import heading
-from kbench.document.parts import ReportSection, Table
+from kbench.document.parts import Figure, ReportSection, Table
 from kbench.records.documents import ModelCard
 from kbench.report import (
     along,
@@ -14,6 +14,7 @@ from kbench.report import (
     datasets,
     dimension,
     footnotes,
+    opening,
     plots,
     primary,
     published,
@@ -24,6 +25,7 @@ from kbench.report import (
     weights,
 )
 from kbench.report.analysis import Analysis
+from kbench.report.opening import KeyNumber
 from kbench.results import jobs, outliers, samples
 from kbench.tasks.base import Part
 
@@ -47,6 +49,8 @@ class Report:
     description: str
     version: str
     answer: list[str]
+    opening: Figure | None
+    numbers: list[KeyNumber]
     warnings: list[str]
     sections: list[ReportSection]
     deviations: list[str]
@@ -77,6 +81,8 @@ def build(analysis: Analysis, figures: bool = True) -> Report:
         description=record.description,
         version=__version__,
         answer=_answer(analysis),
+        opening=opening.figure(analysis) if figures else None,
+        numbers=opening.numbers(analysis),
         warnings=_warnings(analysis),
         sections=[section for section in sections if section],
         deviations=record.deviations,
@@ -200,7 +206,7 @@ def _pairs(analysis: Analysis, figures: bool) -> ReportSection | None:
             primary.OTHERS if analysis.question else primary.EXPLORATORY,
             *(answer.pair_sentence(pair) for pair in analysis.told(compared[0])),
         ],
-        [plots.differences(analysis, task) for task in tested if figures],
+        [plots.of_pairs(analysis, task) for task in tested if figures],
         [
             table
             for task in shown

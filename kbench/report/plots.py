@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice, product, zip_longest
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from kbench.report.answer import difference_unit, over
 from kbench.report.tables import SOURCES, spread
 from kbench.results.datasets import Ranking
 from kbench.results.dimension import dimensions, floors
+from kbench.results.pairs import Comparison
 from kbench.results.robustness import Shift, accuracies
 from kbench.results.summary import Column, Summary
 from kbench.tasks.base import Curves, Scatter
@@ -76,7 +78,7 @@ def single(analysis: Analysis, column: Column, title: str) -> Figure:
     return Figure(f"figure-{column.task}", drawn, f"{title} by variant: see the table.", caption)
 
 
-def dimension(analysis: Analysis, task: str) -> Figure:
+def dimension(analysis: Analysis, task: str, part: str = "dimension") -> Figure:
     """Plot each similarity's mean and 95 % interval over seeds against the embedding dimension."""
     columns = analysis.columns(task)
     factor, ticks = _factor(columns[0].unit), dimensions(analysis.lines)
@@ -111,14 +113,14 @@ def dimension(analysis: Analysis, task: str) -> Figure:
             axes.set_ylim(bottom=0)
         axes.grid(True, axis="y")
         _legend(axes, len(analysis.lines) + len(below))
-        drawn = svg.inline(axes.figure, f"plot-dimension-{task}")
+        drawn = svg.inline(axes.figure, f"plot-{part}-{task}")
     title = f"{heading(tasks.title(task))} against the embedding dimension, {over(columns)}"
     caption = (
         f"{title}: mean over seeds with its 95 % interval, over training seeds and the choice of"
         " test samples, one line a similarity; ticks are single seeds."
         + (" Dashes: the least that free vectors reached without towers." if below else "")
     )
-    return Figure(f"figure-dimension-{task}", drawn, f"{title}: see the table.", caption)
+    return Figure(f"figure-{part}-{task}", drawn, f"{title}: see the table.", caption)
 
 
 def ranks(task: str, mean_ranks: dict[str, float], ranking: Ranking) -> Figure:
@@ -284,9 +286,20 @@ def _curves(analysis: Analysis, given: Curves) -> str:
         return svg.inline(axes.figure, f"plot-{given.id}")
 
 
-def differences(analysis: Analysis, task: str) -> Figure:
-    """Plot the difference of each pair of variants with its 95 % interval."""
+def of_pairs(analysis: Analysis, task: str) -> Figure:
+    """Plot the differences of a task's pairs of variants."""
     pairs = [pair for pair in analysis.told(task) if pair.estimate]
+    title = f"Pairs in {tasks.title(task)}, {over(analysis.columns(task))}"
+    drawn = differences(pairs, f"pairs-{task}", title)
+    every = sum(pair.estimate is not None for pair in analysis.comparisons(task))
+    if every == len(pairs):
+        return drawn
+    more = f" Those of the best variant, {len(pairs)} of {every}."
+    return replace(drawn, caption=drawn.caption + more)
+
+
+def differences(pairs: Sequence[Comparison], name: str, title: str) -> Figure:
+    """Plot the difference of each pair of variants, all tested, with its 95 % interval."""
     column = pairs[0].columns[0]
     factor = _factor(column.unit)
     values = np.array([pair.estimate.value for pair in pairs]) * factor
@@ -309,16 +322,12 @@ def differences(analysis: Analysis, task: str) -> Figure:
             )
         _rows(axes, [f"{pair.first} − {pair.second}" for pair in pairs])
         axes.set_xlabel(f"difference, {difference_unit(column)}")
-        drawn = svg.inline(axes.figure, f"plot-pairs-{task}")
-    title = f"Pairs in {tasks.title(task)}, {over(analysis.columns(task))}"
+        drawn = svg.inline(axes.figure, f"plot-{name}")
     caption = (
         f"{title}: difference with its 95 % interval, not corrected; filled if p < 0.05 after"
         " Holm's correction."
     )
-    every = sum(pair.estimate is not None for pair in analysis.comparisons(task))
-    if every > len(pairs):
-        caption += f" Those of the best variant, {len(pairs)} of {every}."
-    return Figure(f"figure-pairs-{task}", drawn, f"{title}: see the table below.", caption)
+    return Figure(f"figure-{name}", drawn, f"{title}: see the table below.", caption)
 
 
 def loss_curves(analysis: Analysis) -> Figure | None:

@@ -22,6 +22,8 @@ def sentence(analysis: Analysis) -> str | None:
             f"Named before the run: {tasks.title(question.task)} against {question.reference}."
             " There is no result of it yet."
         )
+    if len(pairs) == 1:
+        return f"Named before the run: {answer.pair_sentence(pairs[0])}"
     column = pairs[0].columns[0]
     asked = (
         f"Named before the run: {tasks.title(question.task)} {column.title}"

@@ -186,6 +186,32 @@ def test_the_question_that_was_named_comes_first_with_a_correction_of_its_own(tm
     assert "on world-retrieval, against filip" in one.answer[0]
 
 
+def test_the_page_opens_with_the_numbers_and_the_figure_of_what_was_asked(tmp_path):
+    variants = {"cosine": 1.0, "filip": 3.5, "wpse-linear": 1.0}
+    folder = write_experiment(tmp_path / "made-up", variants, range(4))
+    asking(folder, task="zeroshot", reference="cosine")
+    report = built(folder, figures=True)
+    loaded = store.load(folder)
+    pairs = Analysis(loaded, table.frame(loaded)).primary
+    widest = max(pairs, key=lambda pair: abs(pair.estimate.value))
+    assert [pair.significant for pair in pairs].count(True) == 1 and widest.first == "filip"
+    separated, size, detectable = report.numbers
+    assert separated.value == "1 of 2"
+    assert size.value == f"{100 * widest.estimate.value:.1f} points"
+    low, high = (f"{100 * end:.1f}" for end in (widest.estimate.low, widest.estimate.high))
+    assert size.meaning == f"filip less cosine, 95 % interval {low} to {high}"
+    assert detectable.value == f"{100 * widest.detectable:.1f} points"
+    assert report.opening.id == "figure-opening-zeroshot" and "filip − cosine" in report.opening.svg
+    assert render.html(report).index("1 of 2") < render.html(report).index("figure-opening")
+
+
+def test_a_page_without_a_tested_pair_opens_with_words_alone(tmp_path):
+    folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, range(2))
+    report = built(folder, figures=True)
+    assert report.opening is None and report.numbers == []
+    assert '<div class="shown">' not in render.html(report)
+
+
 def test_a_question_finds_its_variants_where_there_are_several_objectives(tmp_path):
     """There tables name a group by its variant and its objective."""
     variants = {"cosine": 1.0, "wpse-linear": 1.0, "cosine-sigmoid": 3.5}
@@ -194,8 +220,8 @@ def test_a_question_finds_its_variants_where_there_are_several_objectives(tmp_pa
         if path.name != "config.json":
             change(path, objective="sigmoid")
     report = asking(folder, task="zeroshot", reference="cosine", variants=["cosine-sigmoid"])
-    assert "against cosine, infonce" in report.answer[0]
-    assert "cosine-sigmoid, sigmoid is above cosine, infonce by" in report.answer[0]
+    said = "Named before the run: cosine-sigmoid, sigmoid is "
+    assert report.answer[0].startswith(said) and "above cosine, infonce in" in report.answer[0]
 
 
 def test_without_a_question_everything_is_exploratory(folder):

@@ -47,13 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = options.load_results(arguments)
     if arguments.other is not None:
         return _beside(loaded, arguments)
-    from kbench.results import along, table
+    from kbench.results import along, looks, table
     from kbench.results.text import summary
 
     frame = table.frame(loaded)
     print(summary(loaded, frame))
     for path in table.write(loaded, frame):
         print(f"wrote {path}")
+    if loaded.unpacked is None:
+        looks.note(loaded)
     if along.write(loaded, loaded.folder / along.FILE):
         print(f"wrote {loaded.folder / along.FILE}")
     return _failed(loaded, arguments.fail_on) if arguments.fail_on else 0

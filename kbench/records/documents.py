@@ -381,6 +381,21 @@ class TuningRecord(Record):
         return {len(search.tried) for search in self.variants.values()}
 
 
+class Look(Record):
+    """One look at results: `kbench compare` made a table of them."""
+
+    when: str = Field(description="UTC")
+    seeds: tuple[int, ...] = Field(description="training seeds that the experiment asked for then")
+    results: int = Field(ge=0, description="results that were there")
+    expected: int = Field(ge=0, description="results that it asked for")
+
+
+class Looks(Versioned):
+    """When the results were looked at, as far as the seeds were not the same: looks.json."""
+
+    looks: tuple[Look, ...] = Field(description="the first look, and each with other seeds")
+
+
 class PublishedRow(Record):
     """One number that somebody published: a row of published.csv or of an imported file."""
 

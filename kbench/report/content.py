@@ -26,7 +26,7 @@ from kbench.report import (
 )
 from kbench.report.analysis import Analysis
 from kbench.report.opening import KeyNumber
-from kbench.results import jobs, outliers, samples
+from kbench.results import jobs, looks, outliers, samples
 from kbench.tasks.base import Part
 
 
@@ -115,6 +115,7 @@ def _warnings(analysis: Analysis) -> list[str]:
             " listed below."
         )
     warnings += [*_trained_on_what_is_scored(analysis), *store.mixture_notes]
+    warnings += [said for said in (looks.warning(store),) if said]
     warnings += _standing_out(analysis)
     if store.stale:
         warnings.append(f"Left out, as no longer part of the experiment: {', '.join(store.stale)}.")

@@ -19,7 +19,7 @@ from kbench.results.mixture import document_path
 
 FILE = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
-EXPERIMENT = ("experiment.json", "evaluation.json", "corpus.json", "tuning.json")
+EXPERIMENT = ("experiment.json", "evaluation.json", "corpus.json", "tuning.json", "looks.json")
 SUMMARY = ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex")
 TRAINED = ("model.safetensors", "model.json", "metrics.jsonl", "weights.npz")
 TYPES = {

@@ -28,6 +28,7 @@ DOCUMENTS = (
     "evaluation.json",
     "corpus.json",
     "tuning.json",
+    "looks.json",
     "runs/*/config.json",
     "runs/*/model.json",
     "runs/*/metrics.jsonl",

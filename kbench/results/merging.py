@@ -15,7 +15,7 @@ from pathlib import Path
 from kbench import files
 from kbench.errors import UserError
 from kbench.records.documents import ExperimentRecord
-from kbench.results import bundle, store
+from kbench.results import bundle, looks, store
 from kbench.results.store import Store
 
 OF_THE_MACHINE = ("seeds", "resources")
@@ -62,6 +62,8 @@ def merge(sources: Sequence[Path], output: Path) -> ExperimentRecord:
             (made / relative).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, made / relative)
         files.write_json(made / "experiment.json", record.model_dump(mode="json"))
+        if pooled := looks.pooled(part.store for part in parts):
+            files.write_json(made / looks.FILE, pooled.model_dump(mode="json"))
         store.load(made)
         made.chmod(0o777 & ~files.umask())
         made.rename(output)

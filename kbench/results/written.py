@@ -71,6 +71,7 @@ DOCUMENTS = (
     Document("runs/RUN/code/HASH.json", documents.CodeRecord),
     Document("runs/RUN/environments/HASH.json", documents.EnvironmentRecord),
     Document("tuning.json", documents.TuningRecord),
+    Document("looks.json", documents.Looks),
     Document("table.json", Table),
 )
 """search/RUN/ holds what runs/RUN/ does, and so does runs/RUN/intermediate/STEP/ of weights that

@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny import ROOT
 
-from kbench.results import table, written
+from kbench.results import looks, table, written
 from kbench.results.store import load
 
 
@@ -24,6 +24,7 @@ def test_every_document_of_finished_runs_obeys_the_schema_that_is_listed_for_it(
     results = tiny_experiment[1]
     loaded = load(results)
     table.write(loaded, table.frame(loaded))
+    looks.note(loaded)
     seen = set()
     for path in (path for path in results.rglob("*.json*") if "tensorboard" not in path.parts):
         below = str(path.relative_to(results))

@@ -30,13 +30,17 @@ def warnings(results):
 
 
 def test_seeds_added_after_a_look_are_named_in_the_report_and_by_a_bundle(kbench, tmp_path):
-    folder = made(tmp_path / "made-up", 0, 1)
+    folder = made(tmp_path / "made-up", 0, 1, 2, 3)
+    path = folder / "experiment.json"
+    whole = json.loads(path.read_text())
+    half = [run for run in whole["runs"] if "-s0-" in run or "-s1-" in run]
+    path.write_text(json.dumps(whole | {"runs": half, "seeds": [0, 1]}))
     compared(kbench, folder)
     compared(kbench, folder)
     [look] = looks.read(store.load(folder))
     assert look.seeds == (0, 1) and look.results == look.expected == 32
     assert not any("looked at" in warning for warning in warnings(folder))
-    made(folder, 0, 1, 2, 3)
+    path.write_text(json.dumps(whole))
     assert any(warning.startswith(SAID) for warning in warnings(folder))
     compared(kbench, folder)
     assert [look.seeds for look in looks.read(store.load(folder))] == [(0, 1), (0, 1, 2, 3)]

@@ -1,5 +1,5 @@
 """What `kbench bench` measures: one module each, with `configure(parser)` and `rows(arguments) ->
-list[Row]`.
+list[Row]`, or `batches(arguments)`, which yields rows as they are measured.
 """
 
 BENCHES = {
@@ -14,5 +14,9 @@ BENCHES = {
     "startup": "time from starting a job to its first useful work",
     "probe": "time of the linear probe's whole search",
     "evaluate": "time of zero-shot and linear probe on CIFAR-10, images included",
+    "correctness": "every similarity, objective and precision on a device, against the CPU",
+    "features": "images per second through a tower, against open_clip's, at several batch sizes",
+    "pretraining": "a real training on a device, interrupted and resumed",
+    "gpu": "all that is worth measuring on a GPU, part by part, each kept when it ends",
     "estimators": "variance of random features against the exact kernel",
 }

@@ -11,11 +11,13 @@ Example:
 import argparse
 import importlib
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 from kbench import files, provenance
 from kbench.bench import BENCHES
+from kbench.bench.measure import Row
 
 REPORTED = ("torch", "numpy", "open_clip_torch")
 
@@ -32,17 +34,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, write."""
-    rows = _module(arguments.bench).rows(arguments)
-    if arguments.json is not None:
-        versions = {"kbench": provenance.code_version(), "python": platform.python_version()}
-        files.write_json(
-            arguments.json,
-            {
-                "machine": provenance.machine(),
-                "versions": versions | {name: version(name) for name in REPORTED},
-                "rows": [row.model_dump() for row in rows],
-            },
-        )
+    measured: list[Row] = []
+    for rows in _batches(arguments):
+        measured += rows
+        if arguments.json is not None:
+            _write(arguments.json, arguments, measured)
+
+
+def _batches(arguments: argparse.Namespace) -> Iterator[list[Row]]:
+    """Yield rows as they are measured: all at once, where the bench does not say otherwise."""
+    module = _module(arguments.bench)
+    if hasattr(module, "batches"):
+        yield from module.batches(arguments)
+    else:
+        yield module.rows(arguments)
+
+
+def _write(path: Path, arguments: argparse.Namespace, measured: list[Row]) -> None:
+    versions = {"kbench": provenance.code_version(), "python": platform.python_version()}
+    files.write_json(
+        path,
+        {
+            "machine": provenance.machine(),
+            "device": provenance.device_name(getattr(arguments, "device", "cpu")),
+            "versions": versions | {name: version(name) for name in REPORTED},
+            "rows": [row.model_dump() for row in measured],
+        },
+    )
 
 
 def _module(name: str) -> object:

@@ -55,12 +55,17 @@ def _write(path: Path, arguments: argparse.Namespace, measured: list[Row]) -> No
     files.write_json(
         path,
         {
-            "machine": provenance.machine(),
-            "device": provenance.device_name(getattr(arguments, "device", "cpu")),
+            "machine": _machine(getattr(arguments, "device", "cpu")),
             "versions": versions | {name: version(name) for name in REPORTED},
             "rows": [row.model_dump() for row in measured],
         },
     )
+
+
+def _machine(device: str) -> str:
+    """Return the processor, and the accelerator where that was measured."""
+    cpu = provenance.machine()
+    return cpu if device == "cpu" else f"{cpu}, {provenance.device_name(device)}"
 
 
 def _module(name: str) -> object:

@@ -75,4 +75,4 @@ def test_every_part_measures_in_its_shrunken_form(kbench_alone, tmp_path):
     assert 0 < error["value"] < 1e-4 and error["ratio"] == 1
     assert rows["features/demo/batch-8/same"]["value"] == 1
     assert 0 < rows["pretraining/cosine/resumed"]["value"] < 1
-    assert written["device"] == "cpu"
+    assert written["machine"].endswith("cores")

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from tiny import EXPERIMENT, ROOT
+from tiny import ROOT
 
 VICTIMS = ("group", "snakemake", "job", "terminal", "loader")
 TIMES = ("started", "ended", "environment")
@@ -18,15 +19,24 @@ TIMES = ("started", "ended", "environment")
 class Kills:
     """One working directory in which a workflow is killed again and again.
 
-    image: in which its jobs run; None: on the host.
+    name: of the folder of its results, below `results`; config: how `snakemake --config` names its
+    experiment; image: in which its jobs run, None: on the host.
     """
 
-    def __init__(self, folder: Path, results: str, cores: int, image: Path | None = None) -> None:
-        self.folder, self.results = folder, folder / results / "tiny"
+    def __init__(
+        self,
+        folder: Path,
+        results: str,
+        cores: int,
+        name: str,
+        config: Sequence[str],
+        image: Path | None = None,
+    ) -> None:
+        self.folder, self.results = folder, folder / results / name
         self.patience = 30 if image else 15  # seconds until a killed workflow's jobs are gone
         self.command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
         self.command += ["--use-singularity"] if image else []
-        self.command += ["--config", "experiment=tiny", f"results={results}"]
+        self.command += ["--config", *config, f"results={results}"]
         self.command += [f"image={image}"] if image else []
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
@@ -88,27 +98,25 @@ class Kills:
         return [{key: row[key] for key in row if key not in TIMES} for row in rows]
 
 
-def until_done(checkout: Path, kills: int, image: Path | None = None) -> list[list[dict[str, str]]]:
-    """Kill a workflow of a few seconds' training until there were enough kills, always giving the
-    same command again, and begin anew where it is done; return the table of each time.
+def until_done(
+    checkout: Path, kills: int, name: str, config: Sequence[str], image: Path | None = None
+) -> list[Kills]:
+    """Kill a workflow until there were enough kills, always giving the same command again, and
+    begin anew where it is done; return each that was done.
     """
-    experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
-    experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 6,"))
-    draw, killed, tables = random.Random(0), 0, []
+    draw, killed, done = random.Random(0), 0, []
     while killed < kills:
-        here = Kills(checkout, f"killed-{len(tables)}", 2, image)
+        here = Kills(checkout, f"killed-{len(done)}", 2, name, config, image)
         killed += disturb(here, draw, kills - killed)
-        tables.append(here.table())
-    return tables
+        done.append(here)
+    return done
 
 
-def undisturbed(checkout: Path, image: Path | None = None) -> list[dict[str, str]]:
-    """Return the table of the same workflow on one core, let alone."""
-    experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
-    experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 6,"))
-    alone = Kills(checkout, "results", 1, image)
+def undisturbed(checkout: Path, name: str, config: Sequence[str]) -> Kills:
+    """Return the same workflow on one core, let alone."""
+    alone = Kills(checkout, "results", 1, name, config)
     assert alone.start().wait(900) == 0, (checkout / "log").read_text()
-    return alone.table()
+    return alone
 
 
 def disturb(here: Kills, draw: random.Random, most: int) -> int:

@@ -41,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--starts", type=int, default=2, help="of which the best counts; default %(default)s"
     )
+    parser.add_argument(
+        "--batches", type=int, default=1600, help="fresh ones to measure on; default %(default)s"
+    )
     parser.add_argument("--output", type=Path, metavar="CSV", help="where floors are written, too")
 
 
@@ -51,9 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.dimension is None:
         raise UserError("--similarity needs --dimension, e.g. --dimension 2 8 32")
-    for option in ("steps", "starts"):
-        if getattr(arguments, option) < 1:
-            raise UserError(f"--{option} {getattr(arguments, option)}; legal: at least 1")
+    for option, least in {"steps": 1, "starts": 1, "batches": 2}.items():
+        if getattr(arguments, option) < least:
+            raise UserError(f"--{option} {getattr(arguments, option)}; legal: at least {least}")
     reached = []
     for name in arguments.similarity:
         for dimension in arguments.dimension:
@@ -65,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _reach(name: str, dimension: int, arguments: argparse.Namespace) -> Floor:
     from kbench.floor.search import Search, least
 
-    search = Search(arguments.steps, arguments.starts)
+    search = Search(arguments.steps, arguments.starts, arguments.batches)
     floor = least(name, options.assignments(arguments), dimension, arguments.points, search)
     print(
         f"{name}, d = {dimension}, {_points(floor.points)}: {floor.excess_loss:.3f} nats above PMI"

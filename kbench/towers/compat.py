@@ -7,6 +7,10 @@ defined. Declaring the schemas of those operators is enough for transforms and d
 call them. Nothing is declared where the plain import works: beside the ordinary build there is
 nothing to declare.
 
+torchvision and timm ask for torch's compiler as they are imported, which would be a third of the
+start of every job that makes features, to decorate what kbench does not call. They get torch's own
+decorator that imports the compiler with the first call.
+
 open_clip imports transformers, if it is installed, for text towers of Hugging Face's; that would be
 a fifth of the start of every job that makes features. open_clip does without where the import
 fails, and gets it afterwards from whoever builds such a tower.
@@ -15,8 +19,10 @@ fails, and gets it afterwards from whoever builds such a tower.
 import contextlib
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 
 import torch
+import torch._compile
 
 SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -29,6 +35,31 @@ OUTPUTS = (
     "BaseModelOutputWithPoolingAndCrossAttentions",
 )
 """What open_clip imports of transformers beside its automatic classes."""
+
+
+COMPILER = "torch._dynamo.utils"
+
+
+@contextlib.contextmanager
+def _compiler_left_for_later() -> Iterator[None]:
+    """Keep what is imported meanwhile from importing the compiler, unless that is there already."""
+    if COMPILER in sys.modules:
+        yield
+        return
+    sys.modules[COMPILER] = stand_in = ModuleType(COMPILER)
+    stand_in.is_compile_supported = _is_compile_supported
+    disable, torch.compiler.disable = torch.compiler.disable, torch._compile._disable_dynamo
+    try:
+        yield
+    finally:
+        torch.compiler.disable = disable
+        del sys.modules[COMPILER]
+
+
+def _is_compile_supported(device_type: str) -> bool:
+    from torch._dynamo.utils import is_compile_supported
+
+    return is_compile_supported(device_type)
 
 
 def _import_torchvision() -> list[torch.library.Library]:
@@ -55,7 +86,8 @@ def _import_torchvision() -> list[torch.library.Library]:
     return declared
 
 
-DECLARED = _import_torchvision()
+with _compiler_left_for_later():
+    DECLARED = _import_torchvision()
 
 
 def _import_open_clip() -> None:
@@ -70,7 +102,8 @@ def _import_open_clip() -> None:
             del sys.modules["transformers"]
 
 
-_import_open_clip()
+with _compiler_left_for_later():
+    _import_open_clip()
 
 
 def give_open_clip_transformers() -> None:

@@ -59,7 +59,7 @@ def test_peak_memory_is_of_the_fresh_process_alone():
     del ballast
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_memory_of_the_loss_is_at_most_a_quarter_of_the_straightforward():
     case = LossCase(
         "wpse-gaussian", exact=False, batch=256, tokens=(197, 77), dim=512, features=1024
@@ -76,6 +76,7 @@ def kbench(*arguments):
     return stop.value.code
 
 
+@pytest.mark.whole
 def test_rows_of_the_similarity_bench(tmp_path, capsys):
     sizes = (
         "--batch 8 --pairwise-batch 2 --image-tokens 3 --text-tokens 2 --dim 8 --features 16"
@@ -144,6 +145,7 @@ def test_points_that_cannot_be_read(content, tmp_path, capsys):
     assert "points" in capsys.readouterr().err
 
 
+@pytest.mark.whole
 def test_rows_of_the_step_bench(tmp_path):
     options = [
         "--towers",

@@ -14,6 +14,7 @@ from kbench.conformance import task as of_tasks
 from kbench.datasets import dataset as known_datasets
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", tasks.names())
 @pytest.mark.parametrize("check", of_tasks.CHECKS, ids=lambda check: check.__name__)
 def test_every_task_conforms(check, name):

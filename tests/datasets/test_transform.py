@@ -73,6 +73,7 @@ def test_the_released_probe_resizes_to_256():
     assert Transform.whole(224) == Transform(224, 224)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(

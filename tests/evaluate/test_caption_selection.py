@@ -71,7 +71,7 @@ def run(request, kbench, tmp_path_factory):
     return folder, model, tiny_models.taken(kbench, model, folder)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_accuracy_is_clip_benchmarks(kbench, run, sugar_crepe, exported):
     folder, model, trained = run
     peer = tiny_models.peer(model)

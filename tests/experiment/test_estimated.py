@@ -76,7 +76,7 @@ def test_only_what_was_not_measured_is_estimated(tiny):
     assert next(part for part in made if part.rule == "evaluate").seconds is None
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "batch, said", [(4096, r"about [1-9]\d* would fit, see micro_batch"), (65536, "more processes")]
 )

@@ -182,6 +182,7 @@ ALSO_IMPORTED = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "stage", ["training", "features", "zeroshot", "linear_probe", "retrieval", "pmi_gap"]
 )

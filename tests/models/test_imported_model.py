@@ -22,6 +22,7 @@ def model(request, tmp_path_factory):
     return tiny_models.write(request.param, tmp_path_factory.mktemp("open_clip") / request.param)
 
 
+@pytest.mark.whole
 def test_recalls_and_predictions_are_clip_benchmarks(kbench, model, odd, tmp_path):
     run = tiny_models.taken(kbench, model, tmp_path, "--data", "some pairs", "--licence", "MIT")
     peer = tiny_models.peer(model)
@@ -35,6 +36,7 @@ def test_recalls_and_predictions_are_clip_benchmarks(kbench, model, odd, tmp_pat
     assert bias is None or run.objective.logit_bias.item() == bias.item()
 
 
+@pytest.mark.whole
 def test_a_round_trip_through_open_clips_form_changes_no_number(kbench, model, odd, tmp_path):
     run = tiny_models.taken(kbench, model, tmp_path / "first")
     exported = tmp_path / "exported"

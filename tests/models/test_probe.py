@@ -74,7 +74,7 @@ def _on_the_cpu(words):
     return ["cpu" if isinstance(word, str) and word == "cuda" else word for word in words]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["vit", "siglip"])
 def test_both_are_fitted_to_the_same_and_agree(kbench, kind, data, tmp_path, without_cuda):

@@ -90,7 +90,7 @@ def test_moments_are_part_of_a_checkpoint():
     assert torch.equal(first.of_features(*batch), second.of_features(*batch))
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("dimension", [4, 8])
 def test_free_vectors_reach_the_singular_value_decomposition_of_the_density_ratio(dimension):
     """The least spectral risk of rank d is minus the sum of the d largest squared singular values

@@ -8,7 +8,7 @@ import sys
 import pytest
 from failing import MESSAGE, PLACES
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.whole
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def test_what_is_frozen_stays_and_the_rest_is_trained(here, tiny_world, tmp_path
     assert not list((tmp_path / config.run / "frozen").glob("*"))
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("variant", [0, 1], ids=["pooled", "every token"])
 def test_a_frozen_tower_sees_each_image_once_and_the_loss_is_the_same(
     here, tiny_world, tmp_path, monkeypatch, variant
@@ -123,7 +123,7 @@ def test_a_frozen_tower_sees_each_image_once_and_the_loss_is_the_same(
     assert not differ(once, again, "towers.visual.")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_run_that_is_cut_off_in_any_epoch_ends_as_if_it_had_not(
     here, tiny_world, tmp_path, monkeypatch
 ):
@@ -149,7 +149,7 @@ def test_a_run_that_is_cut_off_in_any_epoch_ends_as_if_it_had_not(
     assert ending[-1] == log[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_two_processes_train_from_a_model(kbench_alone, here, two_shards, tmp_path):
     config = planned(here, variant=1, start={"model": "theirs", "frozen": ["image", "text"]})
     run = tmp_path / "runs" / config.run

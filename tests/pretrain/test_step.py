@@ -100,6 +100,7 @@ def test_micro_batches_are_refused_where_the_batch_is_normalised():
         alone("cosine", micro_batch_size=4)
 
 
+@pytest.mark.whole
 def test_compiled_blocks_do_what_others_do(monkeypatch):
     compiled, plainly = [], torch.nn.Module.compile
 

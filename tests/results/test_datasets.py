@@ -97,7 +97,7 @@ def test_the_same_scores_give_the_same_intervals_in_any_order():
     }
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("seeds", "shared", "least", "most"),
     [(3, 0.0, 0.95, 1.0), (10, 0.0, 0.95, 1.0), (3, 1.0, 0.83, 0.945), (10, 1.0, 0.91, 0.99)],

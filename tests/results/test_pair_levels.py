@@ -54,7 +54,7 @@ def rejected(draw, rounds, test=None):
     return float(np.mean([test(draw()) < 0.05 for _ in range(rounds)]))
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_a_true_null_is_rejected_in_3_to_6_and_a_half_percent(seeds):
     generator, rounds, rates = np.random.default_rng(seeds), 5000, {}
@@ -72,7 +72,7 @@ def test_a_true_null_is_rejected_in_3_to_6_and_a_half_percent(seeds):
     assert 0.03 < np.mean(list(rates.values())) < 0.065
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_so_it_is_with_10_000_images(seeds):
     generator = np.random.default_rng(seeds)
@@ -81,7 +81,7 @@ def test_so_it_is_with_10_000_images(seeds):
     assert 0.03 - 0.0093 < np.mean(rates) < 0.065 + 0.0135
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_intervals_cover_a_difference_as_often_as_they_say(seeds):
     generator, rounds = np.random.default_rng(seeds), 2500
@@ -92,7 +92,7 @@ def test_intervals_cover_a_difference_as_often_as_they_say(seeds):
     assert 0.935 - 0.0148 < covered / rounds < 0.97 + 0.0102
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("between_seeds", [0.0, 0.5, 2.0])
 def test_the_interval_of_a_loss_holds_the_sampling_of_batches(seeds, between_seeds):
@@ -121,7 +121,7 @@ def test_two_seeds_reject_no_more_than_they_may():
         assert rejected(draw, rounds) <= stats.binom.ppf(0.999, rounds, 0.065) / rounds
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_difference_is_found_more_often_than_before():
     generator, rounds = np.random.default_rng(7), 1000
     power, before = (

@@ -304,7 +304,7 @@ def test_a_source_that_is_not_there_is_not_shown_as_one():
     assert np.mean([part.between for part in parts]) ** 0.5 > 0.02
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 @pytest.mark.parametrize("sd", [0.01, 0.05])
 def test_intervals_of_the_seeds_spread_cover_it(seeds, sd):

@@ -7,7 +7,7 @@ from tiny import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chromium")]
+pytestmark = [pytest.mark.whole, pytest.mark.skipif(not CHROMIUM, reason="no Chromium")]
 PAGES = ("index.html", "leaderboard.html", "similarities/cosine.html", "datasets/world-pairs.html")
 
 

@@ -62,7 +62,7 @@ def test_pooled_embedding_and_logits_are_open_clips(family):
     assert_like_open_clip(settings_of(family), FAMILIES[family][3])
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_the_papers_towers_are_open_clips():
     assert_like_open_clip(config.load("wpse-vit-b-16"), 197)
 
@@ -299,13 +299,18 @@ def test_unknown_words_share_one_row():
     assert first.max() == tokenizer.embedding_settings(settings)["vocab_size"] - 1
 
 
-def test_towers_do_not_wait_for_transformers():
-    """open_clip would import them for towers that kbench does not build; others may import them
-    afterwards.
+def test_towers_wait_neither_for_transformers_nor_for_the_compiler_of_torch():
+    """open_clip, torchvision and timm would import them for towers that kbench does not build and to
+    decorate what it does not call; whoever calls or imports them afterwards gets them.
     """
-    code = (
-        "import sys, kbench.towers.model; assert 'transformers' not in sys.modules; import"
-        " importlib.util as u; assert u.find_spec('transformers') is None or"
-        " __import__('transformers')"
-    )
+    code = """
+import importlib.util, sys
+import kbench.towers.model, timm, torch, torchvision
+assert not [name for name in sys.modules if name.startswith(("torch._dynamo", "transformers"))]
+assert sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu") in (True, False)
+assert hasattr(sys.modules["torch._dynamo.utils"], "counters")
+assert timm.layers.disable_compiler is not torch.compiler.disable
+assert timm.layers.disable_compiler(lambda: 3)() == 3
+assert importlib.util.find_spec("transformers") is None or __import__("transformers")
+"""
     subprocess.run([sys.executable, "-c", code], check=True)

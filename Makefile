@@ -1,6 +1,7 @@
 # make demo    set up, then run the main job on the embedded world (CPU only)
 # make test    set up, then test
-# make test-whole   what `make test` leaves out: whole experiments, minutes each; the gate runs both
+# make test-whole   what `make test` leaves out: whole experiments, simulations, real browsers, large models; the gate
+#              runs both
 # make setup   only make the virtual environment, in .venv
 # make lint    what the gate checks besides the tests
 # make lock    renew requirements.lock from constraints.txt, where torch's build for the CPU alone is installed

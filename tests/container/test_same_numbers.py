@@ -2,7 +2,7 @@
 what it gives on the host undisturbed, and its rows say so. One seed of every variant: another seed
 runs the same code.
 
-KBENCH_TRUST=1 kills ten times; without it, twice.
+KBENCH_TRUST=1 kills ten times; without it, four times.
 """
 
 import json
@@ -62,7 +62,7 @@ def host(copies) -> Path:
 @pytest.fixture(scope="module")
 def disturbed(sif, copies) -> list[Path]:
     """Results of jobs in the image, of each time that the killed workflow was done."""
-    number = 10 if "KBENCH_TRUST" in os.environ else 2
+    number = 10 if "KBENCH_TRUST" in os.environ else 4
     done = kills.until_done(copies / "killed", number, *chosen(copies), sif.path)
     return [one.results for one in done]
 

@@ -15,6 +15,9 @@ from tiny import EXPERIMENT
 
 
 @pytest.mark.whole
+@pytest.mark.skipif(
+    "KBENCH_IN_THE_IMAGE" in os.environ, reason="done in the image: containers/ci.sh"
+)
 def test_nothing_that_was_finished_is_lost_or_made_again(checkout, tmp_path):  # noqa: F811
     experiment = checkout / "workflow" / "experiments" / "tiny.yaml"
     experiment.write_text(EXPERIMENT.replace("epochs: 1,", "epochs: 6,"))

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from kbench import tasks
 from kbench.experiment.schema import Primary
 from kbench.records.documents import ModelCard
-from kbench.results import agreement, along, dimension, primary, published, reservations
+from kbench.results import (
+    agreement,
+    along,
+    dimension,
+    downstream,
+    primary,
+    published,
+    reservations,
+)
 from kbench.results.pairs import Comparison, Pairs, groups_of_runs, groups_of_variants
 from kbench.results.store import Store
 from kbench.results.summary import Column, Scores
@@ -70,6 +78,13 @@ class Analysis:
         kept.
         """
         return {samples: Scores(frame) for samples, frame in along.frames(self.store).items()}
+
+    def downstream(self, task: str) -> list[downstream.Weights]:
+        """Return every set of weights with its gap to the optimum and its error in a task: those
+        that were kept along the training too.
+        """
+        of = {group: d for line in self.lines for d, group in line.groups.items()}
+        return downstream.weights(self.along or {0: self.scores}, task, of)
 
     @cached_property
     def reservations(self) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from kbench.report.answer import difference_unit, over
 from kbench.report.tables import SOURCES, spread
 from kbench.results.datasets import Ranking
 from kbench.results.dimension import dimensions, floors
+from kbench.results.downstream import GAP
 from kbench.results.pairs import Comparison
 from kbench.results.robustness import Shift, accuracies
 from kbench.results.summary import Column, Summary
@@ -190,6 +191,33 @@ def robustness(analysis: Analysis, shift: Shift) -> Figure:
     title = f"{heading(tasks.title(shift.task))} under shift ({shift.suite})"
     caption = f"{title} against that without it, every seed; the line is where both are equal."
     return Figure(f"figure-{name}", drawn, f"{title}: see the table.", caption)
+
+
+def downstream(analysis: Analysis, task: str) -> Figure:
+    """Plot every set of weights: error as a classifier against the gap to the optimum, by
+    similarity where runs differ in their dimension.
+    """
+    every = analysis.downstream(task)
+    names = {group: line.name for line in analysis.lines for group in line.groups.values()}
+    with _axes(3.6) as axes:
+        series = dict.fromkeys(names.get(one.group, one.group) for one in every)
+        for index, name in enumerate(series):
+            mine = [one for one in every if names.get(one.group, one.group) == name]
+            points = np.array([(one.gap, 100 * one.error) for one in mine])
+            look = svg.style(index) | {"linestyle": "none"}
+            axes.plot(*points.T, label=name, markersize=4, **look)
+        if min(one.gap for one in every) > 0:
+            axes.set_xscale("log")
+        axes.set_xlabel(f"{analysis.columns(GAP)[0].title}, nats")
+        axes.set_ylabel(f"{tasks.title(task)} error, %")
+        axes.grid(True, axis="both")
+        _legend(axes, len(series))
+        drawn = svg.inline(axes.figure, f"plot-downstream-{task}")
+    title = f"{heading(tasks.title(task))} error against the gap to PMI"
+    drawn_all = len(every) > len({(one.group, one.samples) for one in every})
+    each = "every seed" if drawn_all else "means over seeds"
+    caption = f"{title}: {each}, and every set of weights that was kept along the training."
+    return Figure(f"figure-downstream-{task}", drawn, f"{title}: see the table.", caption)
 
 
 Ends = tuple[float, float] | None

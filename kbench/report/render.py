@@ -11,6 +11,7 @@ import jinja2
 from kbench.document.parts import Cell, Table, anchor
 from kbench.files import write_text
 from kbench.report.content import Report
+from kbench.report.latex_text import tex
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 2000
@@ -18,29 +19,6 @@ LONGEST = 2000
 
 MOST_RUNS = 200
 """Runs that the page holds as HTML; those of more are unpacked when it is opened."""
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "–": "--",
-    "→": r"$\to$",
-    "≥": r"$\ge$",
-    "≤": r"$\le$",
-    "×": r"$\times$",
-    "…": r"\dots{}",
-}
 
 
 def write(report: Report, folder: Path) -> list[Path]:
@@ -116,7 +94,7 @@ def latex(report: Report) -> str:
         comment_end_string="#))",
     )
     environment.filters |= {"tex": tex, "tex_cell": _tex_cell, "tex_columns": _tex_columns}
-    environment.filters |= {"is_wide": _is_wide, "is_prose": _is_prose}
+    environment.filters |= {"is_prose": _is_prose}
     return _tidy(environment.get_template("report.tex.j2").render(report=report))
 
 
@@ -127,15 +105,6 @@ def bind(text: str) -> str:
     for loose in (" ± ", " %", " = ", " < ", " nats", " points"):
         text = text.replace(loose, loose.replace(" ", "\N{NO-BREAK SPACE}"))
     return text
-
-
-def tex(text: str) -> str:
-    """Return text with LaTeX's special characters escaped.
-
-    >>> tex("5 % of a_b ± 1")
-    '5 \\\\% of a\\\\_b $\\\\pm$ 1'
-    """
-    return "".join(_TEX.get(character, character) for character in str(text))
 
 
 def md(text: str) -> str:
@@ -171,11 +140,6 @@ def _is_prose(table: Table) -> bool:
     over pages.
     """
     return table.text_columns == len(table.header)
-
-
-def _is_wide(table: Table) -> bool:
-    """Return whether a table is to be shrunk to the page's width."""
-    return len(table.header) > 6
 
 
 def _environment(*folders: Path, **options: object) -> jinja2.Environment:

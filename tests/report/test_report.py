@@ -13,6 +13,7 @@ from kbench.cli import main
 from kbench.errors import UserError
 from kbench.report import content, render
 from kbench.report.analysis import Analysis
+from kbench.report.latex_text import tex
 from kbench.results import samples, store, table
 
 ABILITIES = {"cosine": 3.0, "cosine-mean": 2.4, "wpse-linear": 2.8, "wpse-gaussian": 1.5}
@@ -384,6 +385,11 @@ def test_latex(folder):
     assert r"\textbf{" in text and r"$\pm$" in text
     assert r"Widths \& depths of 5 \% are not released\_code." in text
     assert text.isascii()
+
+
+def test_latex_is_ascii_whatever_the_text_is():
+    assert tex("Ünïć 5 % “a_b” 10⁻² …") == ("\\\"{U}n\\\"{i}\\'{c} 5 \\% ``a\\_b'' 10$-$2 \\dots{}")
+    assert tex("τ 漢") == r"\texttt{U+03C4} \texttt{U+6F22}"
 
 
 def test_names_are_escaped(tmp_path):

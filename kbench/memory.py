@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 STATUS = Path("/proc/self/status")
 
 
 def resident_bytes() -> int:
-    """Return the memory that this process holds now (Linux)."""
-    return _of("VmRSS")
+    """Return the memory that this process holds now."""
+    return psutil.Process().memory_info().rss
 
 
 def anonymous_bytes() -> int:

@@ -4,10 +4,13 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from kbench.container import apptainer
 from kbench.datasets import dataset as known_datasets
@@ -46,7 +49,10 @@ def examine(experiment: Experiment | None, locations: Locations) -> list[Finding
 
 
 def _memory(experiment: Experiment | None) -> Finding:
-    there = available_bytes() / 1e9
+    free = available_bytes()
+    if free is None:
+        return Finding("memory", "note", "this system does not say how much is available")
+    there = free / 1e9
     if experiment is None:
         return Finding("memory", "ok", f"{there:.1f} GB available")
     needed = experiment.resources.memory_gb
@@ -56,20 +62,26 @@ def _memory(experiment: Experiment | None) -> Finding:
     return Finding("memory", "bad", text, "end other programs, or set training.micro_batch_size")
 
 
-def available_bytes() -> int:
-    """Return the memory that new processes can have: the machine's, or the control group's rest."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    fields = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+def available_bytes() -> int | None:
+    """Return the memory that new processes can have: the machine's, or the control group's rest;
+    None where the system does not say.
+    """
+    try:
+        free = psutil.virtual_memory().available
+    except (OSError, psutil.Error):
+        return None
     group = Path("/sys/fs/cgroup")
     try:
         limit = int((group / "memory.max").read_text())
         rest = limit - int((group / "memory.current").read_text())
     except (OSError, ValueError):
-        return fields["MemAvailable"]
-    return min(rest, fields["MemAvailable"])
+        return free
+    return min(rest, free)
 
 
 def _shared_memory(experiment: Experiment | None) -> Finding:
+    if sys.platform != "linux":
+        return Finding("/dev/shm", "ok", "this system shares memory without it")
     try:
         free = shutil.disk_usage("/dev/shm").free
     except OSError:
@@ -104,7 +116,8 @@ def _speed(folder: Path) -> Iterator[Finding]:
             probe.flush()
             os.fsync(probe.fileno())
             written = PROBE_BYTES / 1e6 / (time.perf_counter() - started)
-            os.posix_fadvise(probe.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            if hasattr(os, "posix_fadvise"):  # elsewhere it is read from memory
+                os.posix_fadvise(probe.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             started = time.perf_counter()
             Path(probe.name).read_bytes()
             read = PROBE_BYTES / 1e6 / (time.perf_counter() - started)

@@ -107,6 +107,19 @@ def unreachable(objective: type[Objective], similarity: type[Similarity]) -> str
     )
 
 
+def without_one_space(objective: type[Objective], similarity: type[Similarity]) -> str | None:
+    """Return why an objective that compares images with images makes no sense with a similarity;
+    None for those of which it does.
+    """
+    if reason := without_inner_products(objective, similarity):
+        return reason
+    if similarity.in_one_space:
+        return None
+    return (
+        f"{objective.name} compares images with images, which features of {similarity.name} cannot"
+    )
+
+
 def without_inner_products(objective: type[Objective], similarity: type[Similarity]) -> str | None:
     """Return why an objective of features makes no sense with scores that are no inner products of
     any; None for others.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kbench.lazily import torch
-from kbench.objective.base import without_inner_products
+from kbench.objective.base import without_one_space
 from kbench.objective.infonce import InfoNCE
 from kbench.similarity.base import Similarity
 
@@ -36,8 +36,4 @@ class CyClip(InfoNCE):
     @classmethod
     def refuse(cls, similarity: type[Similarity]) -> str | None:
         """Return why, if images cannot be compared with images as with texts."""
-        if reason := without_inner_products(cls, similarity):
-            return reason
-        if not similarity.in_one_space:
-            return f"cyclip compares images with images, which features of {similarity.name} cannot"
-        return super().refuse(similarity)
+        return without_one_space(cls, similarity) or super().refuse(similarity)

@@ -28,6 +28,7 @@ OPTIMAL = {
     "spectral": lambda pmi, trained: pmi.exp(),
     "minc": lambda pmi, trained: pmi.exp(),
     "cyclip": lambda pmi, trained: pmi + 2.5,
+    "dhel": lambda pmi, trained: pmi + 2.5,
     "kullback-leibler": lambda pmi, trained: pmi + 1,
     "jensen-shannon": lambda pmi, trained: pmi,
     "hellinger": lambda pmi, trained: pmi,

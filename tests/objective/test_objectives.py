@@ -55,6 +55,7 @@ FORMULAS = {
     "sigmoid": sigmoid,
     "spectral": spectral,
     "cyclip": infonce,  # without the consistency, which logits do not show
+    "dhel": infonce,  # what stands for it where there are logits alone
     "minc": spectral,  # what its moments stand for
     "kullback-leibler": f_divergence(lambda x: -x, lambda x: math.exp(x - 1)),
     "jensen-shannon": f_divergence(
@@ -182,7 +183,7 @@ def test_refusal_gives_the_reason(name):
     expected = {"euclidean", "hyperbolic"} if name in NEED_POSITIVE_SCORES else set()
     if name == "minc":
         expected |= set(similarity.names()) - {"cosine", "cosine-mean", "wpse-linear"}
-    if name == "cyclip":
+    if name in ("cyclip", "dhel"):
         expected = {"euclidean", "filip", "hyperbolic", "kme-gaussian", "log-linear"}
     assert refused == expected
     words = "never negative|never above 0|explicit features|inner products|anew in each step|with images"

@@ -43,6 +43,7 @@ CASES = {
     "logarithm of features": ("log-linear", "infonce", DEMO, {}),
     "micro-batches, logarithm": ("kme-gaussian", "infonce", PLAIN, {"micro_batch_size": 2}),
     "moments of features": ("cosine", "minc", DEMO, {}),
+    "within modalities": ("cosine", "dhel", DEMO, {}),
     "random features of both sides": ("wpse-gaussian", "cyclip", DEMO, {}),
     "micro-batches, moments": ("wpse-linear", "minc", PLAIN, {"micro_batch_size": 2}),
     "hyperbolic, sigmoid": ("hyperbolic", "sigmoid", DEMO, {}),

@@ -7,7 +7,7 @@ import pytest
 from tiny import ROOT
 
 from kbench.report.analysis import Analysis
-from kbench.results import store, table
+from kbench.results import downstream, store, table
 from kbench.results.pairs import Outcome
 from kbench.world import floors
 
@@ -143,3 +143,31 @@ def test_the_committed_demo_is_what_it_says(kbench):
     assert done.returncode == 0, done.stdout
     # The README shows this output.
     assert done.stdout in (ROOT / "README.md").read_text().replace("\n    ", "\n")
+
+
+def test_gap_and_error_have_one_order_as_the_readme_says():
+    """From every score that is committed: Kendall's tau with its interval."""
+    frame = pandas.read_csv(ROOT / "results/theory/summary/along.csv")
+    frame = frame[frame["metric"].isin(["excess_loss", "acc1"])]
+    places = ["samples", "variant", "seed"]
+    score = frame.groupby([*places, "task"], sort=False)["value"].mean().unstack("task")
+    order = {name: place for place, name in enumerate(dict.fromkeys(frame["variant"]))}
+    score = score.sort_index(
+        key=lambda level: level.map(order) if level.name == "variant" else level
+    )
+    readme = (ROOT / "README.md").read_text()
+    for task, name in (("zeroshot", "zero-shot"), ("linear_probe", "linear probe")):
+        every = [
+            downstream.Weights(variant, seed, samples, int(variant.split("-d")[1]), gap, 1 - right)
+            for (samples, variant, seed), gap, right in zip(
+                score.index, score["pmi_gap"], score[task], strict=True
+            )
+        ]
+        assert len(every) == 108
+        taus = downstream.taus(every)
+        assert all(tau.low > 0 for tau in taus.values())
+        cells = [
+            f"{tau.value:.3f} [{tau.low:.3f}, {tau.high:.3f}]"
+            for tau in (taus["all"], taus["the same dimension, as many pairs seen"])
+        ]
+        assert f"| {name} | {cells[0]} | {cells[1]} |" in readme

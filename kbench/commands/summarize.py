@@ -2,8 +2,9 @@
 plots, its costs.
 
 FOLDER/bundle.tar.xz is what `kbench report` renders again, table.csv the tidy table, curves.csv the
-training logs, jobs.csv time and disk of every job (`kbench check` plans with it), report.md the
-report; --figures adds plots of the page as SVG files.
+training logs, along.csv the scores of weights that were kept on the way, jobs.csv time and disk of
+every job (`kbench check` plans with it), report.md the report; --figures adds plots of the page as
+SVG files.
 
 Example:
   kbench summarize results/demo --output results/demo/summary --figures figure-pmi_gap
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     from kbench import files
     from kbench.report import content, render, svg
     from kbench.report.analysis import Analysis
-    from kbench.results import bundle, curves, table
+    from kbench.results import along, bundle, curves, table
 
     frame = table.frame(loaded)
     report = content.build(Analysis(loaded, frame))
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         bundle.write(loaded.folder, output / bundle.NAME)
     if jobs:
         measured.write(jobs, output / "jobs.csv")
+    along.write(loaded, output / along.FILE)
     steps = curves.write(loaded, output / "curves.csv")
     for name in arguments.figures:
         files.write_text(output / f"{name}.svg", svg.standalone(figures[name].svg))

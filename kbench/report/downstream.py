@@ -44,9 +44,10 @@ def _contradicted(analysis: Analysis, task: str) -> str:
     number_of = len(agreeing) + len(contradicting)
     if not number_of:
         return f"No two variants are ordered by tests both in {tasks.title(GAP)} and in {name}."
+    pairs = "pair of variants" if number_of == 1 else "pairs of variants"
     counted = (
-        f"of {number_of} pairs of variants that tests order both by gap and in {name},"
-        f" {len(contradicting)} have the higher score on the side of the larger gap"
+        f"of {number_of} {pairs} that tests order both by gap and in {name},"
+        f" {len(contradicting)} with the higher score on the side of the larger gap"
     )
     if not contradicting:
         return f"Nothing contradicts the theory in {name}: {counted}."

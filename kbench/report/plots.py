@@ -197,6 +197,8 @@ def downstream(analysis: Analysis, task: str) -> Figure:
     """Plot every set of weights: error as a classifier against the gap to the optimum, by
     similarity where runs differ in their dimension.
     """
+    from matplotlib.ticker import LogLocator
+
     every = analysis.downstream(task)
     names = {group: line.name for line in analysis.lines for group in line.groups.values()}
     with _axes(3.6) as axes:
@@ -208,6 +210,9 @@ def downstream(analysis: Analysis, task: str) -> Figure:
             axes.plot(*points.T, label=name, markersize=4, **look)
         if min(one.gap for one in every) > 0:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.minorticks_off()
         axes.set_xlabel(f"{analysis.columns(GAP)[0].title}, nats")
         axes.set_ylabel(f"{tasks.title(task)} error, %")
         axes.grid(True, axis="both")

@@ -88,7 +88,7 @@ def test_the_section_begins_with_what_contradicts(report):
     [section] = [one for one in content.build(report).sections if one.id == "downstream"]
     assert len(section.figures) == 2
     for sentence in section.sentences[:2]:
-        counts = re.search(r"of (\d+) pairs of variants .* (\d+) have the higher score", sentence)
+        counts = re.search(r"of (\d+) pairs? of variants .* (\d+) with the higher score", sentence)
         assert int(counts[1]) > 4 and sentence.startswith(
             "Nothing contradicts" if counts[2] == "0" else "Against the theory"
         )

@@ -8,17 +8,21 @@ from kbench.document.parts import Cell, ReportSection, Table
 from kbench.report import plots
 from kbench.report.analysis import Analysis
 from kbench.report.answer import difference_unit, listed
-from kbench.results.downstream import GAP, LEAST, Tau, classifiers, decided, taus
+from kbench.results.downstream import LEAST, Tau, classifiers, decided, gap_task, taus
 from kbench.results.pairs import Comparison
+
+MOST_NAMED = 6
+"""Pairs of variants that are put into words."""
 
 
 def section(analysis: Analysis, figures: bool) -> ReportSection | None:
     """Return the section; None with fewer than twenty sets of weights that have both a gap and a
     score as a classifier.
     """
+    gap = gap_task(analysis.scores)
     every = {
         task: weights
-        for task in (classifiers(analysis.scores) if GAP in analysis.tasks else [])
+        for task in (classifiers(analysis.scores) if gap else [])
         if len(weights := analysis.downstream(task)) >= LEAST
     }
     if not every:
@@ -27,23 +31,23 @@ def section(analysis: Analysis, figures: bool) -> ReportSection | None:
         "downstream",
         "Gap and error downstream",
         [
-            *(_contradicted(analysis, task) for task in every),
+            *(_contradicted(analysis, gap, task) for task in every),
             "Theory bounds the error of a linear classifier by a sum of which the gap to PMI is one"
             " term (arXiv 2404.19228). A bound orders nothing by itself, and its other terms are"
             " not known here; looked at is whether the smaller gap has the smaller error.",
         ],
-        [plots.downstream(analysis, task) for task in every if figures],
+        [plots.downstream(analysis, gap, task) for task in every if figures],
         [_table({task: taus(weights) for task, weights in every.items()})],
     )
 
 
-def _contradicted(analysis: Analysis, task: str) -> str:
+def _contradicted(analysis: Analysis, gap: str, task: str) -> str:
     """Return what the tests of single pairs of variants say against a common order, and for it."""
     name = tasks.title(task)
-    agreeing, contradicting = decided(analysis.comparisons(GAP), analysis.comparisons(task))
+    agreeing, contradicting = decided(analysis.comparisons(gap), analysis.comparisons(task))
     number_of = len(agreeing) + len(contradicting)
     if not number_of:
-        return f"No two variants are ordered by tests both in {tasks.title(GAP)} and in {name}."
+        return f"No two variants are ordered by tests both in {tasks.title(gap)} and in {name}."
     pairs = "pair of variants" if number_of == 1 else "pairs of variants"
     counted = (
         f"of {number_of} {pairs} that tests order both by gap and in {name},"
@@ -51,9 +55,11 @@ def _contradicted(analysis: Analysis, task: str) -> str:
     )
     if not contradicting:
         return f"Nothing contradicts the theory in {name}: {counted}."
+    widest = sorted(contradicting, key=lambda pair: -abs(pair[1].estimate.value))[:MOST_NAMED]
+    first = "" if len(widest) == len(contradicting) else f"; the {MOST_NAMED} widest"
     return (
-        f"Against the theory in {name}: {counted}:"
-        f" {listed([_pair(*pair) for pair in contradicting])}."
+        f"Against the theory in {name}: {counted}{first}:"
+        f" {listed([_pair(*pair) for pair in widest])}."
     )
 
 

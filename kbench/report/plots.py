@@ -19,7 +19,6 @@ from kbench.report.answer import difference_unit, over
 from kbench.report.tables import SOURCES, spread
 from kbench.results.datasets import Ranking
 from kbench.results.dimension import dimensions, floors
-from kbench.results.downstream import GAP
 from kbench.results.pairs import Comparison
 from kbench.results.robustness import Shift, accuracies
 from kbench.results.summary import Column, Summary
@@ -193,18 +192,21 @@ def robustness(analysis: Analysis, shift: Shift) -> Figure:
     return Figure(f"figure-{name}", drawn, f"{title}: see the table.", caption)
 
 
-def downstream(analysis: Analysis, task: str) -> Figure:
+def downstream(analysis: Analysis, gap: str, task: str) -> Figure:
     """Plot every set of weights: error as a classifier against the gap to the optimum, by
-    similarity where runs differ in their dimension.
+    similarity where runs differ in their dimension, all alike where there are very many.
     """
     from matplotlib.ticker import LogLocator
 
     every = analysis.downstream(task)
     names = {group: line.name for line in analysis.lines for group in line.groups.values()}
+    names = {one.group: names.get(one.group, one.group) for one in every}
+    if len(set(names.values())) > MOST_PANELS:
+        names = dict.fromkeys(names, f"{len(names)} variants")
     with _axes(3.6) as axes:
-        series = dict.fromkeys(names.get(one.group, one.group) for one in every)
+        series = dict.fromkeys(names.values())
         for index, name in enumerate(series):
-            mine = [one for one in every if names.get(one.group, one.group) == name]
+            mine = [one for one in every if names[one.group] == name]
             points = np.array([(one.gap, 100 * one.error) for one in mine])
             look = svg.style(index) | {"linestyle": "none"}
             axes.plot(*points.T, label=name, markersize=4, **look)
@@ -213,7 +215,7 @@ def downstream(analysis: Analysis, task: str) -> Figure:
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
-        axes.set_xlabel(f"{analysis.columns(GAP)[0].title}, nats")
+        axes.set_xlabel(f"{analysis.columns(gap)[0].title}, nats")
         axes.set_ylabel(f"{tasks.title(task)} error, %")
         axes.grid(True, axis="both")
         _legend(axes, len(series))

@@ -15,9 +15,6 @@ from kbench import tasks
 from kbench.results.pairs import Comparison, Outcome
 from kbench.results.summary import Scores
 
-GAP = "pmi_gap"
-"""The task whose main metric is the gap."""
-
 LEAST = 20
 """Sets of weights below which nothing is said."""
 
@@ -53,6 +50,12 @@ class Tau:
     pairs: int
 
 
+def gap_task(scores: Scores) -> str | None:
+    """Return the task that measures the gap, None where none has."""
+    declared = ((task, tasks.find(task)) for task in scores.tasks)
+    return next((task for task, its in declared if its is not None and its.gap), None)
+
+
 def classifiers(scores: Scores) -> list[str]:
     """Return the tasks that score weights as a classifier, as a fraction that is right."""
     return [task for task in scores.tasks if _classifies(task) and _measured(scores, task)]
@@ -74,13 +77,14 @@ def weights(along: Mapping[int, Scores], task: str, dimensions: Mapping[str, int
 
     along: {pairs seen: scores}; dimensions: embedding dimensions of groups, where these differ.
     """
-    every = [
-        Weights(group, seed, samples, dimensions.get(group), gaps[seed], 1 - rights[seed])
-        for samples, scores in along.items()
-        for group in scores.groups
-        for gaps, rights in [_values(scores, group, task)]
-        for seed in sorted(gaps.keys() & rights.keys())
-    ]
+    every = []
+    for samples, scores in along.items():
+        for group in scores.groups:
+            gaps, rights = _values(scores, group, task)
+            every += [
+                Weights(group, seed, samples, dimensions.get(group), gaps[seed], 1 - rights[seed])
+                for seed in sorted(gaps.keys() & rights.keys())
+            ]
     return _over_seeds(every) if len(every) > MOST else every
 
 
@@ -100,7 +104,8 @@ def _over_seeds(every: Sequence[Weights]) -> list[Weights]:
 
 
 def _values(scores: Scores, group: str, task: str) -> tuple[dict[int, float], dict[int, float]]:
-    return tuple(scores.average(group, scores.columns(name)).values for name in (GAP, task))
+    names = (gap_task(scores), task)
+    return tuple(scores.average(group, scores.columns(name or "")).values for name in names)
 
 
 STRATA: dict[str, Callable[[Weights], Hashable]] = {

@@ -175,6 +175,11 @@ class Task(ABC):
     interval: ClassVar[bool] = False
     """Whether its table has the 95 % interval over training seeds of the first column."""
 
+    gap: ClassVar[bool] = False
+    """Whether its main metric is a distance to the best scores that there are, which theory bounds
+    the error of classifiers by.
+    """
+
     pairs_shown: ClassVar[bool] = False
     """Whether its paired comparisons are shown unfolded, as those of a report's first task always
     are.

@@ -103,6 +103,7 @@ class PmiGap(Task):
     figure = "Loss above that of the exact PMI"
     every_metric = True
     interval = True
+    gap = True
     pairs_shown = True
     keeps = ("logits", "pmi", "singular_values", "pmi_singular_values")
 

@@ -28,6 +28,9 @@ SIGNS = {
     "≤": r"$\le$",
     "×": r"$\times$",
     "…": r"\dots{}",
+    "†": r"\dag{}",
+    "·": r"$\cdot$",
+    "≈": r"$\approx$",
     "ß": r"\ss{}",
     "\N{NO-BREAK SPACE}": "~",
 }

@@ -77,6 +77,7 @@ def inline(figure: Figure, name: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = _MARKERS_OF_ONE_LINE.sub(_style_once, text)
     # A hundredth of a point is less than any screen or printer shows.
     text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
     text = re.sub(r'\bid="', f'id="{name}-', text)
@@ -85,6 +86,23 @@ def inline(figure: Figure, name: str) -> str:
     for stand_in, colour in _COLOURS.items():
         text = text.replace(stand_in, colour)
     return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1).strip()
+
+
+_MARKERS_OF_ONE_LINE = re.compile(
+    r'<g (clip-path="[^"]*")>\s*((?:<use [^>]*style="[^"]*"/>\s*)+)</g>'
+)
+
+
+def _style_once(group: re.Match) -> str:
+    """Return a group of markers that share a style with the style at the group: half of what a
+    figure of many points takes.
+    """
+    styles = set(re.findall(r' style="[^"]*"', group[2]))
+    if len(styles) != 1:
+        return group[0]
+    [style] = styles
+    markers = re.sub(r"\s+(?=<use )", "\n", group[2].replace(style, "")).strip()
+    return f"<g {group[1]}{style}>\n{markers}\n</g>"
 
 
 def standalone(inlined: str) -> str:

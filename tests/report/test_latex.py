@@ -27,13 +27,14 @@ def compile_report(folder, work):
     """Render the results in a folder, compile them, and return what TeX says."""
     loaded = store.load(folder)
     report = content.build(Analysis(loaded, table.frame(loaded)), figures=False)
-    (work / "report.tex").write_text(render.latex(report), encoding="utf-8")
+    text = render.latex(report)
+    (work / "report.tex").write_text(text, encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "report.tex"]
     for _ in range(2):  # references are known the second time
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace")
         assert done.returncode == 0, done.stdout[-1500:]
     assert (work / "report.pdf").stat().st_size > 10_000
-    return done.stdout.replace("\n", "")
+    return text, done.stdout.replace("\n", "")
 
 
 def check(said):
@@ -46,7 +47,9 @@ def check(said):
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_committed_results_compile(name, tmp_path):
     with bundle.unpack(ROOT / "results" / name / "summary" / "bundle.tar.xz") as folder:
-        check(compile_report(bundle.Path(folder), tmp_path))
+        text, said = compile_report(bundle.Path(folder), tmp_path)
+    check(said)
+    assert r"\texttt{U+" not in text, "kbench's own words have a sign that LaTeX has not"
 
 
 def test_names_with_signs_that_mean_something_to_tex_compile(tmp_path):
@@ -56,4 +59,4 @@ def test_names_with_signs_that_mean_something_to_tex_compile(tmp_path):
         folder / "experiment.json",
         description="Ünïcode “quotes” — τ ≤ 3 × 10⁻² → ∞, 漢字 \\end{document}",
     )
-    check(compile_report(folder, tmp_path))
+    check(compile_report(folder, tmp_path)[1])

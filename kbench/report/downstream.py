@@ -1,5 +1,5 @@
-"""Gap to the optimum against the error of classifiers: what contradicts the theory first, then a
-figure and a table.
+"""Gap to the optimum against the error of classifiers: what speaks against a common order first,
+then a figure and a table.
 """
 
 from kbench import tasks
@@ -54,11 +54,11 @@ def _contradicted(analysis: Analysis, gap: str, task: str) -> str:
         f" {len(contradicting)} with the higher score on the side of the larger gap"
     )
     if not contradicting:
-        return f"Nothing contradicts the theory in {name}: {counted}."
+        return f"Nothing speaks against a common order in {name}: {counted}."
     widest = sorted(contradicting, key=lambda pair: -abs(pair[1].estimate.value))[:MOST_NAMED]
     first = "" if len(widest) == len(contradicting) else f"; the {MOST_NAMED} widest"
     return (
-        f"Against the theory in {name}: {counted}{first}:"
+        f"Against a common order in {name}: {counted}{first}:"
         f" {listed([_pair(*pair) for pair in widest])}."
     )
 

@@ -1,9 +1,9 @@
 """Whether weights with a smaller gap to the optimal score make fewer errors as classifiers.
 
-arXiv 2404.19228 bounds the error of a linear classifier by a sum of
-which the gap between learned similarity and PMI is one term. What it implies of an order is looked
-at here: of two sets of weights, does the one of the smaller gap make fewer errors? Kendall's tau is
-the share of pairs that say yes less the share that say no (Kendall, Biometrika 30, 1938).
+arXiv 2404.19228 bounds the error of a linear classifier by a sum of which the gap between learned
+similarity and PMI is one term. A bound orders nothing by itself; looked at here is whether there
+is an order: of two sets of weights, does the one of the smaller gap make fewer errors? Kendall's
+tau is the share of pairs that say yes less the share that say no (Biometrika 30, 1938).
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

@@ -43,7 +43,7 @@ test: setup
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile -m 'not whole'
 
 test-whole: setup
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile -m whole
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m whole
 
 test-fast: setup
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not whole'

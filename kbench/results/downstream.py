@@ -141,8 +141,7 @@ def tau(every: Sequence[Weights], stratum: Callable[[Weights], Hashable]) -> Tau
     pairs = int(seen.sum()) // 2
     if not pairs:
         return None
-    rng = np.random.default_rng(0)
-    counts = np.stack([_drawn(every, rng) for _ in range(RESAMPLES)])
+    counts = _drawn(every)
     numbers = np.einsum("ri,ij,rj->r", counts, seen, counts, optimize=True)
     sums = np.einsum("ri,ij,rj->r", counts, agree, counts, optimize=True)
     drawn = sums[numbers > 0] / numbers[numbers > 0]
@@ -161,19 +160,18 @@ def _agreement(every: Sequence[Weights], stratum: Callable[[Weights], Hashable])
     return looked_at * np.sign(gaps[:, None] - gaps) * np.sign(errors[:, None] - errors)
 
 
-def _drawn(every: Sequence[Weights], rng: np.random.Generator) -> np.ndarray:
-    """Return how often each of n weights is in a resample, (n,)."""
-    seeds: dict[str, list[int]] = {}
+def _drawn(every: Sequence[Weights]) -> np.ndarray:
+    """Return how often each of n weights is in each resample, (R, n)."""
+    rng = np.random.default_rng(0)
+    seeds: dict[str, dict[int, None]] = {}
     for one in every:
-        seeds.setdefault(one.group, [])
-        if one.seed not in seeds[one.group]:
-            seeds[one.group].append(one.seed)
-    times: dict[tuple[str, int], int] = {}
-    chosen = rng.multinomial(len(seeds), [1 / len(seeds)] * len(seeds))
-    for (group, its), number in zip(seeds.items(), chosen, strict=True):
+        seeds.setdefault(one.group, {})[one.seed] = None
+    chosen = rng.multinomial(len(seeds), [1 / len(seeds)] * len(seeds), size=RESAMPLES)
+    times: dict[tuple[str, int], np.ndarray] = {}
+    for (group, its), number in zip(seeds.items(), chosen.T, strict=True):
         again = rng.multinomial(number * len(its), [1 / len(its)] * len(its))
-        times.update({(group, seed): int(n) for seed, n in zip(its, again, strict=True)})
-    return np.array([times[one.group, one.seed] for one in every], dtype=float)
+        times.update({(group, seed): column for seed, column in zip(its, again.T, strict=True)})
+    return np.stack([times[one.group, one.seed] for one in every], axis=1).astype(float)
 
 
 def _numbered(values: Iterable[Hashable]) -> np.ndarray:

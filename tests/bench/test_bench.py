@@ -244,6 +244,7 @@ def test_the_loader_bench_reads_every_image_of_both_pipelines(tmp_path, capsys):
     )
 
 
+@pytest.mark.whole
 def test_planning_is_measured_for_what_is_missing_and_for_what_is_finished(kbench, tmp_path):
     path = tmp_path / "dag.json"
     done = kbench(

@@ -84,6 +84,7 @@ def test_constant_scores_find_nothing():
     ]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("variant", "images", "tokens"), [("wpse-gaussian", 300, (1, 1)), ("filip", 200, (2, 1))]
 )

@@ -80,7 +80,7 @@ def differ(first, second, prefix):
     return {name for name in names if not torch.equal(first[name], second[name])}
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "sides",
     [(), ("image",), ("text",), ("image", "text")],

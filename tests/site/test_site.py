@@ -102,6 +102,7 @@ def test_the_front_has_what_nothing_betters_at_its_price():
     assert [one.summary.mean for one in standings.front(turned)] == [0.5, 0.4]
 
 
+@pytest.mark.whole
 def test_the_committed_summaries_make_a_site(kbench, tmp_path):
     bundled = [path.parent for path in sorted(ROOT.glob("results/*/summary/bundle.tar.xz"))]
     done = kbench("site", *bundled, "--output", tmp_path / "site")

@@ -167,6 +167,7 @@ def test_a_failing_job_shows_its_message_and_keeps_the_rest(checkout):
     assert "kbench: the data folder nowhere does not exist" in process.stdout + process.stderr
 
 
+@pytest.mark.whole
 def test_a_second_workflow_on_a_folder_is_refused_at_once(checkout):
     hold = "import sys; from pathlib import Path; from kbench import lock; lock.keep(Path(sys.argv[1]));"
     first = subprocess.Popen(

@@ -7,7 +7,7 @@ from typing import Any
 from kbench import tasks
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.datasets import dataset as known_datasets
-from kbench.experiment.schema import Experiment, Resources
+from kbench.experiment.schema import Experiment, Keep, Resources
 
 PAIRS = 512
 EVALUATION_IMAGES = 64
@@ -63,7 +63,7 @@ def _what_is_trained(experiment: Experiment) -> dict[str, Any]:
         "micro_batch_size": None,
     }
     if experiment.training.keep is not None:
-        training["keep"] = {"every_epochs": epochs / 2}
+        training["keep"] = Keep(every_epochs=epochs / 2)
     if experiment.training.test_column is not None:
         training["test_column"] = known_datasets.get(experiment.training.test_column).stand_in
     corpus = WorldCorpus(

@@ -18,10 +18,10 @@ class Dhel(InfoNCE):
 
     name = "dhel"
     formula = (
-        "1/(2B) sum_i [-2 s<x_i, y_i> + log sum_{j != i} exp(s<x_i, x_j>) + log sum_{j != i}"
+        "1/B sum_i [-s<x_i, y_i> + log sum_{j != i} exp(s<x_i, x_j>) + log sum_{j != i}"
         " exp(s<y_i, y_j>)]"
     )
-    source = "Koromilas et al. 2024 (DHEL), arXiv 2405.18045"
+    source = "Koromilas et al. 2024 (DHEL), arXiv 2405.18045, as its released code has it"
     sees_features = True
 
     def of_features(
@@ -29,7 +29,7 @@ class Dhel(InfoNCE):
     ) -> torch.Tensor:
         """Return the loss of features (B, F)."""
         pairs = (scale * (images * texts).sum(1)).mean()
-        return (_energy(images, scale) + _energy(texts, scale)) / 2 - pairs
+        return _energy(images, scale) + _energy(texts, scale) - pairs
 
     @classmethod
     def refuse(cls, similarity: type[Similarity]) -> str | None:

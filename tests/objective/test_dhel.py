@@ -1,6 +1,9 @@
 """DHEL: its formula as loops, and that nothing across but the pairs matters."""
 
+import ast
 import math
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,12 +17,28 @@ def test_the_formula_pair_by_pair():
     scale, batch = 7.0, 6
     total = 0.0
     for i in range(batch):
-        total -= 2 * scale * (images[i] @ texts[i]).item()
+        total -= scale * (images[i] @ texts[i]).item()
         for side in (images, texts):
             others = (scale * (side[i] @ side[j]).item() for j in range(batch) if j != i)
             total += math.log(sum(math.exp(logit) for logit in others))
     seen = objective.create("dhel").of_features(images, texts, scale)
-    assert seen.item() == pytest.approx(total / (2 * batch), rel=1e-12)
+    assert seen.item() == pytest.approx(total / batch, rel=1e-12)
+
+
+@pytest.mark.skipif("KBENCH_DHEL" not in os.environ, reason="KBENCH_DHEL names no released code")
+def test_it_is_the_released_codes():
+    """KBENCH_DHEL: a file losses.py of github pakoromilas/DHEL-KCL, of which one class is taken."""
+    tree = ast.parse(Path(os.environ["KBENCH_DHEL"]).read_text())
+    [released] = [
+        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "DHEL"
+    ]
+    names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional}
+    exec(compile(ast.Module([released], []), "losses.py", "exec"), names)
+    for batch, temperature in ((2, 0.3), (6, 0.07), (17, 1.0)):
+        images, texts = sides(batch)
+        expected = names["DHEL"](tau=temperature)(torch.cat([images, texts]))
+        ours = objective.create("dhel").of_features(images, texts, 1 / temperature)
+        assert ours.item() == pytest.approx(expected.item(), rel=1e-9)
 
 
 def test_gradients():

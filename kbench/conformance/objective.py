@@ -4,7 +4,7 @@ import torch
 
 from kbench import objective
 
-BATCH = 6
+BATCH, WIDTH = 6, 4
 
 
 def describes_itself(name: str) -> str | None:
@@ -67,13 +67,63 @@ def is_as_blind_to_a_shift_as_it_says(name: str) -> str | None:
     )
 
 
+def is_a_finite_scalar_of_features(name: str) -> str | None:
+    """Where it sees features: of the first batch and of the second, of one pair too, it is one
+    finite number with finite gradients.
+    """
+    created = objective.create(name)
+    if not created.sees_features:
+        return None
+    created.prepare(WIDTH)
+    for pairs in (BATCH, BATCH, 1):
+        sides = [side[:pairs].float().requires_grad_() for side in features()]
+        loss = created.of_features(*sides, torch.tensor(14.0))
+        if loss.shape != () or not bool(loss.isfinite()):
+            return (
+                f"the loss of features of {pairs} pairs has shape {tuple(loss.shape)}:"
+                f" {loss.tolist()}"
+            )
+        slopes = torch.autograd.grad(loss, sides, allow_unused=True)
+        if not all(slope is not None and bool(slope.isfinite().all()) for slope in slopes):
+            return f"gradients of features of {pairs} pairs are absent or not finite"
+    return None
+
+
+def does_not_depend_on_the_order_of_features(name: str) -> str | None:
+    """Where it sees features: a batch has no order."""
+    created = objective.create(name)
+    if not created.sees_features:
+        return None
+    created.prepare(WIDTH)
+    created.double().eval()
+    images, texts = features()
+    order = torch.tensor([2, 0, 5, 1, 4, 3])
+    losses = [created.of_features(images[by], texts[by], 3.0) for by in (order, order.sort()[0])]
+    apart = abs(float((losses[0] - losses[1]).detach()))
+    return (
+        f"reordering the pairs of a batch changes the loss of features by {apart:.3g}"
+        if apart > 1e-9
+        else None
+    )
+
+
 CHECKS = (
     describes_itself,
     is_a_finite_scalar,
     has_right_gradients,
     does_not_depend_on_the_order_of_pairs,
     is_as_blind_to_a_shift_as_it_says,
+    is_a_finite_scalar_of_features,
+    does_not_depend_on_the_order_of_features,
 )
+
+
+def features() -> list[torch.Tensor]:
+    """Return random features of both sides, of length 1, float64."""
+    drawn = torch.randn(
+        2, BATCH, WIDTH, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    return list(torch.nn.functional.normalize(drawn, dim=-1))
 
 
 def logits() -> torch.Tensor:

@@ -161,6 +161,24 @@ def test_an_objective_that_says_it_is_blind_to_a_shift_and_is_not_fails(kbench, 
     assert done.returncode == 1 and "adding 1 to all logits changes the loss by" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "part, fault, sentence",
+    [
+        ("return WEIGHT *", "return 1 / (texts - texts).sum() + WEIGHT *", "pairs has shape (): "),
+        ("pairs = ", "images = images.detach()\n        pairs = ", "are absent"),
+        ("return WEIGHT *", "return images[0].sum() + WEIGHT *", "changes the loss of features by"),
+    ],
+)
+def test_an_objective_of_features_with_a_fault_fails(kbench, tmp_path, part, fault, sentence):
+    (tmp_path / "workflow" / "objectives").mkdir(parents=True)
+    text = (ROOT / "kbench" / "objective" / "kcl.py").read_text()
+    text = text.replace('name = "kcl"', 'name = "faulty"')
+    assert part in text
+    (tmp_path / "workflow" / "objectives" / "faulty.py").write_text(text.replace(part, fault))
+    done = kbench("conform", "faulty", cwd=tmp_path)
+    assert done.returncode == 1 and sentence in done.stdout, done.stdout
+
+
 def test_the_example_of_the_readme_conforms_beside_the_experiments(kbench, tmp_path):
     (tmp_path / "workflow" / "variants").mkdir(parents=True)
     shutil.copy(ROOT / "examples" / "wpse_laplace.py", tmp_path / "workflow" / "variants")

@@ -4,6 +4,7 @@
 #              runs both
 # make setup   only make the virtual environment, in .venv
 # make lint    what the gate checks besides the tests
+# make docs    write the documentation as a site to build/docs
 # make lock    renew requirements.lock from constraints.txt, where torch's build for the CPU alone is installed
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -20,7 +21,7 @@ for module in pkgutil.walk_packages(kbench.__path__, "kbench."):
 endef
 export IMPORT_ALL
 
-.PHONY: setup demo test test-whole test-fast lint lock clean
+.PHONY: setup demo test test-whole test-fast lint docs lock clean
 
 setup: $(VENV)/.ready
 
@@ -53,6 +54,9 @@ lint: setup
 	ruff format --check .
 	snakefmt --check .
 	snakemake --lint
+
+docs: setup
+	mkdocs build --quiet
 
 lock: setup
 	$(VENV)/bin/python -m pip install --quiet pip-tools

@@ -32,3 +32,11 @@ def formulas(family: Family) -> Iterator[str]:
 
     for name in family.names():
         yield from or_problem(name, lines)
+
+
+def legal(schema: dict) -> str:
+    """Return what a number or word may be by its JSON schema; empty where there are no bounds."""
+    if "enum" in schema or "const" in schema:
+        return "one of " + ", ".join(schema.get("enum", [schema.get("const")]))
+    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    return " and ".join(f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema)

@@ -63,11 +63,4 @@ def _variant(name: str) -> list[str]:
 def _parameter(name: str, schema: dict) -> str:
     default = schema["default"]
     shown = f"{default:.4g}" if isinstance(default, float) else str(default)
-    return f"    {name} = {shown}   {_range(schema)}   {schema['description']}"
-
-
-def _range(schema: dict) -> str:
-    if "enum" in schema or "const" in schema:
-        return "one of " + ", ".join(schema.get("enum", [schema.get("const")]))
-    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    return " and ".join(f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema)
+    return f"    {name} = {shown}   {listing.legal(schema)}   {schema['description']}"

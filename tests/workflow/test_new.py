@@ -5,10 +5,10 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from pathlib import Path
 
 import pytest
 from tiny import ROOT
+from tutorials import follow
 
 from kbench import skeleton
 from kbench.container.checkout import Checkout
@@ -96,10 +96,8 @@ def test_an_installed_wheel_makes_the_same_folder_and_plans_in_it(installed, tmp
 
 
 @pytest.mark.whole
-def test_the_first_experiment_runs_from_an_installed_wheel(installed, tmp_path):
-    run("kbench", "new", "mine", cwd=tmp_path, path=installed)
-    folder = Path(tmp_path, "mine")
-    command = ("snakemake", "--cores", "2", "--config", "experiment=first", "smoke=true")
-    assert "Report: " in run(*command, cwd=folder, path=installed)
-    assert (folder / "results" / "first-smoke" / "report" / "index.html").is_file()
-    assert "Nothing to be done" in run(*command, cwd=folder, path=installed)
+def test_the_first_tutorial_is_true_of_an_installed_wheel(installed, tmp_path):
+    commands = follow(ROOT / "docs" / "tutorials" / "first-benchmark.md", tmp_path, installed)
+    assert sum(command.endswith("smoke=true") for command in commands) == 2
+    folder = tmp_path / "my-benchmark" / "results" / "first-smoke"
+    assert (folder / "report" / "index.html").is_file()

@@ -104,7 +104,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; UserError if it is absent or not JSON."""
     try:
-        return strict_json.parse(Path(path).read_bytes().decode("utf-8"))
+        with open(path, "rb") as stream:
+            return strict_json.parse(stream.read().decode("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
     except (ValueError, OSError) as error:

@@ -33,14 +33,16 @@ def run(arguments: argparse.Namespace) -> None:
     is.
     """
     loaded = options.load_results(arguments)
+    from kbench import memory
     from kbench.report import content, render
     from kbench.report.analysis import Analysis
     from kbench.results import table
 
-    analysis = Analysis(loaded, table.frame(loaded))
-    report = content.build(analysis)
     beside = arguments.results if arguments.results.is_dir() else arguments.results.parent
-    page, *others = render.write(report, arguments.output or beside / "report")
+    with memory.collector_paused():
+        analysis = Analysis(loaded, table.frame(loaded))
+        report = content.build(analysis)
+        page, *others = render.write(report, arguments.output or beside / "report")
     print("\n".join(report.warnings + report.answer))
     for path in others:
         print(f"wrote {path}")

@@ -18,7 +18,7 @@ SMALL = 1 << 20
 def read(path: Path, names: Collection[str] | None = None) -> Arrays:
     """Return those of the named arrays that a file holds, or all; UserError if it is damaged."""
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             content = stream.read(SMALL)
         if len(content) < SMALL:
             return npz.read(content, names)

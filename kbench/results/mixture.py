@@ -9,9 +9,9 @@ from kbench.records.documents import ModelCard, TaskResult
 from kbench.results import codes, jobs
 
 
-def document_path(folder: Path, run: str, dataset: str, task: str) -> Path:
-    """Return where a result lies in an experiment's results folder."""
-    return folder / f"runs/{run}/evaluation/{dataset}/{task}.json"
+def document_path(folder: Path, run: str, dataset: str, task: str, suffix: str = ".json") -> Path:
+    """Return where a result lies in an experiment's results folder, or a file beside it."""
+    return folder / f"runs/{run}/evaluation/{dataset}/{task}{suffix}"
 
 
 def refuse(

@@ -61,9 +61,7 @@ class Store:
 
     def arrays(self, result: TaskResult) -> Path | None:
         """Return the path of a result's arrays (TASK.npz), or None if it has none."""
-        path = document_path(self.place, result.run, result.dataset, result.task).with_suffix(
-            ".npz"
-        )
+        path = document_path(self.place, result.run, result.dataset, result.task, ".npz")
         return path if path.is_file() else None
 
     def config(self, run: str) -> dict:

@@ -25,6 +25,8 @@ class Objective(Module, ABC):
     by_rows: ClassVar[bool] = False
     # Whether training gives it the features of both sides in the place of logits.
     sees_features: ClassVar[bool] = False
+    # Weight of how far images lie outside their texts' cones, which training adds to its loss.
+    cone_weight: ClassVar[float] = 0.0
 
     def of_rows(self, logits: torch.Tensor, first: int) -> torch.Tensor:
         """Return the mean loss, a scalar, of some rows (R, B) of a batch's logits, in float32 or

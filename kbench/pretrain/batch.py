@@ -53,7 +53,11 @@ class BatchLoss(nn.Module):
             return self.model.loss_of_features(images, everyones["features"])
         if self.model.objective.by_rows:
             return self._by_rows(ours, everyones)
-        return self.model.objective(self.processes.gather(self.model.compare(ours, everyones)))
+        loss = self.model.objective(self.processes.gather(self.model.compare(ours, everyones)))
+        if weight := self.model.objective.cone_weight:
+            outside = self.processes.gather(self.model.similarity.outside_cones(ours, texts))
+            loss = loss + weight * outside.mean()
+        return loss
 
     def _by_rows(self, ours: Representation, everyones: Representation) -> torch.Tensor:
         """Return the mean loss over all rows, of which no process holds more than a block at a

@@ -75,6 +75,12 @@ class Similarity(Module, ABC):
         """
         return products
 
+    def outside_cones(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return by how much (B,), in radians, each image is outside what its text entails; 0
+        within.
+        """
+        raise TypeError(f"texts of {self.name} have no cones")
+
     def class_features(self, means: torch.Tensor) -> torch.Tensor:
         """Return a class's features (n, F) from the means of its prompts' features."""
         return means
@@ -108,6 +114,11 @@ class Similarity(Module, ABC):
         ones.
         """
         return cls.features is not Similarity.features
+
+    @classmethod
+    def has_cones(cls) -> bool:
+        """Return whether a text has a cone, in which the images that it may belong to lie."""
+        return cls.outside_cones is not Similarity.outside_cones
 
     @property
     def uses_random_features(self) -> bool:

@@ -30,6 +30,7 @@ OPTIMAL = {
     "cyclip": lambda pmi, trained: pmi + 2.5,
     "dhel": lambda pmi, trained: pmi + 2.5,
     "kcl": lambda pmi, trained: pmi + 2.5,
+    "entailment": lambda pmi, trained: pmi + 2.5,
     "sinkhorn": lambda pmi, trained: pmi + 2.5,
     "amorlip": lambda pmi, trained: pmi + trained.constant,
     "kullback-leibler": lambda pmi, trained: pmi + 1,

@@ -49,6 +49,8 @@ CASES = {
     "a plan of the batch": ("cosine", "sinkhorn", DEMO, {}),
     "random features of both sides": ("wpse-gaussian", "cyclip", DEMO, {}),
     "micro-batches, moments": ("wpse-linear", "minc", PLAIN, {"micro_batch_size": 2}),
+    "cones of texts": ("hyperbolic", "entailment", DEMO, {}),
+    "micro-batches, cones": ("hyperbolic", "entailment", PLAIN, {"micro_batch_size": 3}),
     "hyperbolic, sigmoid": ("hyperbolic", "sigmoid", DEMO, {}),
     "micro-batches": ("wpse-gaussian", "sigmoid", PLAIN, {"micro_batch_size": 3}),
     "micro-batches, without features": ("filip", "infonce", PLAIN, {"micro_batch_size": 2}),

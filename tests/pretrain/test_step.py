@@ -8,6 +8,7 @@ import parts
 import pytest
 import torch
 
+from kbench import objective
 from kbench.errors import UserError
 from kbench.pretrain import batch as batch_loss
 from kbench.pretrain.processes import Processes
@@ -21,7 +22,13 @@ def alone(case, **changes):
 
 @pytest.mark.parametrize("size", [1, 3, 8, 100])
 @pytest.mark.parametrize(
-    "case", ["micro-batches", "micro-batches, without features", "micro-batches, moments"]
+    "case",
+    [
+        "micro-batches",
+        "micro-batches, without features",
+        "micro-batches, moments",
+        "micro-batches, cones",
+    ],
 )
 def test_micro_batches_do_what_the_whole_batch_does(case, size):
     whole = parts.train(alone(case, micro_batch_size=None))
@@ -199,3 +206,16 @@ def test_moments_of_a_step_that_is_not_finite_are_forgotten(monkeypatch):
         assert torch.equal(tensor, before[name])
     trainer.step(*third)
     assert trainer.model.objective.steps == 2
+
+
+def test_training_adds_the_cones_with_their_weight():
+    processes = Processes()
+    made = parts.trainer("cones of texts", processes)
+    images, tokens = parts.batches(processes)[0]
+    model, generator = made.model.eval(), torch.Generator()
+    loss = made.loss(images, tokens, generator)
+    seen, read = model.represent_images(images, None), model.represent_texts(tokens, None)
+    outside_cones = model.similarity.outside_cones(seen, read)
+    assert outside_cones.shape == (len(images),) and outside_cones.max() > 0
+    alone = objective.create("infonce")(model.compare(seen, read))
+    torch.testing.assert_close(loss, alone + 0.2 * outside_cones.mean())

@@ -13,10 +13,12 @@ from kbench.similarity.sets import PointSet, Pooled, Side, Widths
 from kbench.similarity.settings import LARGEST, Settings
 
 LARGEST_ARGUMENT = math.asinh(2.0**15)  # of sinh, so that squares stay exact enough in float32
+NARROWEST = 0.1
+"""K of MERU's cones: the cone of a text nearer to the apex than 2 K is a half space."""
 
 
 class Hyperbolic(Similarity):
-    """MERU's Lorentzian distance, negated, without its entailment loss.
+    """MERU's Lorentzian distance, negated; its entailment loss is the objective 'entailment'.
 
     An embedding v (the mean of the present points of a set) is scaled by a side's learned factor,
     d^(-1/2) at first and at most 1, and lifted onto the hyperboloid of curvature -c by the
@@ -59,8 +61,22 @@ class Hyperbolic(Similarity):
         # cosh(D) - 1 = 2 sinh(D / 2)^2 keeps small distances accurate, where arccosh has no
         # derivative.
         half = (torch.outer(x_0, y_0) - x @ y.T - 1) / 2
-        distance = 2 * torch.asinh(half.clamp(min=torch.finfo(half.dtype).eps).sqrt())
-        return -distance / self._root_curvature(x)
+        return -_distance(half) / self._root_curvature(x)
+
+    def outside_cones(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return by how much (B,), in radians, the angle at the text between the apex's prolonged
+        direction and the image is more than the half-aperture arcsin(2 K / (sqrt(c) |y|)).
+
+        The angle is that of a hyperbolic triangle of apex, text and image, from its sides; a
+        curvature changes lengths and no angle.
+        """
+        x, y = images["points"][:, 0], texts["points"][:, 0]
+        x_0, y_0 = (1 + x.square().sum(1)).sqrt(), (1 + y.square().sum(1)).sqrt()
+        across = _distance((x_0 * y_0 - (x * y).sum(1) - 1) / 2)
+        to_image, to_text = (_distance((out - 1) / 2) for out in (x_0, y_0))
+        largest_sine = 1 - 4 * torch.finfo(y.dtype).eps
+        aperture = (2 * NARROWEST / y.norm(dim=1)).clamp(max=largest_sine).asin()
+        return (_exterior_angle(to_image, to_text, across) - aperture).relu()
 
     def reference(
         self, image: PointSet, text: PointSet, draw: RandomFeatures | None
@@ -98,3 +114,19 @@ class Hyperbolic(Similarity):
 
     def _root_curvature(self, like: torch.Tensor) -> torch.Tensor:
         return (self.settings.curvature * self.log_curvature_ratio.to(like.dtype).exp()).sqrt()
+
+
+def _distance(half: torch.Tensor) -> torch.Tensor:
+    """Return the distance D at curvature -1 from (cosh(D) - 1) / 2, which is sinh(D / 2)^2."""
+    return 2 * torch.asinh(half.clamp(min=torch.finfo(half.dtype).eps).sqrt())
+
+
+def _exterior_angle(
+    opposite: torch.Tensor, inner: torch.Tensor, outer: torch.Tensor
+) -> torch.Tensor:
+    """Return 180 degrees less the angle between two sides of triangles at curvature -1, in radians,
+    by the half-angle formula, which needs no arccosine near 1.
+    """
+    half, least = (opposite + inner + outer) / 2, torch.finfo(opposite.dtype).eps
+    sines = [(half - side).clamp(min=least).sinh() for side in (opposite, inner, outer)]
+    return 2 * torch.atan2((half.sinh() * sines[0]).sqrt(), (sines[1] * sines[2]).sqrt())

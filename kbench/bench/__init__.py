@@ -9,6 +9,7 @@ BENCHES = {
         "whole training steps of every similarity: time, memory, data wait, FLOP, against"
         " open_clip's"
     ),
+    "objective": "whole training steps with every objective, against InfoNCE's",
     "dag": "time and memory of planning a large experiment, and of seeing that it is finished",
     "submission": "what Snakemake's own process takes for each job it sends to a simulated Slurm",
     "startup": "time from starting a job to its first useful work",

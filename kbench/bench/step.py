@@ -60,9 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def configure_times(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the times alone."""
-    parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these; default: all")
+def configure_times(parser: argparse.ArgumentParser, of: str = "variants") -> None:
+    """Add the arguments of the times alone; of: what is measured one by one."""
+    parser.add_argument(f"--{of}", nargs="+", metavar="NAME", help="only these; default: all")
     parser.add_argument("--device", default="cpu", help="default %(default)s")
     parser.add_argument(
         "--precision", choices=("fp32", "bf16"), default="fp32", help="default %(default)s"
@@ -161,6 +161,7 @@ class StepCase:
     device: str
     precision: str
     batch: int
+    objective: str = "infonce"  # kbench's alone
 
     @classmethod
     def of(cls, contender: str, arguments: argparse.Namespace) -> "StepCase":
@@ -234,7 +235,7 @@ def _run_config(case: StepCase) -> "RunConfig":
         variant=case.contender,
         similarity=case.contender,
         similarity_settings=similarity.create(case.contender).settings.model_dump(mode="json"),
-        objective="infonce",
+        objective=case.objective,
         seed=0,
         corpus=WorldCorpus(kind="world", name="bench"),
         towers=case.tower_config(),

@@ -145,6 +145,16 @@ def test_points_that_cannot_be_read(content, tmp_path, capsys):
     assert "points" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_rows_of_the_objective_bench(tmp_path):
+    options = ["--towers", "demo", "--step-batch", "4", "--step-repeats", "1"]
+    options += ["--objectives", "sinkhorn", "entailment", "--json", tmp_path / "rows.json"]
+    assert kbench("bench", "objective", *options) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["objective/sinkhorn", "objective/entailment"]
+    assert all(row["value"] > 0 and row["baseline"] > 0 for row in rows)
+
+
 @pytest.mark.whole
 def test_rows_of_the_step_bench(tmp_path):
     options = [

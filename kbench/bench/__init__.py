@@ -15,6 +15,7 @@ BENCHES = {
     "startup": "time from starting a job to its first useful work",
     "probe": "time of the linear probe's whole search",
     "evaluate": "time of zero-shot and linear probe on CIFAR-10, images included",
+    "retrieval": "time from embeddings to recalls in both directions, against CLIP_benchmark's",
     "correctness": "every similarity, objective and precision on a device, against the CPU",
     "features": "images per second through a tower, against open_clip's, at several batch sizes",
     "pretraining": "a real training on a device, interrupted and resumed",

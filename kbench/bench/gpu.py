@@ -5,8 +5,9 @@ it has. A part that takes longer than its minutes is ended, and the next one beg
 measured is said. --part runs one; --small runs a shrunken form of all, as on a CPU.
 
 Parts: correctness (every similarity, objective and precision against the CPU), step (whole training
-steps against open_clip's), similarity (the losses alone), features, probe, loader, pretraining (a
-real training, interrupted and resumed; of CIFAR-10 with --data).
+steps against open_clip's), similarity (the losses alone), features, retrieval, probe (scikit-learn
+on the device beside it), loader, pretraining (a real training, interrupted and resumed; of CIFAR-10
+with --data).
 
 Examples:
   kbench bench gpu --json results/bench/gpu.json --data data
@@ -72,11 +73,14 @@ PARTS = {
         ("--images", "4096", "--batches", "64", "256", "1024"),
         ("--towers", "demo", "--images", "8", "--batches", "4", "8", "--repeats", "1"),
     ),
+    "retrieval": Part(
+        "retrieval", 3, ("--images", "1000", "5000"), ("--images", "20", "--width", "8")
+    ),
     "probe": Part(
         "probe",
         5,
-        ("--samples", "50000", "--width", "768", "--classes", "10", "100"),
-        ("--samples", "200", "--width", "8", "--classes", "3"),
+        ("--samples", "50000", "--width", "768", "--classes", "10", "100", "--array-api"),
+        ("--samples", "200", "--width", "8", "--classes", "3", "--array-api"),
     ),
     "loader": Part(
         "loader",

@@ -3,16 +3,18 @@
 Features are random, 10,000 x 512, with a tenth held out to choose C. Objective and accuracy are
 compared as well: the objectives at the C that kbench chose, each solver's as it ends. The baseline
 computes in float64: in float32 scikit-learn reports that it has converged where it has not, and a
-useless C is chosen.
+useless C is chosen. With --array-api its search is also made with torch's arrays on the device, by
+its array API: rows probe/N-classes/array-api and probe/N-classes/array-api/accuracy.
 """
 
 import argparse
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from kbench import progress
-from kbench.bench.measure import Row, say
+from kbench.bench.measure import Row, in_fresh_process, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100], help="default 10 100")
     parser.add_argument("--device", default="cpu", help="kbench's; default %(default)s")
+    parser.add_argument(
+        "--array-api", action="store_true", help="also scikit-learn's search on the device"
+    )
 
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
@@ -76,6 +81,13 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             f"{classes:<9}{seconds[0]:>9.3g}{seconds[1]:>9.3g}{measured[-4].ratio:>7.3f}"
             f"{ours.acc1:>10.4f}{accuracy:>9.4f}{ours.C:>10.3g}{best.C:>10.3g}"
         )
+        if arguments.array_api:
+            taken = _with_array_api(train, test, arguments.device)
+            measured += [
+                Row.of(f"{name}/array-api", seconds[0], "seconds", taken[0]),
+                Row.of(f"{name}/array-api/accuracy", ours.acc1, "fraction", taken[1]),
+            ]
+            say(f"{'':<9}{'':>9}{taken[0]:>9.3g}{measured[-2].ratio:>7.3f}{'':>10}{taken[1]:>9.4f}")
     return measured
 
 
@@ -96,11 +108,37 @@ def samples(classes: int, count: int, width: int, seed: int) -> "Features":
     return Features(x.astype(np.float32), labels)
 
 
+def _with_array_api(train: "Features", test: "Features", device: str) -> tuple[float, float]:
+    """Return seconds and accuracy of scikit-learn's search on a device's arrays, in a process of
+    its own: SciPy reads when it is imported whether arrays may be others than numpy's.
+    """
+    with mock.patch.dict("os.environ", SCIPY_ARRAY_API="1"):
+        return in_fresh_process(_search_on, train, test, device)
+
+
+def _search_on(train: "Features", test: "Features", device: str) -> tuple[float, float]:
+    from sklearn import config_context
+
+    from kbench.measures.settings import LinearProbeSettings
+
+    settings = LinearProbeSettings()
+    warm_up = [samples(2, 100, 8, seed) for seed in (0, 1)]
+    with config_context(array_api_dispatch=True):
+        scikit_learn_probe(*warm_up, settings, device)
+        start = time.perf_counter()
+        model, _ = scikit_learn_probe(train, test, settings, device)
+        predicted = _on_host(model.predict(_double(test, device)))
+        seconds = time.perf_counter() - start
+    return seconds, float((predicted == test.labels).mean())
+
+
 def scikit_learn_probe(
-    train: "Features", test: "Features", settings: "LinearProbeSettings"
+    train: "Features", test: "Features", settings: "LinearProbeSettings", device: str | None = None
 ) -> tuple["LogisticRegression", "Tried"]:
     """Make the published search with scikit-learn's solver; returns the model refitted on all, and
     the best C tried.
+
+    device: of torch's arrays that it computes with, by its array API; None: numpy's.
     """
     from kbench.measures.logistic import Tried, search, top1
     from kbench.measures.splits import held_out
@@ -111,17 +149,16 @@ def scikit_learn_probe(
     )
 
     def judge(strengths: list[float]) -> list[Tried]:
-        models = [_fit(fitted_on, C, settings) for C in strengths]
+        models = [_fit(fitted_on, C, settings, device) for C in strengths]
+        predicted = [_on_host(model.predict(_double(judged_on, device))) for model in models]
         return [
-            Tried(
-                C, top1(model.predict(judged_on.x), judged_on.labels), int(model.n_iter_[0]), True
-            )
-            for C, model in zip(strengths, models, strict=True)
+            Tried(C, top1(labels, judged_on.labels), int(model.n_iter_[0]), True)
+            for C, model, labels in zip(strengths, models, predicted, strict=True)
         ]
 
     best, _ = search(settings.strides, judge)
-    model = _fit(train, best.C, settings)
-    model.predict(_double(test))
+    model = _fit(train, best.C, settings, device)
+    model.predict(_double(test, device))
     return model, best
 
 
@@ -136,15 +173,31 @@ def objective(model: "LogisticRegression", data: "Features", C: float) -> float:
     return C * loss + float(np.square(model.coef_).sum()) / 2
 
 
-def _fit(data: "Features", C: float, settings: "LinearProbeSettings") -> "LogisticRegression":
+def _fit(
+    data: "Features", C: float, settings: "LinearProbeSettings", device: str | None = None
+) -> "LogisticRegression":
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return LogisticRegression(C=C, max_iter=settings.max_iterations).fit(
-            _double(data), data.labels
+            _double(data, device), _placed(data.labels, device)
         )
 
 
-def _double(data: "Features") -> "np.ndarray":
-    return (data.x if data.index is None else data.x[data.index]).astype("float64", copy=False)
+def _double(data: "Features", device: str | None = None) -> Any:
+    chosen = data.x if data.index is None else data.x[data.index]
+    return _placed(chosen.astype("float64", copy=False), device)
+
+
+def _placed(array: "np.ndarray", device: str | None) -> Any:
+    """Return an array of numpy's, or torch's on a device."""
+    if device is None:
+        return array
+    import torch
+
+    return torch.from_numpy(array).to(device)
+
+
+def _on_host(array: Any) -> "np.ndarray":
+    return array.cpu().numpy() if hasattr(array, "cpu") else array

@@ -145,6 +145,24 @@ def test_points_that_cannot_be_read(content, tmp_path, capsys):
     assert "points" in capsys.readouterr().err
 
 
+def test_rows_of_the_retrieval_bench(tmp_path):
+    options = ["--images", 30, "--width", 16, "--repeats", 1, "--json", tmp_path / "rows.json"]
+    assert kbench("bench", "retrieval", *options) == 0
+    seconds, recall = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert seconds["name"] == "retrieval/30-images" and seconds["ratio"] > 0
+    assert 0.2 < recall["value"] < 1 and recall["ratio"] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_scikit_learns_search_with_another_librarys_arrays(tmp_path):
+    options = ["--samples", 300, "--width", 8, "--classes", 3, "--array-api"]
+    assert kbench("bench", "probe", *options, "--json", tmp_path / "rows.json") == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    of_numpy, of_torch = (rows[f"probe/3-classes{kind}/accuracy"] for kind in ("", "/array-api"))
+    assert of_torch["baseline"] == of_numpy["baseline"]
+    assert rows["probe/3-classes/array-api"]["ratio"] > 0
+
+
 @pytest.mark.slow
 def test_rows_of_the_objective_bench(tmp_path):
     options = ["--towers", "demo", "--step-batch", "4", "--step-repeats", "1"]

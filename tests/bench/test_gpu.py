@@ -74,5 +74,7 @@ def test_every_part_measures_in_its_shrunken_form(kbench_alone, tmp_path):
     error = rows["correctness/similarity/wpse-gaussian/fp32"]
     assert 0 < error["value"] < 1e-4 and error["ratio"] == 1
     assert rows["features/demo/batch-8/same"]["value"] == 1
+    assert rows["retrieval/20-images/recall"]["ratio"] == pytest.approx(1, abs=1e-6)
+    assert rows["probe/3-classes/array-api/accuracy"]["baseline"] > 0.4
     assert 0 < rows["pretraining/cosine/resumed"]["value"] < 1
     assert written["machine"].endswith("cores")

@@ -5,6 +5,7 @@ which `kbench compare` writes, is rendered without the runs.
 
 Examples:
   kbench report results/demo
+  kbench report results/demo --figures
   kbench report results/demo/summary --output page
 """
 
@@ -20,6 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_results(parser)
     parser.add_argument(
         "--output", type=Path, help="folder to write; default: report/ below the results"
+    )
+    parser.add_argument(
+        "--figures",
+        action="store_true",
+        help="also every figure as SVG and PDF, in figures/ beside the page; report.tex shows them",
     )
     parser.add_argument(
         "--crate",
@@ -42,10 +48,14 @@ def run(arguments: argparse.Namespace) -> None:
     with memory.collector_paused():
         analysis = Analysis(loaded, table.frame(loaded))
         report = content.build(analysis)
-        page, *others = render.write(report, arguments.output or beside / "report")
+        folder = arguments.output or beside / "report"
+        page, *others = render.write(report, folder, arguments.figures)
     print("\n".join(report.warnings + report.answer))
     for path in others:
         print(f"wrote {path}")
+    if arguments.figures:
+        number = render.write_figures(report, folder / "figures")
+        print(f"wrote {folder / 'figures'}: {number} figures, each as SVG and PDF")
     if arguments.crate:
         from kbench.report import crate
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import jinja2
 
 from kbench.document.parts import Cell, Table, anchor
-from kbench.files import write_text
+from kbench.files import replacing, write_text
+from kbench.report import pdf, svg
 from kbench.report.content import Report
 from kbench.report.latex_text import tex
 
@@ -21,14 +22,31 @@ MOST_RUNS = 200
 """Runs that the page holds as HTML; those of more are unpacked when it is opened."""
 
 
-def write(report: Report, folder: Path) -> list[Path]:
+def write(report: Report, folder: Path, figures: bool = False) -> list[Path]:
     """Write index.html, report.md and report.tex into a folder and return their paths, the page
     first.
+
+    figures: report.tex shows what `write_figures` writes.
     """
-    texts = {"index.html": html(report), "report.md": markdown(report), "report.tex": latex(report)}
+    texts = {
+        "index.html": html(report),
+        "report.md": markdown(report),
+        "report.tex": latex(report, figures),
+    }
     for name, text in texts.items():
         write_text(folder / name, text)
     return [folder / name for name in texts]
+
+
+def write_figures(report: Report, folder: Path) -> int:
+    """Write every figure as ID.svg and ID.pdf into a folder; return how many figures there are."""
+    figures = [figure for section in report.sections for figure in section.figures]
+    for figure in figures:
+        drawing = svg.standalone(figure.svg)
+        write_text(folder / f"{figure.id}.svg", drawing)
+        with replacing(folder / f"{figure.id}.pdf") as temporary:
+            temporary.write_bytes(pdf.of(drawing))
+    return len(figures)
 
 
 def html(report: Report, home: str | None = None) -> str:
@@ -83,8 +101,11 @@ def markdown(report: Report) -> str:
     return _tidy(environment.get_template("report.md.j2").render(report=report))
 
 
-def latex(report: Report) -> str:
-    """Return the report as a LaTeX document with booktabs tables."""
+def latex(report: Report, figures: bool = False) -> str:
+    """Return the report as a LaTeX document with booktabs tables.
+
+    figures: with the figures, in files figures/ID.pdf beside it.
+    """
     environment = _environment(
         block_start_string="((*",
         block_end_string="*))",
@@ -95,7 +116,8 @@ def latex(report: Report) -> str:
     )
     environment.filters |= {"tex": tex, "tex_cell": _tex_cell, "tex_columns": _tex_columns}
     environment.filters |= {"is_prose": _is_prose}
-    return _tidy(environment.get_template("report.tex.j2").render(report=report))
+    template = environment.get_template("report.tex.j2")
+    return _tidy(template.render(report=report, figures=figures))
 
 
 def bind(text: str) -> str:

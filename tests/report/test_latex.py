@@ -26,9 +26,10 @@ SLACK = 5.0
 def compile_report(folder, work):
     """Render the results in a folder, compile them, and return what TeX says."""
     loaded = store.load(folder)
-    report = content.build(Analysis(loaded, table.frame(loaded)), figures=False)
-    text = render.latex(report)
+    report = content.build(Analysis(loaded, table.frame(loaded)))
+    text = render.latex(report, figures=True)
     (work / "report.tex").write_text(text, encoding="utf-8")
+    assert render.write_figures(report, work / "figures") > 5
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "report.tex"]
     for _ in range(2):  # references are known the second time
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace")

@@ -211,6 +211,7 @@ def _configure(
         similarity_settings=_settings(variant),
         objective=_objective(experiment, variant),
         seed=seed,
+        fixed_seeds=variant.fixed_seeds,
         corpus=experiment.corpus,
         towers=_towers(experiment, variant),
         training=validated,

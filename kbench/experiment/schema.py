@@ -21,6 +21,11 @@ MOST_SAMPLES = 1 << 20
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
+Source = Literal["initialisation", "order", "steps"]
+"""What a training draws: its first weights; the order of pairs, with captions and crops; the random
+features of its steps, with dropout.
+"""
+
 
 class Keep(Section):
     """Which weights along a training are kept and scored, besides the last."""
@@ -133,6 +138,10 @@ class Variant(Section):
     objective: str | None = Field(default=None, description="overrides the experiment's objective")
     towers: dict[str, Any] = Field(
         default={}, description="keys of the tower configuration that differ: embed_dim ..."
+    )
+    fixed_seeds: dict[Source, Seed] = Field(
+        default={},
+        description="sources of randomness that have this seed in every run, not the run's own",
     )
 
     @property
@@ -508,6 +517,9 @@ class RunConfig(Section):
     similarity_settings: dict[str, Any] = Field(description="every setting, defaults included")
     objective: str = Field(description="a name of `kbench objectives`")
     seed: int = Field(description="training seed")
+    fixed_seeds: dict[Source, Seed] = Field(
+        default={}, description="sources of randomness that have another seed"
+    )
     corpus: AnyCorpus | None = Field(
         description="what is trained on: a kind of corpus and its settings; null: imported"
     )
@@ -530,8 +542,8 @@ class RunConfig(Section):
         releases keep their names.
         """
         values = self.model_dump(mode="json", exclude={"variant"})
-        for absent in ("imported", "start"):
-            if values[absent] is None:
+        for absent in ("imported", "start", "fixed_seeds"):
+            if not values[absent]:
                 del values[absent]
         if self.start is not None:
             del values["start"]["model"]
@@ -541,6 +553,10 @@ class RunConfig(Section):
                     k: v for k, v in values[section].items() if k not in added or v != added[k]
                 }
         return canonical_hash(values)
+
+    def seed_of(self, source: Source) -> int:
+        """Return the seed of one source of randomness."""
+        return self.fixed_seeds.get(source, self.seed)
 
     @property
     def corpus_name(self) -> str:

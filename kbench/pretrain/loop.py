@@ -133,7 +133,7 @@ def _pairs(
         cropper(config, config.training.crop),
         stream.Share(
             trainer.processes.share(config.training.batch_size),
-            config.seed,
+            config.seed_of("order"),
             rank=trainer.processes.rank,
             processes=trainer.processes.size,
             skip=trainer.progress.step,

@@ -58,7 +58,7 @@ class Trainer:
     def __init__(
         self, config: RunConfig, manifest: Manifest, device: str, processes: Processes
     ) -> None:
-        torch.manual_seed(derive("initial weights", config.seed))
+        torch.manual_seed(derive("initial weights", config.seed_of("initialisation")))
         self.config, self.device, self.processes = config, device, processes
         self.steps = optimizer.steps(config.training, manifest.pairs)
         self.model = ContrastiveModel(config)
@@ -135,8 +135,9 @@ class Trainer:
     def _loss(self, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         precision, step = AUTOCAST[self.config.training.precision], self.progress.step
         # Of what the towers draw themselves, such as dropout, each process has its own.
-        torch.manual_seed(derive("towers", self.config.seed, step, self.processes.rank))
-        generator = torch.Generator().manual_seed(derive("random features", self.config.seed, step))
+        seed = self.config.seed_of("steps")
+        torch.manual_seed(derive("towers", seed, step, self.processes.rank))
+        generator = torch.Generator().manual_seed(derive("random features", seed, step))
         images, tokens = (x.to(self.device, non_blocking=True) for x in (images, tokens))
         with torch.autocast(self.device, precision, enabled=precision != torch.float32):
             return self.loss(images, tokens, generator)

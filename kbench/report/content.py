@@ -11,6 +11,7 @@ from kbench.records.documents import ModelCard
 from kbench.report import (
     along,
     answer,
+    crossing,
     datasets,
     dimension,
     downstream,
@@ -74,6 +75,7 @@ def build(analysis: Analysis, figures: bool = True) -> Report:
         tuning.section(analysis),
         _pairs(analysis, figures),
         _variance(analysis, figures),
+        crossing.section(analysis),
         _cost(analysis, figures),
         weights.section(analysis, figures),
         _published(analysis),

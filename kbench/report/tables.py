@@ -97,7 +97,7 @@ def variance_table(analysis: Analysis, task: str) -> Table:
         rows.append(
             [
                 variant(group),
-                _with_ends(split.training, unit),
+                with_ends(split.training, unit),
                 *(_precise(value, unit) for value in others),
             ]
         )
@@ -113,7 +113,8 @@ def spread(analysis: Analysis, task: str, group: str) -> list[float | None]:
     return [training, split.together, split.draw, split.images]
 
 
-def _with_ends(seen: Spread | None, unit: str) -> Cell:
+def with_ends(seen: Spread | None, unit: str) -> Cell:
+    """Return the cell of a standard deviation with its interval."""
     if seen is None:
         return _precise(None, unit)
     value, low, high = (_precise(end, unit).text for end in (seen.value, seen.low, seen.high))

@@ -1,0 +1,75 @@
+"""Sources of randomness with a seed of their own: what they move, and what they leave alone."""
+
+from unittest import mock
+
+import parts
+import pytest
+import torch
+from tiny import EXPERIMENT
+
+from kbench.corpus.manifest import Manifest
+from kbench.experiment import load
+from kbench.pretrain import loop
+from kbench.pretrain.processes import Processes
+from kbench.pretrain.trainer import Trainer
+
+SOURCES = ("initialisation", "order", "steps")
+PAIRS = Manifest(corpus="world", pairs=parts.BATCH * parts.STEPS, shards=[])
+
+
+def trained(seed, **fixed):
+    """Return a trainer of random features at a seed, but for the sources that are fixed."""
+    config = parts.trainer("wpse-gaussian", Processes()).config
+    config = config.model_copy(update={"seed": seed, "fixed_seeds": fixed})
+    return Trainer(config, PAIRS, "cpu", Processes())
+
+
+def drawn(trainer):
+    """Return what each source draws: first weights, the seed of the order, a step's features."""
+    weights = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+    images, tokens = parts.batches(Processes())[0]
+    seen = []
+    original = trainer.model.draw
+    trainer.model.draw = lambda generator: seen.append(original(generator)) or seen[-1]
+    trainer.step(images, tokens)
+    with mock.patch.object(loop.stream, "PairStream") as stream:
+        loop._pairs(trainer.config, PAIRS, None, trainer)
+    order = torch.tensor(stream.call_args.args[-1].seed)
+    return {"initialisation": weights, "order": order, "steps": seen[0].frequencies}
+
+
+@pytest.mark.parametrize("fixed", [*SOURCES, None])
+def test_a_fixed_source_draws_the_same_at_every_seed_and_the_others_do_not(fixed):
+    chosen = {fixed: 7} if fixed else {}
+    first, second = (drawn(trained(seed, **chosen)) for seed in (0, 1))
+    same = {source for source in SOURCES if torch.equal(first[source], second[source])}
+    assert same == ({fixed} if fixed else set())
+
+
+def test_a_source_at_the_runs_own_seed_changes_no_number_and_another_does():
+    own, alone = drawn(trained(3, steps=3)), drawn(trained(3))
+    assert all(torch.equal(own[source], alone[source]) for source in SOURCES)
+
+
+def resolved(tmp_path, chosen):
+    path = tmp_path / "fixed.yaml"
+    variants = "variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]"
+    assert variants in EXPERIMENT
+    path.write_text(EXPERIMENT.replace(variants, f"variants: [{{similarity: cosine{chosen}}}]"))
+    return load.resolve(load.load(str(path)))
+
+
+def test_runs_that_fix_nothing_keep_their_names(tmp_path):
+    [plain, *_] = resolved(tmp_path, "")
+    [fixed, *_] = resolved(tmp_path, ", fixed_seeds: {order: 1}")
+    assert plain.fixed_seeds == {} and fixed.fixed_seeds == {"order": 1}
+    assert plain.hash != fixed.hash
+    assert plain.hash == plain.model_copy(update={"fixed_seeds": {}}).hash
+
+
+def test_an_unknown_source_is_refused(kbench, refused, tmp_path):
+    path = tmp_path / "fixed.yaml"
+    variants = "variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]"
+    chosen = "variants: [{similarity: cosine, fixed_seeds: {ordr: 1}}]"
+    path.write_text(EXPERIMENT.replace(variants, chosen))
+    refused(kbench("check", path), "fixed_seeds", "initialisation")

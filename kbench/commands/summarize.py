@@ -4,15 +4,18 @@ plots, its costs.
 FOLDER/bundle.tar.xz is what `kbench report` renders again, table.csv the tidy table, curves.csv the
 training logs, along.csv the scores of weights that were kept on the way, jobs.csv time and disk of
 every job (`kbench check` plans with it), report.md the report; --figures adds plots of the page as
-SVG files.
+SVG files. Of hundreds of runs bundle and table take megabytes: --small writes table.csv.gz, which
+pandas reads as it is, and no bundle.
 
 Example:
   kbench summarize results/demo --output results/demo/summary --figures figure-pmi_gap
 """
 
 import argparse
+import gzip
 from pathlib import Path
 
+from kbench import files
 from kbench.commands import options
 from kbench.errors import unknown
 from kbench.plan import measured
@@ -23,6 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_results(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument(
+        "--small", action="store_true", help="no bundle, and the table as table.csv.gz"
+    )
+    parser.add_argument(
         "--figures", nargs="*", default=[], metavar="ID", help="plots, by their ids on the page"
     )
 
@@ -30,7 +36,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Check what was asked for, write all files, say how much is in each."""
     loaded = options.load_results(arguments)
-    from kbench import files
     from kbench.report import content, render, svg
     from kbench.report.analysis import Analysis
     from kbench.results import along, bundle, curves, table
@@ -42,9 +47,9 @@ def run(arguments: argparse.Namespace) -> None:
         if name not in figures:
             raise unknown("figure", name, figures)
     output, jobs = arguments.output, measured.measured(loaded.place)
-    files.write_text(output / "table.csv", frame.to_csv(index=False))
+    _write_table(output, frame.to_csv(index=False), arguments.small)
     files.write_text(output / "report.md", render.markdown(report))
-    if loaded.unpacked is None:
+    if loaded.unpacked is None and not arguments.small:
         bundle.write(loaded.folder, output / bundle.NAME)
     if jobs:
         measured.write(jobs, output / "jobs.csv")
@@ -56,3 +61,11 @@ def run(arguments: argparse.Namespace) -> None:
         f"{output}: {len(frame)} results, {steps} logged steps, {len(jobs)} jobs,"
         f" {len(arguments.figures)} figures"
     )
+
+
+def _write_table(output: Path, text: str, small: bool) -> None:
+    if not small:
+        files.write_text(output / "table.csv", text)
+        return
+    with files.replacing(output / "table.csv.gz") as temporary:
+        temporary.write_bytes(gzip.compress(text.encode(), mtime=0))

@@ -30,6 +30,22 @@ def test_a_summary_holds_table_report_curves_and_plots(kbench, tmp_path):
     assert not (output / "jobs.csv").exists()
 
 
+def test_a_small_summary_has_the_same_table_packed_and_no_bundle(kbench, tmp_path):
+    folder = write_experiment(tmp_path / "mine", {"cosine": 1.0}, datasets=("world-pairs",))
+    for name, options in (("whole", ()), ("small", ("--small",)), ("again", ("--small",))):
+        done = kbench("summarize", folder, "--output", tmp_path / name, *options)
+        assert done.returncode == 0, done.stderr
+    whole, small = (
+        {path.name for path in (tmp_path / name).iterdir()} for name in ("whole", "small")
+    )
+    assert whole - small == {"table.csv", "bundle.tar.xz"} and small - whole == {"table.csv.gz"}
+    packed = tmp_path / "small" / "table.csv.gz"
+    pandas.testing.assert_frame_equal(
+        pandas.read_csv(packed), pandas.read_csv(tmp_path / "whole" / "table.csv")
+    )
+    assert packed.read_bytes() == (tmp_path / "again" / "table.csv.gz").read_bytes()
+
+
 def test_an_unknown_figure_is_refused_before_anything_is_written(kbench, refused, tmp_path):
     folder = write_experiment(tmp_path / "mine", {"cosine": 1.0}, datasets=("world-pairs",))
     process = kbench(

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from kbench.files import canonical_hash
 from kbench.results.store import Store
@@ -81,7 +81,7 @@ def _component(large: float, small: float, n: int, degrees: tuple[int, int]) -> 
 def _interval(first: float, second: float, degrees: tuple[int, int]) -> tuple[float, float]:
     """Return the interval of the difference of two mean squares' expectations."""
     own = [(_upper(n), _lower(n)) for n in degrees]
-    above, below = stats.f.isf([TAIL, 1 - TAIL], *degrees)
+    above, below = (float(special.fdtri(*degrees, tail)) for tail in (1 - TAIL, TAIL))
     g1, h1 = 1 - 1 / own[0][0], 1 / own[0][1] - 1
     g2, h2 = 1 - 1 / own[1][0], 1 / own[1][1] - 1
     mixed_low = ((above - 1) ** 2 - (g1 * above) ** 2 - h2**2) / above
@@ -94,8 +94,9 @@ def _interval(first: float, second: float, degrees: tuple[int, int]) -> tuple[fl
 
 def _upper(degrees: int) -> float:
     """Return the quantile of a mean square about 1 that leaves out the upper tail."""
-    return float(stats.chi2.isf(TAIL, degrees)) / degrees
+    return float(special.chdtri(degrees, TAIL)) / degrees
 
 
 def _lower(degrees: int) -> float:
-    return float(stats.chi2.ppf(TAIL, degrees)) / degrees
+    """Return the quantile that leaves out the lower tail."""
+    return float(special.chdtri(degrees, 1 - TAIL)) / degrees

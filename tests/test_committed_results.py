@@ -171,3 +171,46 @@ def test_gap_and_error_have_one_order_as_the_readme_says():
             for tau in (taus["all"], taus["the same dimension, as many pairs seen"])
         ]
         assert f"| {name} | {cells[0]} | {cells[1]} |" in readme
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    """Values of the main metrics, by (variant, task, dataset), at five seeds."""
+    rows = pandas.read_csv(ROOT / "results" / "zoo" / "summary" / "table.csv.gz")
+    rows = rows[rows.main.astype(bool)]
+    assert rows.groupby(["variant", "task", "dataset"]).seed.nunique().eq(5).all()
+    return rows.groupby(["variant", "task", "dataset"]).value
+
+
+def test_readmes_figures_of_the_zoo_are_those_of_its_table(zoo):
+    shown = (ROOT / "README.md").read_text().split("experiment=zoo")[1]
+    rows = re.findall(
+        r"^\| ([\w-]+), ([\w' -]+) \| ([\d.]+) ± ([\d.]+) \| ([\d.]+) ± ([\d.]+) \|", shown, re.M
+    )
+    objectives = {"SigLIP's loss": "-sigmoid", "DHEL": "-dhel", "spectral loss": "-spectral"}
+    assert len(rows) == 8
+    for similarity, objective, *said in rows:
+        variant = similarity + objectives.get(objective, "")
+        gap = zoo.get_group((variant, "pmi_gap", "world-pairs"))
+        accuracy = 100 * zoo.get_group((variant, "zeroshot", "world-shape-colour"))
+        measured = [gap.mean(), gap.std(), accuracy.mean(), accuracy.std()]
+        assert [
+            f"{x:.{len(s.partition('.')[2])}f}" for x, s in zip(measured, said, strict=True)
+        ] == said
+
+
+def test_the_zoos_hypotheses(zoo):
+    """What its README says of them is what its report's tests say."""
+    folder = ROOT / "results" / "zoo" / "summary"
+    report = (folder / "report.md").read_text()
+    row = r"^\| ([\w-]+), [\w-]+† \| cosine, infonce† \|.*\| (lower|higher) \|"
+    asked = report.split("## The question asked")[1].split("##")[0]
+    shown = dict(re.findall(row.replace("†", "†?"), asked, re.M))
+    nearer = {variant for variant, outcome in shown.items() if outcome == "lower"}
+    assert nearer == {"filip", "euclidean", "hyperbolic"}
+    farther = {variant.removeprefix("cosine-") for variant in shown} - nearer - {"log-linear"}
+    said = (folder / "README.md").read_text()
+    [named] = re.findall(r"farther away \(([^)]*)\)", said)
+    assert farther == set(re.split(r",\s+", named)) and len(farther) == 7
+    ends = re.findall(r"^† (.*): learning\\?_rate", report, re.M)
+    assert sum(len(re.split(r", [\w-]+(?:, | and |$)", line)) - 1 for line in ends[:2]) == 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from kbench.lazily import Module, nn, torch
-from kbench.objective.base import Objective, exponential, strangers_mean, without_inner_products
+from kbench.objective.base import Objective, exponential, strangers_mean, without_lasting_features
 from kbench.similarity.base import Similarity
 
 DECAY = 0.99
@@ -83,14 +83,7 @@ class AmorLip(Objective):
         """Return why, if the similarity's logits are no inner product of features that stay the
         same from step to step.
         """
-        if reason := without_inner_products(cls, similarity):
-            return reason
-        if similarity.random_features is not Similarity.random_features:
-            return (
-                f"amorlip learns normalisers from features, and {similarity.name} draws its random"
-                " features anew in each step"
-            )
-        return super().refuse(similarity)
+        return without_lasting_features(cls, similarity) or super().refuse(similarity)
 
 
 class Normaliser(Module):

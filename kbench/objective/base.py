@@ -134,3 +134,19 @@ def without_inner_products(objective: type[Objective], similarity: type[Similari
             f" {similarity.name} are a function of one"
         )
     return None
+
+
+def without_lasting_features(
+    objective: type[Objective], similarity: type[Similarity]
+) -> str | None:
+    """Return why an objective that learns about features from step to step makes no sense with a
+    similarity; None for those of which it does.
+    """
+    if reason := without_inner_products(objective, similarity):
+        return reason
+    if similarity.random_features is Similarity.random_features:
+        return None
+    return (
+        f"{objective.name} needs features that stay what they are, and {similarity.name} draws its"
+        " random features anew in each step"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kbench.lazily import torch
-from kbench.objective.base import without_inner_products
+from kbench.objective.base import without_lasting_features
 from kbench.objective.spectral import Spectral
 from kbench.similarity.base import Similarity
 
@@ -63,11 +63,4 @@ class Minc(Spectral):
         """Return why, if the similarity's logits are no inner product of features that stay the
         same from step to step.
         """
-        if reason := without_inner_products(cls, similarity):
-            return reason
-        if similarity.random_features is not Similarity.random_features:
-            return (
-                f"minc remembers moments of features, and {similarity.name} draws its random"
-                " features anew in each step"
-            )
-        return super().refuse(similarity)
+        return without_lasting_features(cls, similarity) or super().refuse(similarity)

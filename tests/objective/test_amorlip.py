@@ -1,6 +1,8 @@
 """AmorLIP's form here: what its parts are, what its networks learn, and that they reach PMI."""
 
 import math
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,6 +55,52 @@ def test_towers_get_no_gradient_through_what_is_fitted():
     bound = (logits - constant).exp().masked_fill(own, 0).sum() / 30 - logits.diagonal().mean()
     for ours, theirs in zip(seen, torch.autograd.grad(bound, [images, texts]), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.skipif("KBENCH_AMORLIP" not in os.environ, reason="KBENCH_AMORLIP names no code")
+def test_with_its_normalisers_towers_get_half_the_released_gradient():
+    """KBENCH_AMORLIP: a file src/open_clip/loss.py of github haotiansun14/AmorLIP. Its sums over
+    the batch are means here, its two halves are added; of pairs among the strangers, which it
+    counts with a weight, none are left.
+    """
+    released = released_classes(os.environ["KBENCH_AMORLIP"])
+    images, texts = sides(16, width=8)
+    criterion, scale, none = created(width=8, training=False), 9.0, 1e-300
+    with torch.no_grad():
+        for network in (criterion.of_images, criterion.of_texts):
+            network.out.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+    seen = torch.autograd.grad(criterion.of_features(images, texts, scale), [images, texts])
+    collector = released["LogTargetCollector"](pos_coef=0)
+    targets = [
+        collector(*both, scale, 0.0) - math.log(15) for both in ((images, texts), (texts, images))
+    ]
+    constant = torch.cat(targets).mean()
+    said = {
+        f"log_lambda_{name}": constant + network(scale**0.5 * side).detach() + math.log(15)
+        for name, network, side in (
+            ("image", criterion.of_images, images),
+            ("text", criterion.of_texts, texts),
+        )
+    }
+    loss = released["ConditionalExpLoss"](pos_coef=none, lambda_eps=0.0)
+    theirs = loss(images, texts, scale, 0.0, said, 0.0)
+    for ours, expected in zip(seen, torch.autograd.grad(theirs, [images, texts]), strict=True):
+        torch.testing.assert_close(2 * ours, expected)
+
+
+def released_classes(path):
+    """Return the classes and functions of a module that imports two functions of its package."""
+    text = Path(path).read_text()
+    own = "from open_clip.utils import exp_inner_prod, get_dist_matrix"
+    assert own in text
+    names = {
+        "exp_inner_prod": lambda x, y, mean_exp=True: (
+            (x * y).sum(-1).mean() if mean_exp else (x * y).sum(-1)
+        ),
+        "get_dist_matrix": lambda x, y, scale, logit_bias: scale * x @ y.T + logit_bias,
+    }
+    exec(compile(text.replace(own, ""), path, "exec"), names)
+    return names
 
 
 def test_networks_learn_the_normalisers_of_fixed_features():

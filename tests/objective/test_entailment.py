@@ -1,6 +1,8 @@
 """Entailment: the cones of hyperbolic texts, and that training sees them."""
 
 import math
+import os
+import runpy
 
 import pytest
 import torch
@@ -37,6 +39,26 @@ def test_the_formula_of_the_paper(seed, near, far):
     image, text = far * image / image.norm(), near * text / text.norm()
     seen = outside(image[None], text[None]).item()
     assert seen == pytest.approx(as_published(image, text), abs=1e-6)
+
+
+@pytest.mark.skipif("KBENCH_MERU" not in os.environ, reason="KBENCH_MERU names no released code")
+@pytest.mark.parametrize("curvature", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize("spread", [0.02, 0.3, 2.0, 30.0])
+def test_it_is_the_released_codes(curvature, spread):
+    """KBENCH_MERU: a file lorentz.py of github facebookresearch/meru, here with a smaller
+    `eps`, which it adds to denominators; texts are the vectors whose cones it asks for.
+    """
+    released = runpy.run_path(os.environ["KBENCH_MERU"])
+    generator = torch.Generator().manual_seed(0)
+    images, texts = spread * torch.randn(2, 200, 6, generator=generator, dtype=torch.float64)
+    images[:20] = 3 * texts[:20]
+    images[20:40] = -texts[20:40]
+    by = [points / curvature**0.5 for points in (texts, images)]
+    angle = released["oxy_angle"](*by, curvature, eps=1e-15)
+    aperture = released["half_aperture"](by[0], curvature, eps=1e-15)
+    expected = (angle - aperture).clamp(min=0)
+    assert 0 < (expected > 0).sum() < 200
+    torch.testing.assert_close(outside(images, texts), expected, rtol=0, atol=1e-5)
 
 
 def test_what_is_further_out_in_the_same_direction_is_entailed():

@@ -65,6 +65,16 @@ def test_it_is_no_more_than_either_half_of_infonce():
         assert objective.create("sinkhorn")(logits) <= min(halves) + 1e-12
 
 
+def test_the_plan_is_that_of_python_optimal_transport():
+    """Of the library POT, where it is installed: costs are minus the logits, both margins even."""
+    ot = pytest.importorskip("ot")
+    for size, spread in ((2, 1.0), (7, 3.0), (40, 2.0)):
+        logits, even = drawn(size, spread), np.full(size, 1 / size)
+        plan = size * ot.sinkhorn(even, even, -logits.numpy(), 1.0, numItermax=10**5, stopThr=1e-14)
+        expected = -np.log(plan.diagonal()).mean()
+        assert objective.create("sinkhorn")(logits).item() == pytest.approx(expected, rel=1e-6)
+
+
 def slope_at_optimum(batch, batches):
     """Return how many times PMI's differences the logits' are where the mean loss is least.
 

@@ -104,7 +104,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; UserError if it is absent or not JSON."""
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", buffering=0) as stream:
             return strict_json.parse(stream.read().decode("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error

@@ -39,7 +39,8 @@ def shares_right(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
     by_draw = np.atleast_2d(predictions)
     if by_draw.shape[1:] != targets.shape:
         raise ValueError(f"predictions of shape {by_draw.shape} for {len(targets)} targets")
-    return (by_draw == targets).mean(axis=0)
+    right = by_draw == targets
+    return right[0].astype(float) if len(right) == 1 else right.mean(axis=0)
 
 
 def shares_right_by_class(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -355,8 +355,14 @@ def differences(pairs: Sequence[Comparison], name: str, title: str) -> Figure:
                 markersize=5,
                 lw=1.2,
             )
-        _rows(axes, [f"{pair.first} − {pair.second}" for pair in pairs])
-        axes.set_xlabel(f"difference, {difference_unit(column)}")
+        references = {pair.second for pair in pairs}
+        if len(references) == 1:
+            _rows(axes, [pair.first for pair in pairs])
+            less = f" less {references.pop()}"
+        else:
+            _rows(axes, [f"{pair.first} − {pair.second}" for pair in pairs])
+            less = ""
+        axes.set_xlabel(f"difference{less}, {difference_unit(column)}")
         drawn = svg.inline(axes.figure, f"plot-{name}")
     caption = (
         f"{title}: difference with its 95 % interval, not corrected; filled if p < 0.05 after"

@@ -1,5 +1,6 @@
 """Files of arrays beside results, of which nothing is executed."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,10 +19,9 @@ SMALL = 1 << 20
 def read(path: Path, names: Collection[str] | None = None) -> Arrays:
     """Return those of the named arrays that a file holds, or all; UserError if it is damaged."""
     try:
-        with open(path, "rb") as stream:
-            content = stream.read(SMALL)
-        if len(content) < SMALL:
-            return npz.read(content, names)
+        with open(path, "rb", buffering=0) as stream:
+            if os.fstat(stream.fileno()).st_size < SMALL:
+                return npz.read(stream.read(), names)
     except (OSError, npz.Unusual):
         pass
     return _by_numpy(path, names)

@@ -75,14 +75,16 @@ def overall(scores: Mapping[str, np.ndarray], reference: str) -> list[Overall]:
     better.
     """
     ranks = mean_ranks(scores)
-    draws = _draws({group: table.shape for group, table in scores.items()})
+    shapes = {group: table.shape for group, table in scores.items()}
+    draws = _draws(shapes)
+    shares = {group: tuple(map(_shares, draws[group], shape)) for group, shape in shapes.items()}
     made = [
         Overall(
             group,
             float(table.mean()),
             _interval(_middle(table[None])[0], _middle(_resampled(table, draws[group]))),
             ranks[group],
-            None if group == reference else _beaten(scores, draws, group, reference),
+            None if group == reference else _beaten(scores, shares, group, reference),
         )
         for group, table in scores.items()
     ]
@@ -139,21 +141,19 @@ def _middle(tables: np.ndarray) -> np.ndarray:
 
 
 def _beaten(
-    scores: Mapping[str, np.ndarray], draws: Mapping[str, Draws], group: str, reference: str
+    scores: Mapping[str, np.ndarray], shares: Mapping[str, Draws], group: str, reference: str
 ) -> Interval:
-    """Return P(group > reference) + P(tie) / 2 over pairs of trainings on each dataset."""
+    """Return P(group > reference) + P(tie) / 2 over pairs of trainings on each dataset; shares:
+    how often each training (R, S) and each dataset (R, D) was drawn.
+    """
     ours, theirs = scores[group], scores[reference]
     difference = ours[:, None] - theirs
     wins = (difference > 0) + (difference == 0) / 2  # (S, T, D)
-    trainings, datasets = draws[group]
-    others, _ = draws[reference]
-    shares = [
-        _shares(chosen, count)
-        for chosen, count in zip((trainings, others, datasets), wins.shape, strict=True)
-    ]
+    trainings, datasets = shares[group]
+    others, _ = shares[reference]
     # Over one side's trainings first: what is in memory is then seeds times datasets a resample.
-    over_ours = np.einsum("rs,std->rtd", shares[0], wins, optimize=True)
-    resampled = np.einsum("rt,rtd,rd->r", shares[1], over_ours, shares[2], optimize=True)
+    over_ours = np.einsum("rs,std->rtd", trainings, wins, optimize=True)
+    resampled = np.einsum("rt,rtd,rd->r", others, over_ours, datasets, optimize=True)
     return _interval(wins.mean(), resampled)
 
 

@@ -103,7 +103,7 @@ def reasons(settings: Sequence[Setting], row: PublishedRow) -> tuple[str, ...]:
     source = published.sources().get(row.source)
     against = [
         f"{what} {theirs}, here {ours}"
-        for setting in nearest(cell or settings, row)
+        for setting in nearest(cell or _trained_apart(settings), row)
         for what, theirs, ours in differences(setting, row)
     ]
     if row.task in tasks.names() and source and source.evaluation:
@@ -116,6 +116,17 @@ def nearest(settings: Sequence[Setting], row: PublishedRow) -> list[Setting]:
     settings.
     """
     return [min(settings, key=lambda setting: len(differences(setting, row)))] if settings else []
+
+
+def _trained_apart(settings: Sequence[Setting]) -> list[Setting]:
+    """Return the first setting of each way of training: all that a row about another cell can
+    contradict, and few among thousands.
+    """
+    first: dict[tuple, Setting] = {}
+    for setting in settings:
+        trained = (setting.corpus, setting.backbone, setting.objective)
+        first.setdefault((*trained, setting.epochs, setting.selection), setting)
+    return list(first.values())
 
 
 def caveats(setting: Setting, row: PublishedRow) -> list[str]:

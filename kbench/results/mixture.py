@@ -11,7 +11,7 @@ from kbench.results import codes, jobs
 
 def document_path(folder: Path, run: str, dataset: str, task: str, suffix: str = ".json") -> Path:
     """Return where a result lies in an experiment's results folder, or a file beside it."""
-    return folder / f"runs/{run}/evaluation/{dataset}/{task}{suffix}"
+    return Path(f"{folder}/runs/{run}/evaluation/{dataset}/{task}{suffix}")
 
 
 def refuse(

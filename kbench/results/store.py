@@ -62,7 +62,7 @@ class Store:
     def arrays(self, result: TaskResult) -> Path | None:
         """Return the path of a result's arrays (TASK.npz), or None if it has none."""
         path = document_path(self.place, result.run, result.dataset, result.task, ".npz")
-        return path if path.is_file() else None
+        return path if os.path.isfile(path) else None
 
     def config(self, run: str) -> dict:
         """Return the frozen configuration of a run; empty if it has none yet."""
@@ -97,9 +97,7 @@ def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> 
     if packed.is_file() and not (folder / "experiment.json").exists():
         return _of_bundle(packed, mixed_images, mixed_code)
     if not (folder / "experiment.json").is_file():
-        raise UserError(
-            f"{folder} is not an experiment's results folder: it has no experiment.json"
-        )
+        raise UserError(_not_results(folder))
     with memory.collector_paused():
         experiment = read_record(folder / "experiment.json", ExperimentRecord)
         results = tuple(_results(folder, experiment))
@@ -115,6 +113,17 @@ def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> 
         tuning=_tuning(folder / "tuning.json", experiment),
         mixture_notes=notes,
     )
+
+
+def _not_results(folder: Path) -> str:
+    """Return why a folder cannot be read, and what can be done if it is a summary of results."""
+    if (folder / "report.md").is_file():
+        return (
+            f"{folder} is a summary without its bundle ({bundle.NAME}), which is what can be read"
+            f" again: `kbench bundle RESULTS` makes one where the runs are; {folder / 'report.md'}"
+            " is the report as it was written"
+        )
+    return f"{folder} is not an experiment's results folder: it has no experiment.json"
 
 
 def _of_bundle(path: Path, mixed_images: bool, mixed_code: bool) -> Store:
@@ -157,9 +166,10 @@ def _trained_runs(folder: Path) -> set[str]:
 def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]:
     """Yield the results in the experiment's order of runs and datasets."""
     for run in experiment.runs:
-        for path in _paths(folder / "runs" / run / "evaluation", experiment.datasets):
+        for dataset, task in _evaluated(folder / f"runs/{run}/evaluation", experiment.datasets):
+            path = document_path(folder, run, dataset, task)
             result = read_record(path, TaskResult)
-            if (result.run, result.dataset, result.task) != (run, path.parent.name, path.stem):
+            if (result.run, result.dataset, result.task) != (run, dataset, task):
                 raise UserError(
                     f"clashing result: {path} holds {result.task} on {result.dataset} of run"
                     f" {result.run}"
@@ -167,16 +177,24 @@ def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]
             yield result
 
 
-def _paths(evaluated: Path, datasets: Sequence[str]) -> Iterator[Path]:
-    """Yield the documents of a run in the experiment's order of datasets, then of others, and by
-    task.
+def _evaluated(folder: Path, datasets: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (dataset, task) of the documents of a run, in the experiment's order of datasets, then
+    of others, and by task.
     """
     position = {name: index for index, name in enumerate(datasets)}
-    present = os.listdir(evaluated) if evaluated.is_dir() else []
+    present = _listed(folder)
     for dataset in sorted(present, key=lambda name: (position.get(name, len(position)), name)):
-        folder = evaluated / dataset
-        names = sorted(os.listdir(folder)) if folder.is_dir() else []
-        yield from (folder / name for name in names if name.endswith(".json"))
+        names = sorted(_listed(folder / dataset))
+        documents = (name for name in names if name.endswith(".json"))
+        yield from ((dataset, name.removesuffix(".json")) for name in documents)
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return what is in a folder; nothing if it is none."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _cards(folder: Path, runs: Iterable[str]) -> dict[str, ModelCard]:

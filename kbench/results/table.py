@@ -104,9 +104,9 @@ def _named(name: str, column: pandas.Series) -> list[str]:
     key = f"      {json.dumps(name)}: "
     if column.dtype.kind == "f":
         return [key + ("null" if math.isnan(value) else repr(value)) for value in column.tolist()]
-    values = column.astype(object).where(column.notna(), None)
-    texts = {value: key + json.dumps(value) for value in values.unique()}
-    return [texts[value] for value in values]
+    codes, values = column.factorize()
+    texts = [key + json.dumps(value) for value in (*values.tolist(), None)]
+    return [texts[code] for code in codes.tolist()]  # -1, none there, is the last
 
 
 def _of_results(results: Sequence[TaskResult]) -> dict[str, list]:

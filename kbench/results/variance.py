@@ -77,9 +77,16 @@ class Variance:
             for result in store.results
             for metric in result.metrics
         }
+        self._sources: dict[tuple[str, tuple[Column, ...]], Sources] = {}
 
     def split(self, group: str, columns: Sequence[Column]) -> Sources:
         """Return the standard deviations of a group's score, root mean square over columns."""
+        key = (group, tuple(columns))  # a table and a figure ask for the same
+        if key not in self._sources:
+            self._sources[key] = self._split(group, columns)
+        return self._sources[key]
+
+    def _split(self, group: str, columns: Sequence[Column]) -> Sources:
         there = [column for column in columns if self._scores.summary(group, column).values]
         parts = [self.components(group, column) for column in there]
         seeds = min((self._scores.summary(group, column).n for column in there), default=0)
@@ -99,8 +106,9 @@ class Variance:
             for seed in values
         ]
         drawn = [metric.draws for _, metric in entries if len(metric.draws) > 1]
-        draw = float(np.mean([np.var(draws, ddof=1) for draws in drawn])) if drawn else None
-        of_means = [np.var(draws, ddof=1) / len(draws) for draws in drawn]
+        of_draws = [np.var(draws, ddof=1) for draws in drawn]
+        of_means = [one / len(draws) for one, draws in zip(of_draws, drawn, strict=True)]
+        draw = float(np.mean(of_draws)) if drawn else None
         draws = float(np.mean(of_means)) if drawn else 0.0
         several = len(values) > 1
         between = float(np.var(list(values.values()), ddof=1)) if several else None

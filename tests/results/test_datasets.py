@@ -48,7 +48,8 @@ def test_wins_of_resamples_are_those_of_resampled_scores():
     draws = datasets._draws({group: scores[group].shape for group in scores})
     ours, theirs = (datasets._resampled(scores[g], draws[g]) for g in ("v1", "v0"))
     direct = [(a[:, None] > b[None]).mean() for a, b in zip(ours, theirs, strict=True)]
-    beaten = datasets._beaten(scores, draws, "v1", "v0")
+    shares = {g: tuple(map(datasets._shares, draws[g], scores[g].shape)) for g in scores}
+    beaten = datasets._beaten(scores, shares, "v1", "v0")
     assert (beaten.low, beaten.high) == pytest.approx(tuple(np.quantile(direct, (0.025, 0.975))))
 
 

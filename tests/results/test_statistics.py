@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from synthetic import run_name, write_experiment
 
@@ -92,6 +94,20 @@ def test_each_source_has_its_own_quantile():
     for p in (0.9, 0.05, 1e-6):
         assert error.p_value(error.half_width(p)) == pytest.approx(p)
     assert error.p_value(0.0) == 1.0 and error.p_value(1e30) == LEAST_P
+
+
+@given(
+    shares=st.tuples(st.floats(0, 1), st.floats(1e-12, 1e3)),
+    freedoms=st.tuples(st.floats(1, 1e4), st.floats(1, 1e9)),
+    level=st.floats(LEAST_P * 2, 1 - 1e-9),
+)
+def test_the_p_value_is_the_level_whose_interval_ends_at_nothing(shares, freedoms, level):
+    share, total = shares
+    error = Error(share * total, freedoms[0], (1 - share) * total, freedoms[1])
+    assert error.p_value(error.half_width(level)) == pytest.approx(level, rel=1e-6)
+    one = Error(total, freedoms[0])
+    student = 2 * stats.t.sf(1.5, freedoms[0])
+    assert one.p_value(1.5 * np.sqrt(total)) == pytest.approx(student, rel=1e-9)
 
 
 def test_seeds_that_all_tie_leave_the_images():

@@ -8,6 +8,7 @@ from tiny import ROOT
 
 from kbench.report.analysis import Analysis
 from kbench.results import downstream, store, table
+from kbench.results.crossing import components
 from kbench.results.pairs import Outcome
 from kbench.world import floors
 
@@ -171,6 +172,27 @@ def test_gap_and_error_have_one_order_as_the_readme_says():
             for tau in (taus["all"], taus["the same dimension, as many pairs seen"])
         ]
         assert f"| {name} | {cells[0]} | {cells[1]} |" in readme
+
+
+def test_what_a_seed_changes_is_what_the_table_says():
+    """The three parts of a training's spread, from all 25 trainings of the experiment sources."""
+    folder = ROOT / "results/sources/summary"
+    rows = pandas.read_csv(folder / "table.csv.gz")
+    rows = rows[rows["main"].astype(bool)]
+    said, factor = {}, {"zeroshot": 100, "pmi_gap": 1}
+    for task in factor:
+        scores = rows[rows["task"] == task].pivot_table("value", "variant", "seed")
+        assert scores.shape == (5, 5)
+        said[task] = components(factor[task] * scores.to_numpy())
+    readme, docs = (folder / "README.md").read_text(), (ROOT / "docs/statistics.md").read_text()
+    for index, name in enumerate(("first weights", "order of the pairs", "both together")):
+        points, nats = said["zeroshot"][index], said["pmi_gap"][index]
+        assert all(said[task][2].value >= said[task][index].value for task in said)
+        cell = f"{points.value:.2f} [{points.low:.2f}, {points.high:.2f}]"
+        of_gap = f"{nats.value:.3f} [{nats.low:.3f}, {nats.high:.3f}]"
+        assert f"| {name} | {cell} | {of_gap} |" in readme
+        shown = f"{points.value:.2f} points" if index == 0 else f"{points.value:.2f}"
+        assert f"{shown} [{points.low:.2f}, {points.high:.2f}]" in " ".join(docs.split())
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from kbench.towers.output import TowerOutput
 class FreeVectors(nn.Module):
     """Free tokens of S scenes and C captions, `points` each, and a similarity with all it learns.
 
-    A token has the `dimension` numbers of its point and one more, from which a head can take its
-    weight; UserError if a dimension or a number of points is below 1.
+    A token has the `dimension` numbers of its embedding and one more, from which a head can take
+    its weight or variance; UserError if a dimension or a number of points is below 1.
     """
 
     def __init__(

@@ -47,7 +47,8 @@ class ContrastiveModel(nn.Module):
 
     def _feature_width(self) -> int:
         """Return how many explicit features a sample has."""
-        point = PointSet(torch.ones(1, 1, self.towers.embed_dim), torch.ones(1, 1))
+        dimension = self.similarity.point_dimension(self.towers.embed_dim)
+        point = PointSet(torch.ones(1, 1, dimension), torch.ones(1, 1))
         draw = self.similarity.draw(self.towers.embed_dim, torch.Generator())
         return self.similarity.represent(point, "image", draw)["features"].shape[1]
 

@@ -31,6 +31,7 @@ class Similarity(Module, ABC):
     the input is float64.
 
     in_open_clip: whether open_clip scores in this way, so that its users can load such a model.
+    symmetric: whether an image's points and a text's may change places.
     in_one_space: whether features of two images can be compared as those of an image and a text.
     """
 
@@ -40,6 +41,7 @@ class Similarity(Module, ABC):
     remark: ClassVar[str] = ""
     largest_score: ClassVar[float] = float("inf")
     in_open_clip: ClassVar[bool] = False
+    symmetric: ClassVar[bool] = True
     in_one_space: ClassVar[bool] = True
     Settings: ClassVar[type[Settings]] = Settings
     takes: ClassVar[type[Pooled] | type[MeanToken] | type[Tokens] | type[WeightedTokens]]
@@ -84,6 +86,10 @@ class Similarity(Module, ABC):
     def class_features(self, means: torch.Tensor) -> torch.Tensor:
         """Return a class's features (n, F) from the means of its prompts' features."""
         return means
+
+    def point_dimension(self, embed_dim: int) -> int:
+        """Return how many numbers a point has, for towers with embeddings of `embed_dim`."""
+        return embed_dim
 
     def reference(
         self, image: PointSet, text: PointSet, draw: RandomFeatures | None

@@ -196,15 +196,17 @@ def test_refusal_gives_the_reason(name):
     criterion = objective.create(name)
     reasons = {v: criterion.refuse(similarity.get(v)) for v in similarity.names()}
     refused = {variant for variant, reason in reasons.items() if reason}
-    expected = {"euclidean", "hyperbolic"} if name in NEED_POSITIVE_SCORES else set()
+    expected = {"euclidean", "hyperbolic", "pcme"} if name in NEED_POSITIVE_SCORES else set()
     if name == "minc":
-        expected |= set(similarity.names()) - {"cosine", "cosine-mean", "wpse-linear"}
+        expected |= set(similarity.names()) - {"cosine", "cosine-mean", "prolip", "wpse-linear"}
     if name == "entailment":
         expected = set(similarity.names()) - {"hyperbolic"}
     if name == "amorlip":
-        expected = set(similarity.names()) - {"cosine", "cosine-mean", "euclidean", "wpse-linear"}
+        single = {"cosine", "cosine-mean", "euclidean", "pcme", "prolip", "wpse-linear"}
+        expected = set(similarity.names()) - single
     if name in ("cyclip", "dhel", "kcl"):
-        expected = {"euclidean", "filip", "hyperbolic", "kme-gaussian", "log-linear"}
+        apart = {"euclidean", "pcme", "prolip"}
+        expected = {"filip", "flair", "hyperbolic", "kme-gaussian", "log-linear"} | apart
     assert refused == expected
     words = "never negative|never above 0|explicit features|inner products|anew in each step|with images|have none"
     for variant in refused:

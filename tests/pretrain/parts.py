@@ -52,6 +52,8 @@ CASES = {
     "cones of texts": ("hyperbolic", "entailment", DEMO, {}),
     "micro-batches, cones": ("hyperbolic", "entailment", PLAIN, {"micro_batch_size": 3}),
     "hyperbolic, sigmoid": ("hyperbolic", "sigmoid", DEMO, {}),
+    "variances": ("prolip", "sigmoid", DEMO, {}),
+    "micro-batches, attention": ("flair", "infonce", PLAIN, {"micro_batch_size": 2}),
     "micro-batches": ("wpse-gaussian", "sigmoid", PLAIN, {"micro_batch_size": 3}),
     "micro-batches, without features": ("filip", "infonce", PLAIN, {"micro_batch_size": 2}),
 }

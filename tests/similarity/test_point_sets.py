@@ -50,6 +50,7 @@ def test_points_and_backbone_features():
         "log-linear": (output.pooled[:, None], output.pooled),
         "cosine-mean": (output.tokens.mean(1, keepdim=True), output.tokens.mean(1)),
         "filip": (output.tokens, output.tokens.mean(1)),
+        "flair": (output.pooled[:, None], output.pooled),
         "hyperbolic": (output.pooled[:, None], output.pooled),
         "kernel-pooled": (output.pooled[:, None], output.pooled),
     }

@@ -17,6 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
+NEWEST = 63
+"""Of the format's versions, times ten, the last that zipfile reads."""
+
 LARGEST = 1 << 24
 """Bytes of an array that is read here."""
 
@@ -62,15 +65,18 @@ def _members(content: bytes) -> Iterator[_Member]:
     seen = set()
     for _ in range(entries):
         fields = _ENTRY.unpack_from(content, at)
-        signature, flags, method = fields[0], fields[3], fields[4]
+        signature, _, version, flags, method = fields[:5]
         checksum, packed, size, named, extra, remark = fields[7:13]
         name = content[at + _ENTRY.size : at + _ENTRY.size + named].decode("ascii")
-        plain = signature == b"PK\1\2" and not flags and name.endswith(".npy")
+        plain = signature == b"PK\1\2" and version <= NEWEST and not flags
+        plain = plain and name.endswith(".npy")
         if not plain or name in seen or size > LARGEST:
             raise Unusual(f"entry {name!r}")
         seen.add(name)
         yield _Member(name.removesuffix(".npy"), method, checksum, packed, size, fields[-1])
         at += _ENTRY.size + named + extra + remark
+    if at != end:
+        raise Unusual("more in the directory than the entries that it counts")
 
 
 def _bytes(content: bytes, member: _Member) -> bytes:
@@ -82,7 +88,10 @@ def _bytes(content: bytes, member: _Member) -> bytes:
         raise Unusual(f"entry {member.name!r} begins otherwise than the directory says")
     packed = content[begin + extra : begin + extra + member.packed]
     if member.method == DEFLATED:
-        unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.size + 1)
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        unpacked = stream.decompress(packed, member.size + 1)
+        if not stream.eof or stream.unused_data:
+            raise Unusual(f"entry {member.name!r} ends elsewhere than the directory says")
     elif member.method == STORED:
         unpacked = packed
     else:

@@ -303,7 +303,7 @@ class EnvironmentRecord(Record):
     python: str = Field(description="version of Python")
     system: str = Field(description="operating system and processor architecture")
     packages: dict[str, str | None] = Field(
-        description="package that computes -> its version; null: not installed"
+        description="installed package -> its version; in older records nine, null: not there"
     )
     libjpeg: str | None = Field(description="version of the library that decodes JPEGs")
     machine: str = Field(description="processor model and number of cores seen by the job")

@@ -3,7 +3,6 @@
 RO-Crate 1.1 and the Process Run Crate profile 0.5: files, and which step made which from which.
 """
 
-import mimetypes
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,20 +13,14 @@ from rocrate.rocrate import ROCrate
 from kbench.errors import UserError
 from kbench.files import replacing
 from kbench.report.analysis import Analysis
-from kbench.results import jobs
+from kbench.results import inventory, jobs
 from kbench.results.mixture import document_path
 
-FILE = "ro-crate-metadata.json"
+FILE = inventory.CRATE
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 EXPERIMENT = ("experiment.json", "evaluation.json", "corpus.json", "tuning.json", "looks.json")
 SUMMARY = ("table.csv", "table.json", "report/index.html", "report/report.md", "report/report.tex")
 TRAINED = ("model.safetensors", "model.json", "metrics.jsonl", "weights.npz")
-TYPES = {
-    ".safetensors": "application/octet-stream",
-    ".npz": "application/zip",
-    ".jsonl": "application/jsonl",
-}
-TYPES |= {".md": "text/markdown", ".tex": "application/x-tex"}
 
 
 def write(analysis: Analysis) -> Path:
@@ -98,7 +91,7 @@ class _Crate:
         """Say what the whole is."""
         self.crate.name = f"kbench experiment {name}"
         self.crate.description = description
-        self.crate.license = "Not stated: ask whoever ran the experiment."
+        self.crate.license = inventory.LICENSE
         profile = {"@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
         self.crate.root_dataset["conformsTo"] = self.crate.add(
             ContextEntity(self.crate, PROFILE, profile)
@@ -129,8 +122,8 @@ class _Crate:
         if known is not None:
             return known
         path = self.folder / name
-        kind = TYPES.get(path.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        facts = {"name": name, "encodingFormat": kind, "contentSize": str(path.stat().st_size)}
+        size, kind = str(path.stat().st_size), inventory.media_type(name)
+        facts = {"name": name, "encodingFormat": kind, "contentSize": size}
         return self.crate.add_file(path, name, properties=facts)
 
     def _software(self, version: str) -> Entity:

@@ -1,8 +1,8 @@
 """A comparison in one file: every document that a report reads, without weights and features.
 
 A tar archive, compressed as one stream, because runs resemble each other. Of a result's arrays it
-has those that its task declares for tests and for its part of the report. Equal results make equal
-bytes.
+has those that its task declares for tests and for its part of the report, and beside them what it
+says of itself (kbench.results.inventory). Equal results make equal bytes.
 """
 
 import io
@@ -11,13 +11,19 @@ import tempfile
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from lzma import LZMAError
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from kbench import files, tasks
 from kbench.errors import UserError
+from kbench.records.documents import EnvironmentRecord, ExperimentRecord, Record, TaskResult
+from kbench.results import inventory
 from kbench.results.arrays import read
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 NAME = "bundle.tar.xz"
 LARGEST = 4 << 30
@@ -39,6 +45,7 @@ DOCUMENTS = (
     "runs/*/intermediate/*/evaluation/*/*.json",
 )
 ARRAYS = ("runs/*/evaluation/*/*.npz", "runs/*/weights.npz")
+PATTERNS = (*DOCUMENTS, *ARRAYS, inventory.CRATE, inventory.LOCKS)
 
 
 def write(results: Path, path: Path) -> None:
@@ -53,7 +60,7 @@ def write(results: Path, path: Path) -> None:
         files.replacing(path) as temporary,
         tarfile.open(temporary, "w:xz", format=tarfile.PAX_FORMAT, preset=1) as archive,
     ):
-        for name, content in _members(results):
+        for name, content in _described(_members(results)):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -87,13 +94,39 @@ def _check(path: Path, members: list[tarfile.TarInfo]) -> None:
 
 
 def _belongs(member: tarfile.TarInfo) -> bool:
-    return member.isfile() and any(_is(pattern, member.name) for pattern in (*DOCUMENTS, *ARRAYS))
+    return member.isfile() and any(_is(pattern, member.name) for pattern in PATTERNS)
 
 
 def _is(pattern: str, name: str) -> bool:
     wanted, parts = pattern.split("/"), name.split("/")
     plain = len(wanted) == len(parts) and not {"", ".", ".."} & set(parts)
     return plain and all(map(fnmatchcase, parts, wanted))
+
+
+def _described(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """Yield the members, and then the lock files and the crate that they make."""
+    entities, environments, experiment, ended = [], {}, None, ""
+    for name, content in members:
+        yield name, content
+        entities.append(inventory.described(name, content))
+        if name == "experiment.json":
+            experiment = _parsed(name, content, ExperimentRecord)
+        elif _is("runs/*/environments/*.json", name):
+            environments[PurePosixPath(name).stem] = _parsed(name, content, EnvironmentRecord)
+        elif _is("runs/*/evaluation/*/*.json", name):
+            ended = max(ended, _parsed(name, content, TaskResult).provenance.ended or "")
+    for name, content in sorted(inventory.locks(environments).items()):
+        yield name, content
+        entities.append(inventory.described(name, content))
+    yield inventory.CRATE, inventory.crate(experiment, entities, ended or None)
+
+
+def _parsed(name: str, content: bytes, kind: type[AnyRecord]) -> AnyRecord:
+    """Return a member's document; UserError if it is not valid."""
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise UserError(f"cannot use {name}: {error.errors()[0]['msg']}") from error
 
 
 def _members(results: Path) -> Iterator[tuple[str, bytes]]:

@@ -15,9 +15,9 @@ import pandas
 from kbench import files, tasks
 from kbench.errors import UserError
 from kbench.identity import code
-from kbench.records.documents import TaskResult
-from kbench.results import samples, table
-from kbench.results.store import Store
+from kbench.records.documents import EnvironmentRecord, TaskResult
+from kbench.results import inventory, samples, table
+from kbench.results.store import Store, read_record
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ def checks(store: Store, given: Path) -> list[Check]:
         "configurations": lambda: _configurations(store),
         "records of code": lambda: _codes(store),
         "environments": lambda: _environments(store),
+        "lock files": lambda: _locks(store),
+        "files of the crate": lambda: _crate(store),
         "weights": lambda: _weights(store),
         "numbers from their samples": lambda: _samples(store),
         "tables": lambda: _tables(store, given),
@@ -91,6 +93,28 @@ def _environments(store: Store) -> Problems:
     for path in sorted(store.place.glob("runs/*/environments/*.json")):
         same = files.canonical_hash(files.read_json(path)) == path.stem
         yield None if same else f"{path} does not hold the environment that its name says"
+
+
+def _locks(store: Store) -> Problems:
+    """Look at every lock file of a bundle: it is what the environments make."""
+    paths = sorted(store.place.glob("runs/*/environments/*.json"))
+    made = inventory.locks({path.stem: read_record(path, EnvironmentRecord) for path in paths})
+    for path in sorted(store.place.glob(inventory.LOCKS)):
+        same = made.get(path.relative_to(store.place).as_posix()) == path.read_bytes()
+        yield None if same else f"{path} does not hold the versions that the environments do"
+
+
+def _crate(store: Store) -> Problems:
+    """Look at every file of a bundle: it is what the bundle's crate says."""
+    if store.unpacked is None or not (store.place / inventory.CRATE).is_file():
+        return
+    document = files.read_json(store.place / inventory.CRATE)
+    paths = [path for path in store.place.rglob("*") if path.is_file()]
+    names = {path.relative_to(store.place).as_posix(): path for path in paths}
+    del names[inventory.CRATE]
+    problems = list(inventory.wrong(document, {name: p.read_bytes() for name, p in names.items()}))
+    yield from problems
+    yield from [None] * (len(names) - len(problems))
 
 
 def _weights(store: Store) -> Problems:

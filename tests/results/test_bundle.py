@@ -1,16 +1,20 @@
 """A bundle renders the same report as the runs it was made of, and nothing hostile is unpacked."""
 
+import importlib.metadata
 import io
+import re
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from rocrate.rocrate import ROCrate
 
 from kbench import files
 from kbench.errors import UserError
 from kbench.report import content, render
 from kbench.report.analysis import Analysis
-from kbench.results import bundle, store, table
+from kbench.results import bundle, inventory, store, table
 
 
 def rendered(loaded):
@@ -82,6 +86,60 @@ def test_equal_results_make_equal_bytes_without_times_and_owners(results, bundle
     assert files.sha256(bundled) == files.sha256(tmp_path / "again")
     with tarfile.open(bundled) as made:
         assert {(m.mtime, m.uid, m.uname) for m in made.getmembers()} == {(0, 0, "")}
+
+
+def test_it_is_a_crate_that_the_library_reads_with_the_hash_of_every_file(bundled, tmp_path):
+    with bundle.unpack(bundled) as folder:
+        read = ROCrate(folder)
+        entities = [entity for entity in read.data_entities if entity.type == "File"]
+        assert {entity.id for entity in entities} == {
+            path.relative_to(folder).as_posix()
+            for path in Path(folder).rglob("*")
+            if path.is_file() and path.name != inventory.CRATE
+        }
+        for entity in entities:
+            assert files.sha256(Path(folder, entity.id)) == entity["sha256"]
+        loaded = store.load(bundled)
+        assert read.name == "kbench experiment tiny"
+        assert read.root_dataset["datePublished"] == max(
+            result.provenance.ended for result in loaded.results
+        )
+
+
+def test_its_lock_has_every_package_of_this_environment(bundled):
+    with bundle.unpack(bundled) as folder:
+        [lock] = Path(folder, "locks").glob("*.txt")
+        lines = lock.read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    named = {re.sub(r"[-_.]+", "-", name).lower(): pinned[name] for name in pinned}
+    for known in importlib.metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", known.name).lower()
+        assert name == "kbench" or named[name] == known.version
+    assert any(line.startswith("# kbench ") for line in lines) and len(pinned) > 100
+
+
+@pytest.mark.parametrize(
+    "edited, said",
+    [
+        ({"runs/{run}/metrics.jsonl": b"{}\n"}, "metrics.jsonl is not what"),
+        ({"locks/0.txt": b"numpy==1\n"}, "does not hold the versions"),
+        ({"locks/0.txt": b"numpy==1\n"}, "locks/0.txt is not listed"),
+        ({inventory.CRATE: b"[]"}, "is not listed in"),
+        ({inventory.CRATE: b'{"@graph": [3, {"@id": [], "sha256": 1}]}'}, "and not there"),
+    ],
+)
+def test_what_was_edited_is_seen(bundled, tmp_path, kbench, edited, said):
+    with bundle.unpack(bundled) as folder:
+        run = next(Path(folder, "runs").iterdir()).name
+        contents = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(Path(folder).rglob("*"))
+            if path.is_file()
+        }
+    contents |= {name.format(run=run): content for name, content in edited.items()}
+    members = [(tarfile.TarInfo(name), content) for name, content in contents.items()]
+    done = kbench("verify", archive(tmp_path / "edited", *members))
+    assert done.returncode == 1 and said in done.stdout, done.stdout
 
 
 def test_the_command_writes_it_beside_the_results_or_where_it_is_told(

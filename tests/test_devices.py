@@ -3,16 +3,18 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tiny import ROOT
 
 from kbench import devices
-from kbench.commands.launch import launcher
+from kbench.commands.launch import contained, launched_in, launcher
 from kbench.errors import UserError
 
 JOB = """
 import sys
+from pathlib import Path
 from kbench import devices
 devices.claim(int(sys.argv[1]))
 print(devices.os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
@@ -90,6 +92,18 @@ def test_processes_start_under_srun_in_slurm_and_torchrun_elsewhere(tmp_path, mo
     assert "torch.distributed.run" in launcher(2, 4, {})
     monkeypatch.setenv("PATH", "/nowhere")  # in a container there is no srun
     assert "--nproc-per-node=2" in launcher(2, 4, {"SLURM_JOB_ID": "7"})
+
+
+def test_srun_starts_a_container_for_each_process_and_torchrun_all_in_one(tmp_path, monkeypatch):
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    container = contained(Path("kbench.sif"), [Path("/my data")])
+    assert container[-4:] == ["--image", "kbench.sif", "--bind", "/my data"]
+    words = launched_in(container, 2, 4, {"SLURM_JOB_ID": "7"})
+    assert words[0] == "srun" and words[-len(container) :] == container
+    words = launched_in(container, 2, 4, {})
+    assert words == [*container, "launch", "--processes", "2", "--cpus", "4"]
+    assert launched_in(container, 1, 4, {"SLURM_JOB_ID": "7"}) == container
 
 
 def test_what_is_launched_must_be_a_command(kbench_alone, refused):

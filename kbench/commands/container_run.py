@@ -45,5 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         return docker_job.run(
             arguments.image or record.read(image.DEFAULT.parent).docker_image(), folders, command
         )
-    chosen = image.find(Path(arguments.image or image.DEFAULT))
+    path = Path(arguments.image or image.DEFAULT)
+    # Each task of a training would read all of an image that the workflow has looked at.
+    several = isolation.one_of_several()
+    chosen = image.remembered(path, anew=False) if several else image.find(path)
     apptainer.execute(chosen.path, chosen.digest, folders, command)

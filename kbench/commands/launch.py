@@ -2,7 +2,8 @@
 elsewhere.
 
 With one process the command is started as it is. On a machine without a scheduler each process gets
-a GPU of its own.
+a GPU of its own. With an image srun starts a container for each process, since srun is in none; and
+torchrun starts all of them in one.
 
 Example: kbench launch --processes 4 --cpus 8 pretrain --run results/demo/runs/RUN --manifest
 results/demo/corpus.json
@@ -12,11 +13,14 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from kbench import devices
 from kbench.commands import COMMANDS
 from kbench.errors import unknown
+
+KBENCH = (sys.executable, "-m", "kbench")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cpus", type=int, default=1, metavar="N", help="CPUs of each; default %(default)s"
     )
+    parser.add_argument("--image", type=Path, help="SIF in which Apptainer runs the command")
+    parser.add_argument(
+        "--bind", type=Path, action="append", default=[], help="folder that it may use there"
+    )
     parser.add_argument("command", help="a command of kbench")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its options")
 
@@ -35,14 +43,37 @@ def run(arguments: argparse.Namespace) -> None:
     """Become the command, or what starts it."""
     if arguments.command not in COMMANDS:
         raise unknown("command", arguments.command, COMMANDS)
-    kbench = [sys.executable, "-m", "kbench", arguments.command, *arguments.arguments]
-    words = launcher(arguments.processes, arguments.cpus, os.environ) + kbench
-    if arguments.processes > 1:
-        devices.claim(arguments.processes)
+    command = [arguments.command, *arguments.arguments]
+    number = (arguments.processes, arguments.cpus)
+    if arguments.image is not None:
+        container = contained(arguments.image, arguments.bind)
+        words = launched_in(container, *number, os.environ) + command
+    else:
+        words = [*launcher(*number, os.environ), *KBENCH, *command]
+        if arguments.processes > 1:
+            devices.claim(arguments.processes)
     sys.stdout.flush()
     # In its place: signals reach the training processes, or what forwards to them, and nobody stays
     # in between.
     os.execvp(words[0], words)
+
+
+def contained(image: Path, binds: Iterable[Path]) -> list[str]:
+    """Return the words that run a command of kbench in an image, which sees these folders."""
+    given = (word for folder in binds for word in ("--bind", str(folder)))
+    return [*KBENCH, "container", "run", "--container", "apptainer", "--image", str(image), *given]
+
+
+def launched_in(
+    container: Sequence[str], processes: int, cpus: int, environment: Mapping[str, str]
+) -> list[str]:
+    """Return the words that come before a command in a container: srun outside of it, or torchrun
+    within.
+    """
+    outside = launcher(processes, cpus, environment)
+    if not outside or outside[0] == "srun":
+        return [*outside, *container]
+    return [*container, "launch", "--processes", str(processes), "--cpus", str(cpus)]
 
 
 def launcher(processes: int, cpus: int, environment: Mapping[str, str]) -> list[str]:
@@ -52,5 +83,6 @@ def launcher(processes: int, cpus: int, environment: Mapping[str, str]) -> list[
     if "SLURM_JOB_ID" in environment and shutil.which("srun"):
         # One process that dies would leave the others waiting for it.
         return ["srun", f"--ntasks={processes}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run"]
-    return [*torchrun, "--standalone", f"--nproc-per-node={processes}", "--no-python", "--"]
+    # By the loopback's address: the machine's name means nothing in a container without a network.
+    here = ("--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}")
+    return [sys.executable, "-m", "torch.distributed.run", *here, "--no-python", "--"]

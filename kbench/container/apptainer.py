@@ -70,12 +70,13 @@ def build(context: Context, definition: Path, sif: Path) -> None:
 
 def execute(image: Path, digest: str, binds: list[Path], command: list[str]) -> NoReturn:
     """Become a command in an image, run as jobs are, the working directory included: status and
-    signals are its own.
+    signals are its own. One of several tasks has the machine's network, to meet the others.
     """
     variables = isolation.environment(digest)
     given = isolation.folders([Path(tempfile.gettempdir()), *binds])
     words = [
-        *(required(), "exec", "--home", os.getcwd(), *isolation.apptainer(given)),
+        *(required(), "exec", "--home", os.getcwd()),
+        *isolation.apptainer(given, connected=isolation.one_of_several()),
         *(word for name, value in variables.items() for word in ("--env", f"{name}={value}")),
         *(["--nv"] if isolation.gpu() else []),
         *(str(image), *command),

@@ -1,5 +1,7 @@
 """What a job in a container may see of the machine: the folders it is given, a few variables, the
-GPUs. Nothing else: no network, no home folder, no writable root."""
+GPUs. Nothing else: no home folder, no writable root, and no network, but for the tasks of one
+training that meet over it.
+"""
 
 import os
 import shlex
@@ -18,6 +20,12 @@ PASSED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", lifeline.VA
 """Variables of the host that a job's numbers depend on, or that say which devices are its own, who
 chose them, and with whom it ends: Apptainer's jobs see the processes of the machine.
 """
+
+STEP = (
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS"),
+    *("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST"),
+)
+"""Variables by which a task of a job step of Slurm knows which it is, and where the others are."""
 
 
 def folders(paths: Iterable[Path], made: Iterable[Path] = ()) -> list[Path]:
@@ -58,9 +66,15 @@ def data(folder: Path | str | None) -> list[Path]:
     ]
 
 
+def one_of_several() -> bool:
+    """Whether this process is one of several tasks of a job step of Slurm."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+
+
 def environment(digest: str) -> dict[str, str]:
     """Return the variables of a job that this process starts itself."""
-    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    names = (*PASSED, *(STEP if one_of_several() else ()))
+    passed = {name: os.environ[name] for name in names if name in os.environ}
     return {"TMPDIR": tempfile.gettempdir(), IMAGE_VARIABLE: digest, **passed}
 
 
@@ -69,10 +83,11 @@ def gpu() -> bool:
     return GPU.exists()
 
 
-def apptainer(binds: Iterable[Path]) -> list[str]:
-    """Return Apptainer's options for a job that sees only `binds`."""
+def apptainer(binds: Iterable[Path], connected: bool = False) -> list[str]:
+    """Return Apptainer's options for a job that sees only `binds`; connected: and the network."""
     return [
-        *("--contain", "--cleanenv", "--net", "--network", "none"),
+        *("--contain", "--cleanenv"),
+        *(() if connected else ("--net", "--network", "none")),
         *(option for path in binds for option in ("--bind", str(path))),
     ]
 

@@ -89,3 +89,17 @@ def test_a_folder_that_is_made_before_the_job_may_be_missing(tmp_path, monkeypat
     assert isolation.folders([], made=[later]) == [tmp_path, later]
     with pytest.raises(UserError, match="does not exist"):
         isolation.folders([later])
+
+
+def test_one_of_several_tasks_has_the_network_and_knows_the_others(tmp_path, monkeypatch):
+    step = {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NODELIST": "a[1-2]"}
+    for name in isolation.STEP:
+        monkeypatch.delenv(name, raising=False)
+    assert not isolation.one_of_several() and not step.keys() & isolation.environment("abc").keys()
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    assert isolation.one_of_several() and step.items() <= isolation.environment("abc").items()
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert not isolation.one_of_several() and not step.keys() & isolation.environment("abc").keys()
+    assert "none" in isolation.apptainer([tmp_path])
+    assert not {"--net", "none"} & set(isolation.apptainer([tmp_path], connected=True))

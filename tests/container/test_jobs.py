@@ -26,7 +26,8 @@ from types import SimpleNamespace
 from kbench.errors import UserError
 
 experiment = SimpleNamespace(
-    image=config["image"], results="results", data=config["data"], results_folders=["results"]
+    image=config["image"], results="results", data=config["data"], results_folders=["results"],
+    request=lambda rule: SimpleNamespace(tasks=1)
 )
 
 include: config["rules"]
@@ -174,3 +175,33 @@ def test_a_plain_user_sees_the_same(sif, place, listening, monkeypatch):
     assert process.returncode == 0, process.stderr
     check(seen(place), place, sif)
     assert seen(place)["user"] == NOBODY.pw_uid
+
+
+MEETING = """\
+import os
+import sys
+import torch
+from kbench.commands.launch import launcher
+from kbench.pretrain.session import session
+
+if "RANK" not in os.environ:
+    words = launcher(2, 1, {})
+    os.execvp(words[0], [*words, sys.executable, __file__])
+with session("cpu") as processes:
+    gathered = processes.gather(torch.tensor([processes.rank + 1.0]))
+    if processes.rank == 0:
+        print("gathered", gathered.tolist())
+"""
+
+
+def test_processes_in_one_container_meet_without_a_network(sif, place, monkeypatch):
+    """Where the machine's name cannot be resolved: torchrun would look for itself by it."""
+    (place / "work here" / "meet.py").write_text(MEETING)
+    monkeypatch.chdir(place / "work here")
+    options = isolation.apptainer(isolation.folders([]))
+    words = ["exec", "--home", os.getcwd(), *options, str(sif.path), "python", "meet.py"]
+    process = subprocess.run(
+        [apptainer.program(), *words], capture_output=True, text=True, timeout=120
+    )
+    assert process.returncode == 0, process.stderr
+    assert "gathered [1.0, 2.0]" in process.stdout

@@ -85,6 +85,8 @@ if [ -e containers/kbench.sif ] && apptainer_found; then
   step "smoke experiment in the image"
   smoke "$work/image" --use-singularity
   same "$work/image"
+  step "two tasks in the image"
+  env -u KBENCH_SLURM_SITE KBENCH_SLURM_IMAGE=1 timeout 600 python -m pytest tests/slurm/test_cluster.py -rs -k image
 else
   echo "SKIPPED the smoke experiment in the image: no containers/kbench.sif or no Apptainer here" |
     tee -a "${SKIPPED:-/dev/null}"

@@ -269,6 +269,36 @@ def test_one_line_of_the_experiment_trains_by_two_tasks(tmp_path):
     assert (card["steps"], card["samples"]) == (81, 81 * 32)
 
 
+@pytest.mark.skipif(
+    "KBENCH_SLURM_IMAGE" not in os.environ,
+    reason="tests/slurm/ci.sh runs it where there is an image",
+)
+def test_two_tasks_train_in_the_image_each_in_a_container_of_its_own(tmp_path):
+    """The weights are those of two processes without Slurm and image, to the last bit."""
+    experiment = SLOW.replace("seeds: [0, 1, 2]", "seeds: [0]")
+    experiment = experiment.replace("epochs: 20,", "epochs: 0.5,")
+    experiment = experiment.replace("pairs: 512", "pairs: 5200") + "resources: {processes: 2}\n"
+    here = Checkout(tmp_path, experiment)
+    (here.folder / "containers").symlink_to(ROOT / "containers")
+    (run,) = here.prepare()
+    process = here.snakemake(run / "model.json", "--use-singularity")
+    assert process.returncode == 0, process.stderr + here.training_log(run)
+    assert "tasks=2" in process.stderr
+    card = json.loads((here.folder / run / "model.json").read_text())
+    assert card["image_digest"] and card["processes"] == 2
+
+    alone = here.folder / "alone" / run.name
+    alone.mkdir(parents=True)
+    shutil.copy(here.folder / run / "config.json", alone)
+    [world] = [path for path in (here.folder / here.results).glob("world-*") if path.is_dir()]
+    given = ("--run", alone, "--manifest", here.folder / here.results / "corpus.json")
+    words = ("-m", "kbench", "launch", "--processes", "2", "pretrain", *given, "--world", world)
+    subprocess.run([sys.executable, *words], cwd=here.folder, env=here.variables, check=True)
+    again = json.loads((alone / "model.json").read_text())
+    assert again["image_digest"] is None and again["processes"] == 2
+    assert again["checkpoint_sha256"] == card["checkpoint_sha256"]
+
+
 @pytest.mark.parametrize(
     ("site", "words"),
     [

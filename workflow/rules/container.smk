@@ -4,6 +4,8 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 from kbench.container import image, isolation
 
 job_image = experiment.image
+# A training by several processes starts its own containers, one for each, because srun is in no image.
+contained_by_launch = []
 
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
     try:
@@ -14,6 +16,9 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
             made=[experiment.results],
         )
         options = isolation.apptainer_shell(folders, found.digest)
+        if experiment.request("pretrain").tasks > 1:
+            binds = [f"--bind={folder}" for folder in folders]
+            contained_by_launch = [f"--image={job_image}", *binds]
     except UserError as error:
         print(f"kbench: {error}", file=sys.stderr)
         sys.exit(2)

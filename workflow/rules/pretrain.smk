@@ -13,17 +13,20 @@ rule pretrain:
         experiment.path("benchmarks", "pretrain", "{part}", "{run}.tsv")
     wildcard_constraints:
         part="runs|search",
+    container:
+        None if contained_by_launch else job_image
     threads: experiment.request("pretrain").cpus
     resources:
         **experiment.request("pretrain").resources(),
     params:
         folder=subpath(output.card, parent=True),
+        contained=contained_by_launch,
         processes=experiment.experiment.resources.processes,
         workers=experiment.experiment.resources.workers,
         locations=experiment.locations,
         reuse=experiment.reuse,
     shell:
-        "exec kbench launch --processes {params.processes:q} --cpus {threads:q}"
+        "exec kbench launch --processes {params.processes:q} --cpus {threads:q} {params.contained:q}"
         " pretrain --run {params.folder:q} --manifest {input.manifest:q} --workers {params.workers:q}"
         " {params.locations:q} {params.reuse:q} > {log:q} 2>&1"
 

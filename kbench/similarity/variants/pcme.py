@@ -1,5 +1,7 @@
 """Negative expected squared distance of two uncertain embeddings."""
 
+from __future__ import annotations
+
 from kbench.lazily import torch
 from kbench.similarity.probabilistic import REMARK, ProbabilisticSimilarity
 

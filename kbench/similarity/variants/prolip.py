@@ -1,5 +1,7 @@
 """Inner product of two uncertain embeddings, less half of their variances."""
 
+from __future__ import annotations
+
 from kbench.lazily import torch
 from kbench.similarity.probabilistic import ProbabilisticSimilarity
 

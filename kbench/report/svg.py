@@ -66,12 +66,24 @@ def style(index: int) -> dict:
     }
 
 
+POINTS_PER_INCH = 72
+"""Of an SVG file."""
+
+
 def inline(figure: Figure, name: str) -> str:
     """Return a figure as an SVG element whose ids begin with `name` and whose width is that of its
     container.
     """
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    # As savefig does it, but for a drawing of everything that it throws away.
+    canvas, of_images = FigureCanvasSVG(figure), figure.dpi
+    if engine := figure.get_layout_engine():
+        figure.dpi = POINTS_PER_INCH
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    figure.dpi, stream = of_images, io.StringIO()
+    canvas.print_svg(stream, metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the table beside the results and print mean and sd over seeds; 1 if asked to fail and a
     verdict does.
     """
-    loaded = options.load_results(arguments)
+    loaded = options.load_results(arguments, to_show=arguments.other is not None)
     if arguments.other is not None:
         return _beside(loaded, arguments)
     from kbench.results import along, looks, table
@@ -71,7 +71,7 @@ def _beside(loaded: store.Store, arguments: argparse.Namespace) -> int:
     from kbench.results.text import aligned
 
     mixed = (arguments.allow_mixed_images, arguments.allow_mixed_code)
-    other = store.load(arguments.other, *mixed)
+    other = store.shown(arguments.other, *mixed)
     margin = loaded.experiment.experiment.get("margin", pairs.MARGIN)
     cells = beside.cells(loaded, other, margin)
     header = ["variant", "dataset", "task, metric", "first", "second", "difference", "verdict"]

@@ -32,11 +32,14 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_results(arguments: argparse.Namespace) -> "Store":
-    """Read the results that a command with `add_results` was given."""
+def load_results(arguments: argparse.Namespace, to_show: bool = False) -> "Store":
+    """Read the results that a command with `add_results` was given; to_show: a table alone will
+    do.
+    """
     from kbench.results import store
 
-    return store.load(arguments.results, arguments.allow_mixed_images, arguments.allow_mixed_code)
+    read = store.shown if to_show else store.load
+    return read(arguments.results, arguments.allow_mixed_images, arguments.allow_mixed_code)
 
 
 def add_device(parser: argparse.ArgumentParser, default: str = "auto") -> None:

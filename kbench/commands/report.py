@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write report/index.html, report.md and report.tex below the results, and say where the page
     is.
     """
-    loaded = options.load_results(arguments)
+    loaded = options.load_results(arguments, to_show=True)
     from kbench import memory
     from kbench.report import content, render
     from kbench.report.analysis import Analysis

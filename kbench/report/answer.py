@@ -238,7 +238,7 @@ def ranking(analysis: Analysis) -> str:
     if seeds < SEEDS_FOR_A_RANKING:
         needs.append(f"at least {SEEDS_FOR_A_RANKING} seeds (here {seeds})")
     if steps < 2:
-        needs.append(f"several step counts (here {steps})")
+        needs.append(f"several step counts (here {steps or 'none is known'})")
     if needs:
         return f"Nothing here ranks the methods: that would need {listed(needs)}."
     if not any(pair.significant for pair in pairs):

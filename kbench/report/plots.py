@@ -355,20 +355,26 @@ def differences(pairs: Sequence[Comparison], name: str, title: str) -> Figure:
                 markersize=5,
                 lw=1.2,
             )
-        references = {pair.second for pair in pairs}
-        if len(references) == 1:
-            _rows(axes, [pair.first for pair in pairs])
-            less = f" less {references.pop()}"
-        else:
-            _rows(axes, [f"{pair.first} − {pair.second}" for pair in pairs])
-            less = ""
-        axes.set_xlabel(f"difference{less}, {difference_unit(column)}")
+        names, what = _differences(pairs)
+        _rows(axes, names)
+        # Long names leave the axis less room than the label takes.
+        axes.set_xlabel(f"{what}, {difference_unit(column)}", loc="right")
         drawn = svg.inline(axes.figure, f"plot-{name}")
     caption = (
         f"{title}: difference with its 95 % interval, not corrected; filled if p < 0.05 after"
         " Holm's correction."
     )
     return Figure(f"figure-{name}", drawn, f"{title}: see the table below.", caption)
+
+
+def _differences(pairs: Sequence[Comparison]) -> tuple[list[str], str]:
+    """Return what to call each difference, and all of them, which says what they have in common."""
+    firsts, seconds = ({getattr(pair, side) for pair in pairs} for side in ("first", "second"))
+    if len(seconds) == 1:
+        return [pair.first for pair in pairs], f"each less {seconds.pop()}"
+    if len(firsts) == 1:
+        return [pair.second for pair in pairs], f"{firsts.pop()} less each"
+    return [f"{pair.first} − {pair.second}" for pair in pairs], "difference"
 
 
 def loss_curves(analysis: Analysis) -> Figure | None:

@@ -32,6 +32,29 @@ def refuse(
     it; over each dataset its data, split and evaluation settings; over each run its configuration
     and checkpoint; and each (variant, objective, seed, dataset, task) has one run.
     """
+    refuse_values(folder, name, results, cards, mixed_images)
+    apart = codes.disagreements(folder, results, cards)
+    if apart and not mixed_code:
+        raise UserError(
+            f"results must not be mixed: {apart[0].sentence}. Make again what today's code would"
+            f" not have made: {apart[0].remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
+        )
+    for result in results:
+        _refuse_other_weights(folder, result, cards.get(result.run))
+    of_images = _images_note(results, cards) if mixed_images else None
+    return [note for note in (of_images, _code_note(apart)) if note]
+
+
+def refuse_values(
+    folder: Path,
+    name: str,
+    results: Sequence[TaskResult],
+    cards: Mapping[str, ModelCard],
+    mixed_images: bool = False,
+) -> None:
+    """Raise UserError as `refuse` does, by what results say of themselves alone: for a table, which
+    has no records of code beside it.
+    """
 
     def path(result: TaskResult) -> Path:
         return document_path(folder, result.run, result.dataset, result.task)
@@ -51,16 +74,6 @@ def refuse(
         _one_value(cards.values(), rule, card_path, jobs.again(folder, "pretrain"), _OR_MIXED)
     for rule in _RESULT_RULES:
         _one_value(results, rule, path, jobs.again(folder, "features"))
-    apart = codes.disagreements(folder, results, cards)
-    if apart and not mixed_code:
-        raise UserError(
-            f"results must not be mixed: {apart[0].sentence}. Make again what today's code would"
-            f" not have made: {apart[0].remedy}; or keep them as two experiments{_OR_MIXED_CODE}."
-        )
-    for result in results:
-        _refuse_other_weights(folder, result, cards.get(result.run))
-    of_images = _images_note(results, cards) if mixed_images else None
-    return [note for note in (of_images, _code_note(apart)) if note]
 
 
 def _refuse_other_weights(folder: Path, result: TaskResult, card: ModelCard | None) -> None:

@@ -16,7 +16,7 @@ from kbench.errors import UserError, unknown
 from kbench.files import read_json
 from kbench.records import training_log
 from kbench.records.documents import ExperimentRecord, ModelCard, Record, TaskResult, TuningRecord
-from kbench.results import bundle, jobs, mixture
+from kbench.results import bundle, from_table, jobs, mixture
 from kbench.results.mixture import document_path
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -46,7 +46,8 @@ class Store:
     tuning: TuningRecord | None  # the search for settings, if there was one
     # What has to be said under every table of results that were allowed to mix.
     mixture_notes: list[str] = field(default_factory=list)
-    # Of a bundle: where it is unpacked. `folder` then only names the experiment.
+    # Of a bundle: where it is unpacked; of a table: an empty folder. `folder` then only names the
+    # experiment.
     unpacked: tempfile.TemporaryDirectory | None = None
 
     @property
@@ -115,13 +116,37 @@ def load(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> 
     )
 
 
+def shown(folder: Path, mixed_images: bool = False, mixed_code: bool = False) -> Store:
+    """Return load(folder), or what the table of a summary has that has nothing else: for what shows
+    numbers, and neither checks nor passes on where they are from.
+    """
+    folder = Path(folder)
+    path = from_table.find(folder)
+    more = any((folder / name).is_file() for name in ("experiment.json", bundle.NAME))
+    if path is None or more:
+        return load(folder, mixed_images, mixed_code)
+    experiment, results = from_table.read(path)
+    mixture.refuse_values(folder, experiment.name, results, {})
+    return Store(
+        folder=Path("results") / experiment.name,
+        experiment=experiment,
+        results=results,
+        cards={},
+        missing=(),
+        stale=(),
+        tuning=_tuning(folder / "tuning.json", experiment),
+        mixture_notes=[from_table.NOTE],
+        unpacked=tempfile.TemporaryDirectory(prefix="kbench-table-"),  # with no file
+    )
+
+
 def _not_results(folder: Path) -> str:
     """Return why a folder cannot be read, and what can be done if it is a summary of results."""
-    if (folder / "report.md").is_file():
+    if from_table.find(folder):
         return (
-            f"{folder} is a summary without its bundle ({bundle.NAME}), which is what can be read"
-            f" again: `kbench bundle RESULTS` makes one where the runs are; {folder / 'report.md'}"
-            " is the report as it was written"
+            f"{folder} has a table and nothing that it could be held against: no experiment.json,"
+            f" no {bundle.NAME}. `kbench report`, `kbench site` and `kbench compare A B` show what"
+            " it has; `kbench bundle RESULTS` makes a bundle where the runs are"
         )
     return f"{folder} is not an experiment's results folder: it has no experiment.json"
 

@@ -14,24 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kbench.files import replacing
-from kbench.records.documents import SCHEMA_VERSION, Metric, Provenance, TaskResult
+from kbench.records.documents import SCHEMA_VERSION, Metric, TaskResult
+from kbench.results.columns import (
+    COLUMNS,
+    METRIC_FIELDS,
+    PROVENANCE_FIELDS,
+    RESULT_FIELDS,
+    RUN_FIELDS,
+)
 from kbench.results.store import Missing, Store
 
 if TYPE_CHECKING:
     import pandas
-
-RUN_FIELDS = ["run", "variant", "objective", "seed", "corpus", "backbone", "epochs", "selection"]
-RESULT_FIELDS = ["experiment", *RUN_FIELDS, "dataset", "task", "split", "n_test"]
-METRIC_FIELDS = ["name", "value", "draw_sd", "unit", "higher_is_better", "main"]
-PROVENANCE_FIELDS = list(Provenance.model_fields)
-COLUMNS = [
-    *RESULT_FIELDS,
-    *("metric" if name == "name" else name for name in METRIC_FIELDS),
-    "n_draws",
-    "status",
-    "job",
-    *PROVENANCE_FIELDS,
-]
 
 ROWS_AT_ONCE = 8192
 """Of table.json, in memory as text."""

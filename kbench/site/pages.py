@@ -152,9 +152,9 @@ def _table(some: Sequence[Standing], column: Column, home: str) -> Table:
     measured = ", ".join(filter(None, (column.title, unit_name(column.unit))))
     header = ["Variant", "Experiment", "Corpus", measured, "95 % interval", "Seeds", "Operations"]
     notes = [
-        "Mean ± sd over training seeds; the interval is of the mean, over training seeds and test"
-        " samples. Operations: floating-point ones of the towers in one training, as torch counts"
-        " them."
+        "Mean ± sd over training seeds; the interval is of the mean, over training seeds and, where"
+        " scores of single samples are there, test samples. Operations: floating-point ones of the"
+        " towers in one training, as torch counts them."
     ]
     identity = f"{column.task}-{slug(column.dataset)}-{slug(column.metric)}"
     return Table(identity, _title(column), header, rows, notes, text_columns=3)

@@ -24,7 +24,7 @@ def read(folders: Sequence[Path]) -> list[Experiment]:
     """Read and analyse experiments; UserError if two are of one name, or one cannot be read."""
     experiments: dict[str, Experiment] = {}
     for folder in folders:
-        loaded = store.load(folder)
+        loaded = store.shown(folder)
         name = slug(loaded.experiment.name)
         if name in experiments:
             raise UserError(
@@ -86,7 +86,9 @@ def _fill(
 
 
 def _write_experiment(folder: Path, experiment: Experiment) -> None:
-    """Write an experiment's report, its table and its bundle, of which all can be made again."""
+    """Write an experiment's report, its table and, where there is more than a table, its bundle, of
+    which all can be made again.
+    """
     place = (folder / experiment.path).parent
     _write(place / "index.html", render.html(experiment.report, home="../../index.html"))
     experiment.analysis.table.to_csv(place / "table.csv", index=False)
@@ -94,7 +96,7 @@ def _write_experiment(folder: Path, experiment: Experiment) -> None:
     packed = store.folder / bundle.NAME
     if store.unpacked and packed.is_file():
         shutil.copyfile(packed, place / bundle.NAME)
-    else:
+    elif (store.place / "experiment.json").is_file():
         bundle.write(store.place, place / bundle.NAME)
 
 

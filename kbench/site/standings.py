@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from kbench import similarity
 from kbench.errors import UserError
 from kbench.experiment.schema import Evaluation, RunConfig
 from kbench.plan import work
@@ -39,14 +40,16 @@ def of(analysis: Analysis) -> list[Standing]:
     columns = [column for task in analysis.tasks for column in analysis.columns(task)]
     standings = []
     for group in analysis.scores.groups:
-        configuration = next(filter(None, map(analysis.store.config, analysis.runs_of(group))), {})
+        runs = analysis.runs_of(group)
+        configuration = next(filter(None, map(analysis.store.config, runs)), {})
+        result = next(result for result in analysis.store.results if result.run in runs)
         operations = _operations(analysis, group, configuration)
         standings += [
             Standing(
                 analysis.store.experiment.name,
                 group,
-                configuration.get("similarity", group),
-                (configuration.get("corpus") or {}).get("name", "not kbench's"),
+                configuration.get("similarity", _named(result.variant, group)),
+                _corpus(configuration) if configuration else result.corpus,
                 column,
                 summary,
                 analysis.interval(group, [column]),
@@ -56,6 +59,17 @@ def of(analysis: Analysis) -> list[Standing]:
             if (summary := analysis.scores.summary(group, column)).n
         ]
     return standings
+
+
+def _named(variant: str, group: str) -> str:
+    """Return the similarity of a variant without a configuration: what it is called, if that is
+    one, or else its group.
+    """
+    return variant if variant in similarity.names() else group
+
+
+def _corpus(configuration: dict) -> str:
+    return (configuration.get("corpus") or {}).get("name", "not kbench's")
 
 
 def best_first(standings: Iterable[Standing]) -> list[Standing]:

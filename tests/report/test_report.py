@@ -204,7 +204,9 @@ def test_the_page_opens_with_the_numbers_and_the_figure_of_what_was_asked(tmp_pa
     assert detectable.value == f"{100 * widest.detectable:.1f} points"
     assert report.opening.id == "figure-opening-zeroshot"
     # What all are set against is said once, by the axis.
-    assert report.opening.svg.count("cosine") == 1 and "less cosine, points" in report.opening.svg
+    assert (
+        report.opening.svg.count("cosine") == 1 and "each less cosine, points" in report.opening.svg
+    )
     assert render.html(report).index("1 of 2") < render.html(report).index("figure-opening")
 
 

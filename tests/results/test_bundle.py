@@ -63,11 +63,6 @@ def test_a_folder_with_a_bundle_in_it_is_rendered_too(bundled, tmp_path, kbench)
     assert (tmp_path / "page" / "report.md").read_text() == rendered(store.load(bundled))[0]
 
 
-def test_a_summary_without_one_says_what_is_missing(tmp_path, kbench, refused):
-    (tmp_path / "report.md").write_text("as it was\n")
-    refused(kbench("report", tmp_path), "summary without its bundle", "kbench bundle", "report.md")
-
-
 def test_no_table_of_it_lacks_a_paired_test(results, bundled):
     both = [store.load(path) for path in (results, bundled)]
     for first, second in zip(*(loaded.results for loaded in both), strict=True):

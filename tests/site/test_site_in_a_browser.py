@@ -14,8 +14,8 @@ PAGES = ("index.html", "leaderboard.html", "similarities/cosine.html", "datasets
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, kbench):
     folder = tmp_path_factory.mktemp("site") / "site"
-    bundled = [path.parent for path in sorted(ROOT.glob("results/*/summary/bundle.tar.xz"))]
-    assert kbench("site", *bundled, "--output", folder).returncode == 0
+    summaries = [path.parent for path in sorted(ROOT.glob("results/*/summary/report.md"))]
+    assert kbench("site", *summaries, "--output", folder).returncode == 0
     return folder
 
 
@@ -52,12 +52,12 @@ def test_axe_finds_nothing_and_nothing_overflows(opened, site, name):
 
 def test_the_search_leaves_the_pages_that_have_all_words(opened, site):
     opened.goto((site / "index.html").as_uri())
-    opened.fill("#search", "similarities gauss")
+    opened.fill("#search", "similarities gauss only")
     shown = opened.locator("[data-page]:visible").all_inner_texts()
-    assert shown == ["wpse-gaussian"]
+    assert shown == ["wpse-gaussian-only"]
     assert opened.locator("[data-search] [role=status]").inner_text().startswith("1 of ")
     opened.fill("#search", "")
-    opened.click("text=wpse-gaussian >> nth=-1")
-    assert opened.url.endswith("similarities/wpse-gaussian.html")
+    opened.click("text=wpse-gaussian-only >> nth=-1")
+    assert opened.url.endswith("similarities/wpse-gaussian-only.html")
     opened.click("nav >> text=Leaderboard")
     assert opened.locator("h1").inner_text() == "Leaderboard"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from pydantic import Field
 
 from kbench.lazily import functional, nn, torch
@@ -76,19 +78,19 @@ class ProbabilisticSimilarity(Similarity):
         ends = (penalty, one) if side == "image" else (one, penalty)
         return torch.cat([location, *ends], dim=1)
 
+    @abstractmethod
     def terms(
         self, mean: torch.Tensor, variance: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return, of unit means (B, d) and total variances (B, 1), what the inner product takes
         (B, d), and what either side adds to the score by itself (B, 1).
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def score(
         self, image: torch.Tensor, text: torch.Tensor, variance: torch.Tensor
     ) -> torch.Tensor:
         """Return the score of unit means (..., d) whose total variances have the sum (...)."""
-        raise NotImplementedError
 
     def point_dimension(self, embed_dim: int) -> int:
         """Return d + 1."""

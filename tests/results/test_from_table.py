@@ -92,3 +92,16 @@ def test_a_damaged_packed_table_is_refused(tmp_path):
         (tmp_path / "table.csv.gz").write_bytes(content)
         with pytest.raises(UserError, match="no table of kbench"):
             store.shown(tmp_path)
+
+
+def test_a_name_that_leads_elsewhere_writes_nothing_there(tmp_path, kbench):
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    summary = alone("demo", folder / "summary")
+    text = (summary / "table.csv").read_text().replace("\ndemo,", "\n../../elsewhere,")
+    (summary / "table.csv").write_text(text)
+    assert kbench("report", summary).returncode == 0
+    assert kbench("site", summary, "--output", folder / "site").returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a"}
+    assert {path.name for path in folder.iterdir()} == {"summary", "site"}
+    assert len(list(folder.rglob("index.html"))) == 3

@@ -101,7 +101,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path | str) -> Any:
     """Read a JSON file; UserError if it is absent or not JSON."""
     try:
         with open(path, "rb", buffering=0) as stream:

@@ -16,18 +16,22 @@ SMALL = 1 << 20
 """Bytes of a file, below which it is read as a whole."""
 
 
-def read(path: Path, names: Collection[str] | None = None) -> Arrays:
-    """Return those of the named arrays that a file holds, or all; UserError if it is damaged."""
+def read(path: Path | str, names: Collection[str] | None = None) -> Arrays:
+    """Return those of the named arrays that a file holds, or all; none if there is no file.
+    UserError if it is damaged.
+    """
     try:
         with open(path, "rb", buffering=0) as stream:
             if os.fstat(stream.fileno()).st_size < SMALL:
                 return npz.read(stream.read(), names)
+    except FileNotFoundError:
+        return {}
     except (OSError, npz.Unusual):
         pass
     return _by_numpy(path, names)
 
 
-def _by_numpy(path: Path, names: Collection[str] | None) -> Arrays:
+def _by_numpy(path: Path | str, names: Collection[str] | None) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as stored:
             wanted = stored.files if names is None else names

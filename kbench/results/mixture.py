@@ -9,9 +9,16 @@ from kbench.records.documents import ModelCard, TaskResult
 from kbench.results import codes, jobs
 
 
-def document_path(folder: Path, run: str, dataset: str, task: str, suffix: str = ".json") -> Path:
-    """Return where a result lies in an experiment's results folder, or a file beside it."""
-    return Path(f"{folder}/runs/{run}/evaluation/{dataset}/{task}{suffix}")
+def document_name(folder: Path, run: str, dataset: str, task: str, suffix: str = ".json") -> str:
+    """Return where a result lies in an experiment's results folder, or a file beside it; a string,
+    since tens of thousands are opened.
+    """
+    return f"{folder}/runs/{run}/evaluation/{dataset}/{task}{suffix}"
+
+
+def document_path(folder: Path, run: str, dataset: str, task: str) -> Path:
+    """Return where a result lies in an experiment's results folder."""
+    return Path(document_name(folder, run, dataset, task))
 
 
 def refuse(

@@ -154,6 +154,11 @@ class ImageScores:
         return self.scores.mean(axis=1)
 
     @cached_property
+    def between_seeds(self) -> float:
+        """The variance between seeds of the mean over images."""
+        return _variance(self.of_seeds)
+
+    @cached_property
     def of_images(self) -> np.ndarray:
         """The mean over seeds of each image, (N,)."""
         return self.scores.mean(axis=0)
@@ -195,7 +200,7 @@ def difference(datasets: Sequence[Scored], paired: bool = False) -> Estimate | N
     """
     value = float(np.mean([first.mean - second.mean for first, second in datasets]))
     sampled = all(first.images > 1 for first, _ in datasets)
-    of_images, rest = np.sum([_image_variances(scored) for scored in datasets], axis=0)
+    of_images, rest = map(sum, zip(*map(_image_variances, datasets), strict=True))
     of_images, rest = of_images / len(datasets) ** 2, rest / len(datasets) ** 2
     seeds = min(min(first.seeds, second.seeds) for first, second in datasets)
     if seeds == 1:
@@ -347,19 +352,37 @@ def _seed_variance(datasets: Sequence[Scored], paired: bool) -> tuple[float, flo
     """Return the variance of the difference that is due to trainings, and its degrees of
     freedom.
     """
-    first, second = (
-        np.mean([scored[side].of_seeds for scored in datasets], axis=0) for side in (0, 1)
-    )
+    sides = list(zip(*datasets, strict=True))
     if paired:
-        return float((first - second).var(ddof=1) / len(first)), len(first) - 1
-    parts = np.array([of.var(ddof=1) / len(of) for of in (first, second)])
-    degrees = np.array([len(first) - 1, len(second) - 1])
+        first, second = map(_of_seeds, sides)
+        return _variance(first - second) / len(first), len(first) - 1
+    first, second = (_between_seeds(side) / side[0].seeds for side in sides)
+    degrees = [side[0].seeds - 1 for side in sides]
+    if not first + second:
+        return 0.0, float(min(degrees))
     # A variance v with f degrees of freedom has the expected square v^2 (1 + 2 / f).
-    squares = parts**2 / (1 + 2 / degrees)
-    if not parts.sum():
-        return 0.0, float(degrees.min())
-    freedom = (squares.sum() + 2 * parts.prod()) / (squares / degrees).sum()
-    return float(parts.sum()), float(min(freedom, degrees.sum()))
+    squares = [part**2 / (1 + 2 / of) for part, of in zip((first, second), degrees, strict=True)]
+    known = sum(square / of for square, of in zip(squares, degrees, strict=True))
+    freedom = (sum(squares) + 2 * first * second) / known
+    return first + second, float(min(freedom, sum(degrees)))
+
+
+def _of_seeds(side: Sequence[ImageScores]) -> np.ndarray:
+    """Return the mean over datasets at each seed, (S,)."""
+    return sum(scores.of_seeds for scores in side) / len(side)
+
+
+def _between_seeds(side: Sequence[ImageScores]) -> float:
+    """Return the variance between seeds of the mean over datasets."""
+    return side[0].between_seeds if len(side) == 1 else _variance(_of_seeds(side))
+
+
+def _variance(values: np.ndarray) -> float:
+    """Return the variance of (N,) values with N - 1 degrees of freedom: numpy's, in a third of the
+    time for the few that most comparisons have.
+    """
+    apart = values - values.sum() / len(values)
+    return float((apart * apart).sum() / (len(values) - 1))
 
 
 def _samples_freedom(datasets: Sequence[Scored]) -> int:
@@ -374,7 +397,7 @@ def _image_variances(scored: Scored) -> tuple[float, float]:
     if first.images < 2:
         return 0.0, 0.0
     apart = first.of_images - second.of_images
-    return apart.var(ddof=1) / first.images, first.rest + second.rest
+    return _variance(apart) / first.images, first.rest + second.rest
 
 
 def _within_seed(value: float, variance: float, datasets: Sequence[Scored]) -> Estimate:

@@ -1,7 +1,6 @@
 """Scores of single test samples, whose mean is the reported metric: what paired tests compare."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -27,9 +26,9 @@ def per_sample(
     UserError if the arrays do not give the metric.
     """
     measure = declared(result.task, metric)
-    path = store.arrays(result) if measure and measure.samples else None
-    if path is None:
+    if not (measure and measure.samples):
         return None
+    path = store.arrays(result)
     arrays = read(path, measure.needs)
     if not measure.needs <= arrays.keys():
         return None
@@ -53,19 +52,18 @@ def kept(store: Store, task: str, groups: dict[str, str]) -> dict[str, Arrays]:
         group = groups[result.run]
         if result.task != task or group in arrays_of:
             continue
-        path = store.arrays(result)
-        arrays = read(path, declared.keeps) if path else {}
+        arrays = read(store.arrays(result), declared.keeps)
         if len(arrays) == len(declared.keeps):
             arrays_of[group] = arrays
     return arrays_of
 
 
 def _check(
-    path: Path, result: TaskResult, metric: str, scores: np.ndarray, in_batches: bool
+    path: str, result: TaskResult, metric: str, scores: np.ndarray, in_batches: bool
 ) -> None:
     reported = next((entry.value for entry in result.metrics if entry.name == metric), None)
     complete = in_batches or len(scores) == result.n_test
-    if reported is None or not complete or abs(scores.mean() - reported) > 1e-4:
+    if reported is None or not complete or abs(scores.sum() / len(scores) - reported) > 1e-4:
         raise UserError(
             f"{path} does not belong to the result beside it: it gives {metric} {scores.mean():.4f}"
             f" on {len(scores)} samples, the result says {reported} on {result.n_test}"

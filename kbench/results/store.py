@@ -17,7 +17,7 @@ from kbench.files import read_json
 from kbench.records import training_log
 from kbench.records.documents import ExperimentRecord, ModelCard, Record, TaskResult, TuningRecord
 from kbench.results import bundle, from_table, jobs, mixture
-from kbench.results.mixture import document_path
+from kbench.results.mixture import document_name
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -60,10 +60,9 @@ class Store:
         """Number of results that the experiment asks for."""
         return len(self.results) + len(self.missing)
 
-    def arrays(self, result: TaskResult) -> Path | None:
-        """Return the path of a result's arrays (TASK.npz), or None if it has none."""
-        path = document_path(self.place, result.run, result.dataset, result.task, ".npz")
-        return path if os.path.isfile(path) else None
+    def arrays(self, result: TaskResult) -> str:
+        """Return where a result's arrays (TASK.npz) are, if it has any."""
+        return document_name(self.place, result.run, result.dataset, result.task, ".npz")
 
     def config(self, run: str) -> dict:
         """Return the frozen configuration of a run; empty if it has none yet."""
@@ -160,7 +159,7 @@ def _of_bundle(path: Path, mixed_images: bool, mixed_code: bool) -> Store:
     return replace(store, folder=folder, missing=missing, unpacked=unpacked)
 
 
-def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
+def read_record(path: Path | str, kind: type[AnyRecord]) -> AnyRecord:
     """Read one document; UserError, with its path and the first thing wrong, if it is not valid."""
     content = read_json(path)
     try:
@@ -191,8 +190,8 @@ def _trained_runs(folder: Path) -> set[str]:
 def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]:
     """Yield the results in the experiment's order of runs and datasets."""
     for run in experiment.runs:
-        for dataset, task in _evaluated(folder / f"runs/{run}/evaluation", experiment.datasets):
-            path = document_path(folder, run, dataset, task)
+        for dataset, task in _evaluated(f"{folder}/runs/{run}/evaluation", experiment.datasets):
+            path = document_name(folder, run, dataset, task)
             result = read_record(path, TaskResult)
             if (result.run, result.dataset, result.task) != (run, dataset, task):
                 raise UserError(
@@ -202,19 +201,19 @@ def _results(folder: Path, experiment: ExperimentRecord) -> Iterable[TaskResult]
             yield result
 
 
-def _evaluated(folder: Path, datasets: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _evaluated(folder: str, datasets: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (dataset, task) of the documents of a run, in the experiment's order of datasets, then
     of others, and by task.
     """
     position = {name: index for index, name in enumerate(datasets)}
     present = _listed(folder)
     for dataset in sorted(present, key=lambda name: (position.get(name, len(position)), name)):
-        names = sorted(_listed(folder / dataset))
+        names = sorted(_listed(f"{folder}/{dataset}"))
         documents = (name for name in names if name.endswith(".json"))
         yield from ((dataset, name.removesuffix(".json")) for name in documents)
 
 
-def _listed(folder: Path) -> list[str]:
+def _listed(folder: str) -> list[str]:
     """Return what is in a folder; nothing if it is none."""
     try:
         return os.listdir(folder)

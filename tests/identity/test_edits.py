@@ -126,7 +126,7 @@ HARMLESS = {
     "another kind of corpus is added": add("corpus/kinds/parquet.py", WORD),
     "another task is added": add("tasks/segmentation.py", WORD),
     "a report is edited": replace("report/content.py", "@dataclass", "@dataclass()"),
-    "statistics are edited": replace("results/pairs.py", "ddof=1", "ddof=0"),
+    "statistics are edited": replace("results/pairs.py", r"len\(values\) - 1", "len(values)"),
     "a command is edited": append("commands/compare.py", "\nX = 1\n"),
     "a scheduler's request is edited": append("slurm/request.py", "\nX = 1\n"),
     "the docstring of a module is edited": replace("seeds.py", "Seeds derived", "Seeds, derived"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from synthetic import change, run_name, write, write_experiment
@@ -43,7 +44,7 @@ def test_seeds_of_two_machines_are_one_table(two, tmp_path, kbench):
     assert not pooled.missing and pooled.experiment.seeds == [0, 1, 2, 3, 4]
     expected = [run_name(variant, seed) for variant in ABILITIES for seed in range(5)]
     assert pooled.experiment.runs == expected
-    assert all(pooled.arrays(result).is_file() for result in pooled.results)
+    assert all(Path(pooled.arrays(result)).is_file() for result in pooled.results)
     assert kbench("report", tmp_path / "pooled" / "made").returncode == 0
 
 

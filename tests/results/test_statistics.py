@@ -1,6 +1,7 @@
 """The statistics against closed forms, scipy and simulation."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,7 +229,7 @@ def test_captions_of_one_image_are_one_sample(tmp_path):
 def test_retrieval_arrays_that_do_not_fit(tmp_path):
     folder = write_experiment(tmp_path / "made-up", {"cosine": 1.0}, datasets=("world-retrieval",))
     loaded, *_ = load(folder)
-    path = loaded.arrays(loaded.results[0])
+    path = Path(loaded.arrays(loaded.results[0]))
     arrays = dict(np.load(path))
     np.savez(path, **arrays | {"caption_images": arrays["caption_images"][:-1]})
     with pytest.raises(UserError, match="do not fit each other"):

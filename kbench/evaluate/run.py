@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -21,7 +22,7 @@ from kbench.experiment.schema import Evaluation, RunConfig
 from kbench.objective.base import Objective
 from kbench.records import intermediate
 from kbench.records.documents import ModelCard
-from kbench.similarity.base import Similarity
+from kbench.similarity.base import Representation, Similarity
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -93,6 +94,12 @@ class TrainedRun:
     def objective(self) -> Objective:
         """The objective with what it learned, such as the bias of the sigmoid loss."""
         return self._learned("objective", objective.create(self.config.objective))
+
+    def estimated_pmi(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return what the logits of every image with every text say that PMI is, (B, C) nats."""
+        scores = self.similarity.compare(images, texts)
+        logits = self.similarity.logit_scale().double() * scores.double()
+        return self.objective.to_pmi(logits, self.config.compared_pairs)
 
     def _learned(self, part: str, created: Module) -> Module:
         """Return a part of the model with its weights; UserError if they are of another one."""

@@ -220,15 +220,12 @@ def learned_pmi(
         features.representation("test/images", draw),
         features.representation("test/captions", draw),
     )
-    blocks = []
-    for batch in batches:
-        scores = run.similarity.compare(
-            {key: rows[batch] for key, rows in images.items()},
-            {key: rows[batch] for key, rows in captions.items()},
+    return [
+        run.estimated_pmi(
+            *({key: rows[batch] for key, rows in side.items()} for side in (images, captions))
         )
-        logits = run.similarity.logit_scale().double() * scores.double()
-        blocks.append(run.objective.to_pmi(logits, run.config.compared_pairs))
-    return blocks
+        for batch in batches
+    ]
 
 
 def _losses(blocks: list[torch.Tensor]) -> np.ndarray:

@@ -69,27 +69,24 @@ def describe_scene(scene: Scene, named: tuple[str, ...]) -> str:
 
 def caption_table(
     scenes: list[Scene], prior: np.ndarray
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return the C captions, how many attributes each names (C,), and q(y | a), (S, C) float64,
-    rows summing to 1.
+) -> tuple[list[dict[str, str]], np.ndarray]:
+    """Return the words of the C captions, each by the attribute that it names, and q(y | a),
+    (S, C) float64, rows summing to 1.
 
     All captions differ; none has a template. q(y | a) is the probability of naming these attributes
     times that of each one's word. With probability 0.05 a word is drawn from its marginal instead
     of from the scene's words, so every caption is possible for every scene.
     """
     vocabularies = {attribute: _word_table(scenes, prior, attribute) for attribute in ATTRIBUTES}
-    captions, specificity, blocks = [], [], []
+    named_words, blocks = [], []
     for named, share in NAMED.items():
         words, tables = zip(*(vocabularies[attribute] for attribute in named), strict=True)
-        captions += [
-            describe(**dict(zip(named, choice, strict=True))) for choice in product(*words)
-        ]
+        named_words += [dict(zip(named, choice, strict=True)) for choice in product(*words)]
         block = np.full((len(scenes), 1), share)
         for table in tables:
             block = (block[:, :, None] * table[:, None, :]).reshape(len(scenes), -1)
-        specificity += [len(named)] * block.shape[1]
         blocks.append(block)
-    return captions, np.array(specificity), np.concatenate(blocks, axis=1)
+    return named_words, np.concatenate(blocks, axis=1)
 
 
 def _word_table(

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from kbench.errors import UserError
-from kbench.world.captions import TEMPLATES, caption_table
+from kbench.world.captions import TEMPLATES, caption_table, describe
 from kbench.world.pmi import mismatched, mutual_information, pmi_table
 from kbench.world.scenes import all_scenes
 
@@ -32,15 +32,17 @@ class World:
     """The joint distribution of scenes and captions, exactly; it has no settings and no seed.
 
     scenes: list of S = 346 Scene; prior: (S,) p(a); captions: list of C = 3,627 str, without
-    template; q: (S, C) probability of a caption meant for the scene; p: (S, C) the same with 3 % of
-    the captions belonging to an unrelated scene; specificity: (C,) how many attributes a caption
-    names. Tables are float64. An image determines its scene, so p(x, y) / (p(x) p(y)) = p(y | a) /
-    p(y).
+    template; named_words: list of C dict, a caption's word for each attribute that it names; q:
+    (S, C) probability of a caption meant for the scene; p: (S, C) the same with 3 % of the captions
+    belonging to an unrelated scene; specificity: (C,) how many attributes a caption names. Tables
+    are float64. An image determines its scene, so p(x, y) / (p(x) p(y)) = p(y | a) / p(y).
     """
 
     def __init__(self) -> None:
         self.scenes, self.prior = all_scenes()
-        self.captions, self.specificity, self.q = caption_table(self.scenes, self.prior)
+        self.named_words, self.q = caption_table(self.scenes, self.prior)
+        self.captions = [describe(**words) for words in self.named_words]
+        self.specificity = np.array([len(words) for words in self.named_words])
         self.p = mismatched(self.q, self.prior)
 
     @cached_property

@@ -33,7 +33,7 @@ def strings(path):
 
 def test_no_other_file_names_a_task():
     names = set(tasks.own()) - ALSO_KINDS_OF_DATASETS
-    assert len(names) == 5
+    assert len(names) == 6
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE)
         if (
@@ -103,8 +103,9 @@ def test_kbenchs_own_tasks_come_in_the_order_of_a_report():
         "retrieval",
         "image_caption_selection",
         "pmi_gap",
+        "implied_classes",
     )
-    assert set(tasks.own()) - set(tasks.default()) == {"few_shot_probe"}
+    assert set(tasks.own()) - set(tasks.default()) == {"few_shot_probe", "implied_classes"}
     assert {component.origin for component in tasks.FAMILY.found().values()} == {plugins.OWN}
 
 

@@ -3,18 +3,17 @@ objective.
 """
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from score_table import of_table
 
 from kbench import files, objective, similarity, tasks
 from kbench.evaluate import store
 from kbench.evaluate.run import TrainedRun
 from kbench.records.documents import ModelCard
-from kbench.similarity.base import Similarity
 from kbench.tasks import pmi_gap
 from kbench.world import World
 
@@ -45,39 +44,11 @@ def world():
     return World()
 
 
-class Table(Similarity):
-    """The inner product of what is stored."""
-
-    name = "table"
-
-    def __init__(self):
-        torch.nn.Module.__init__(self)
-
-    def logit_scale(self):
-        return torch.tensor(1.0)
-
-
-def scored(folder, world, name, logits):
+def scored(folder, world, trained, logits):
     """Score a run whose logits are a given table (scenes, captions), for an objective."""
-    generator = np.random.default_rng(0)
-    scenes = world.sample_scenes(generator, 300)
-    captions = world.sample_captions(generator, scenes)
-    used, columns = np.unique(captions, return_inverse=True)
-    writer = store.Writer(folder / "features")
-    writer.whole("test/scenes", scenes)
-    writer.whole("test/caption_indices", captions)
-    writer.whole("test/images/features", logits[scenes][:, used].unsqueeze(1))
-    writer.whole(
-        "test/captions/features", torch.eye(len(used), dtype=torch.float64)[columns].unsqueeze(1)
-    )
-    writer.finish(store.MEANING)
-    run = SimpleNamespace(
-        similarity=Table(), objective=name, config=SimpleNamespace(compared_pairs=BATCH)
-    )
+    run, features = of_table(folder, world, trained, logits, BATCH)
     with torch.inference_mode():
-        return tasks.get("pmi_gap").score(
-            run, store.Reader(folder / "features"), None, device="cpu"
-        )
+        return tasks.get("pmi_gap").score(run, features, None, device="cpu")
 
 
 def values(outcome):
@@ -142,9 +113,9 @@ def test_every_variant_and_objective_has_a_gap(random_runs, variant, monkeypatch
     for name in objective.names():
         if objective.get(name).refuse(type(run.similarity)):
             continue
-        stub = SimpleNamespace(
-            similarity=run.similarity, objective=objective.create(name), config=run.config
-        )
+        stub = TrainedRun(run.folder)
+        created = objective.create(name)
+        vars(stub).update(similarity=run.similarity, objective=created, config=run.config)
         with torch.inference_mode():
             outcome = tasks.get("pmi_gap").score(stub, features, evaluation, device="cpu")
         found = values(outcome)

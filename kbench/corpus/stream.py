@@ -42,7 +42,7 @@ class Share:
     """Which samples one training process gets, and how many batches of them it has had.
 
     batch_size: of this process; rank, processes: which of how many it is; skip: batches of this
-    rank that are passed over.
+    rank that are passed over; resampled: seed of a bootstrap sample of the corpus, None: all of it.
     """
 
     batch_size: int
@@ -50,6 +50,7 @@ class Share:
     rank: int = 0
     processes: int = 1
     skip: int = 0
+    resampled: int | None = None
 
 
 class PairStream(IterableDataset):
@@ -76,7 +77,9 @@ class PairStream(IterableDataset):
         super().__init__()
         self.corpus, self.tokenize, self.cropper = corpus, tokenize, cropper
         self.share = share
-        self.shards = usable_shards(corpus, corpus.shards(locations), manifest.shards)
+        self.shards = usable_shards(
+            corpus, corpus.shards(locations), manifest.shards, share.resampled
+        )
         self.cache = _Cache(cropper.size)
 
     def __iter__(self) -> Iterator[Batch]:

@@ -3,12 +3,16 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
+
+import numpy as np
 
 from kbench.corpus import picture
 from kbench.corpus.base import Corpus, Shard
 from kbench.corpus.manifest import Shard as Verified
 from kbench.errors import UserError
+from kbench.seeds import derive
 
 
 class Pair(NamedTuple):
@@ -57,17 +61,48 @@ class UsableShard:
             except UserError as error:
                 raise changed(origin, error) from error
             count += 1
-        if count < self.pairs:
+        if count < self.verified.pairs:
             raise changed(
-                f"shard {self.source.name}", f"it holds {count} usable pairs, not {self.pairs}"
+                f"shard {self.source.name}",
+                f"it holds {count} usable pairs, not {self.verified.pairs}",
             )
 
 
+@dataclass(frozen=True)
+class ResampledShard(UsableShard):
+    """A shard whose pairs are there as often as a Poisson number of mean 1 says, each for itself:
+    the bootstrap of a stream (Chamandy et al. 2012, "Estimating uncertainty for massive data
+    streams"), for which a shard's size is all that has to be known.
+
+    seed: what the numbers are drawn at, which differ from shard to shard.
+    """
+
+    seed: int = 0
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """How often each usable pair is there, (verified pairs,)."""
+        generator = np.random.default_rng(derive("resample", self.seed, self.source.name))
+        return generator.poisson(1, self.verified.pairs)
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs, repetitions counted."""
+        return int(self.times.sum())
+
+    def read(self, size: int) -> Iterator[Pair]:
+        """Yield the pairs, in order, repetitions after each other."""
+        for pair, times in zip(super().read(size), self.times, strict=True):
+            yield from itertools.repeat(pair, times)
+
+
 def usable_shards(
-    corpus: Corpus, sources: list[Shard], verified: list[Verified]
+    corpus: Corpus, sources: list[Shard], verified: list[Verified], resampled: int | None = None
 ) -> list[UsableShard]:
     """Put a corpus's shards and their manifest together; UserError if they are not the same
     shards.
+
+    resampled: the seed of a bootstrap sample of their pairs; None: all pairs, once.
     """
     present, expected = [source.name for source in sources], [shard.name for shard in verified]
     if present != expected:
@@ -75,8 +110,10 @@ def usable_shards(
             f"corpus '{corpus.name}' has changed since it was verified: {len(present)} shards"
             f" found, {len(expected)} in the manifest; run `kbench corpus verify` again"
         )
-    pairs = zip(sources, verified, strict=True)
-    return [UsableShard(corpus, source, shard) for source, shard in pairs if shard.pairs]
+    pairs = [pair for pair in zip(sources, verified, strict=True) if pair[1].pairs]
+    if resampled is None:
+        return [UsableShard(corpus, *pair) for pair in pairs]
+    return [ResampledShard(corpus, *pair, resampled) for pair in pairs]
 
 
 def changed(origin: str, problem: object) -> UserError:

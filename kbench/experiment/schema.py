@@ -21,9 +21,9 @@ MOST_SAMPLES = 1 << 20
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
-Source = Literal["initialisation", "order", "steps"]
+Source = Literal["initialisation", "order", "steps", "corpus"]
 """What a training draws: its first weights; the order of pairs, with captions and crops; the random
-features of its steps, with dropout.
+features of its steps, with dropout; the pairs that there are, where the corpus is resampled.
 """
 
 
@@ -106,6 +106,13 @@ class Training(Section):
     )
     keep: Keep | None = Field(
         default=None, description="weights along the training to keep and score; null: none"
+    )
+    resample: bool = Field(
+        default=False,
+        description=(
+            "train on a bootstrap sample of the corpus, drawn at the seed `corpus`: each pair as"
+            " often as a Poisson number of mean 1 says"
+        ),
     )
 
     @model_validator(mode="after")
@@ -416,6 +423,16 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _draws_what_is_fixed(self) -> "Experiment":
+        fixing = [one.name for one in self.variants if "corpus" in one.fixed_seeds]
+        if fixing and not (self.training and self.training.resample):
+            raise ValueError(
+                f"variants: '{fixing[0]}' fixes the seed of the corpus, of which nothing is drawn;"
+                " set training.resample to true"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _distinct(self) -> "Experiment":
         labels = [variant.name for variant in self.variants]
         models = [model.name for model in self.models]
@@ -466,7 +483,7 @@ class Experiment(Section):
 
 
 ADDED_LATER: dict[str, dict[str, Any]] = {
-    "training": {"schedule": "continuous", "keep": None},
+    "training": {"schedule": "continuous", "keep": None, "resample": False},
     "towers": {
         "backbone": None,
         "layer_norm_eps": None,

@@ -11,9 +11,8 @@ another one with Q_c' >= Q_c, though P_c > P_c', the latter is at least
     m = P_c log(2 P_c / (P_c + P_c')) + P_c' log(2 P_c' / (P_c + P_c')),
 which it is at Q_c = Q_c' = (P_c + P_c') / 2 (all else as in P). So no image is misclassified whose
 gap is below its margin, the least m over the other classes, and the share that is misclassified is
-at most the mean of min(1, gap / margin). The derivation is kbench's. The theorem of arXiv
-2404.19228 bounds the error of a linear classifier by terms that depend on a choice of texts for
-each class, beside the largest distance between score and PMI.
+at most the mean of min(1, gap / margin). The derivation is kbench's; the theorem of arXiv
+2404.19228 is about linear classifiers, and the gap is one term of several in it.
 """
 
 import torch

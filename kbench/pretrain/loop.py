@@ -137,6 +137,7 @@ def _pairs(
             rank=trainer.processes.rank,
             processes=trainer.processes.size,
             skip=trainer.progress.step,
+            resampled=config.seed_of("corpus") if config.training.resample else None,
         ),
     )
 

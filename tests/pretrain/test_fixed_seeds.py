@@ -13,14 +13,15 @@ from kbench.pretrain import loop
 from kbench.pretrain.processes import Processes
 from kbench.pretrain.trainer import Trainer
 
-SOURCES = ("initialisation", "order", "steps")
+SOURCES = ("initialisation", "order", "steps", "corpus")
 PAIRS = Manifest(corpus="world", pairs=parts.BATCH * parts.STEPS, shards=[])
 
 
 def trained(seed, **fixed):
     """Return a trainer of random features at a seed, but for the sources that are fixed."""
     config = parts.trainer("wpse-gaussian", Processes()).config
-    config = config.model_copy(update={"seed": seed, "fixed_seeds": fixed})
+    training = config.training.model_copy(update={"resample": True})
+    config = config.model_copy(update={"seed": seed, "fixed_seeds": fixed, "training": training})
     return Trainer(config, PAIRS, "cpu", Processes())
 
 
@@ -34,8 +35,14 @@ def drawn(trainer):
     trainer.step(images, tokens)
     with mock.patch.object(loop.stream, "PairStream") as stream:
         loop._pairs(trainer.config, PAIRS, None, trainer)
-    order = torch.tensor(stream.call_args.args[-1].seed)
-    return {"initialisation": weights, "order": order, "steps": seen[0].frequencies}
+    share = stream.call_args.args[-1]
+    order, corpus = torch.tensor(share.seed), torch.tensor(share.resampled)
+    return {
+        "initialisation": weights,
+        "order": order,
+        "steps": seen[0].frequencies,
+        "corpus": corpus,
+    }
 
 
 @pytest.mark.parametrize("fixed", [*SOURCES, None])
@@ -65,6 +72,35 @@ def test_runs_that_fix_nothing_keep_their_names(tmp_path):
     assert plain.fixed_seeds == {} and fixed.fixed_seeds == {"order": 1}
     assert plain.hash != fixed.hash
     assert plain.hash == plain.model_copy(update={"fixed_seeds": {}}).hash
+
+
+def test_a_corpus_that_is_not_resampled_draws_nothing():
+    trainer = trained(0)
+    assert loop_share(trainer, resample=False).resampled is None
+    assert loop_share(trainer, resample=True).resampled == 0
+
+
+def loop_share(trainer, resample):
+    training = trainer.config.training.model_copy(update={"resample": resample})
+    config = trainer.config.model_copy(update={"training": training})
+    with mock.patch.object(loop.stream, "PairStream") as stream:
+        loop._pairs(config, PAIRS, None, trainer)
+    return stream.call_args.args[-1]
+
+
+def test_runs_that_do_not_resample_keep_their_names(tmp_path):
+    [plain, *_] = resolved(tmp_path, "")
+    training = plain.training.model_copy(update={"resample": True})
+    assert plain.model_copy(update={"training": training}).hash != plain.hash
+    assert "resample" in plain.training.model_dump() and not plain.training.resample
+
+
+def test_a_seed_of_a_corpus_that_is_not_resampled_is_refused(kbench, refused, tmp_path):
+    path = tmp_path / "fixed.yaml"
+    variants = "variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]"
+    chosen = "variants: [{similarity: cosine, fixed_seeds: {corpus: 1}}]"
+    path.write_text(EXPERIMENT.replace(variants, chosen))
+    refused(kbench("check", path), "corpus", "training.resample")
 
 
 def test_an_unknown_source_is_refused(kbench, refused, tmp_path):

@@ -168,7 +168,7 @@ def search(experiment: Experiment) -> list[Trial]:
             _configure(experiment, variant, seed, values, experiment.tuning.epochs),
         )
         for variant, values in points
-        for seed in experiment.tuning.all_seeds
+        for seed in experiment.tuning.seeds_of(variant)
     ]
 
 

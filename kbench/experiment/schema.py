@@ -21,9 +21,10 @@ MOST_SAMPLES = 1 << 20
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
-Source = Literal["initialisation", "order", "steps", "corpus"]
+Source = Literal["initialisation", "order", "steps", "corpus", "tuning"]
 """What a training draws: its first weights; the order of pairs, with captions and crops; the random
-features of its steps, with dropout; the pairs that there are, where the corpus is resampled.
+features of its steps, with dropout; the pairs that there are, where the corpus is resampled; and,
+before it, the trials of the search that chose its settings.
 """
 
 
@@ -300,10 +301,14 @@ class Tuning(Section):
         default="held-out loss", description="what decides; the lowest is chosen"
     )
 
-    @property
-    def all_seeds(self) -> range:
-        """The training seeds of every point."""
-        return range(self.seed, self.seed + self.seeds)
+    def first_seed(self, variant: Variant) -> int:
+        """Return the first training seed of a variant's trials."""
+        return variant.fixed_seeds.get("tuning", self.seed)
+
+    def seeds_of(self, variant: Variant) -> range:
+        """Return the training seeds of every point that a variant tries."""
+        first = self.first_seed(variant)
+        return range(first, first + self.seeds)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -424,12 +429,16 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _draws_what_is_fixed(self) -> "Experiment":
-        fixing = [one.name for one in self.variants if "corpus" in one.fixed_seeds]
-        if fixing and not (self.training and self.training.resample):
-            raise ValueError(
-                f"variants: '{fixing[0]}' fixes the seed of the corpus, of which nothing is drawn;"
-                " set training.resample to true"
-            )
+        for source, drawn, remedy in (
+            ("corpus", self.training and self.training.resample, "set training.resample to true"),
+            ("tuning", self.tuning, "add a section `tuning`"),
+        ):
+            fixing = [one.name for one in self.variants if source in one.fixed_seeds]
+            if fixing and not drawn:
+                raise ValueError(
+                    f"variants: '{fixing[0]}' fixes the seed '{source}', at which nothing is drawn;"
+                    f" {remedy}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -474,8 +483,10 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _tuned_on_nothing_reported(self) -> "Experiment":
-        seen = () if self.tuning is None else set(self.tuning.all_seeds) & set(self.seeds)
-        if seen:
+        if self.tuning is None:
+            return self
+        tuned = set().union(*map(self.tuning.seeds_of, self.variants))
+        if seen := tuned & set(self.seeds):
             raise ValueError(
                 f"tuning.seed {min(seen)} is one of the reported seeds; choose another"
             )

@@ -69,9 +69,8 @@ def points(
             f"tuning.trials {tuning.trials}: the grid of variant '{variant.name}' has only"
             f" {len(grid)} points, and every variant gets the same budget"
         )
-    order = np.random.default_rng(derive("tuning", tuning.seed, variant.similarity)).permutation(
-        len(grid)
-    )
+    seed = derive("tuning", tuning.first_seed(variant), variant.similarity)
+    order = np.random.default_rng(seed).permutation(len(grid))
     return [grid[index] for index in sorted(order[: tuning.trials])]
 
 

@@ -12,6 +12,7 @@ NAMES = {
     "initialisation": "first weights",
     "order": "order of pairs, captions and crops",
     "steps": "random features of the steps, dropout",
+    "tuning": "settings that a search chose",
     "corpus": "pairs of the corpus, a bootstrap sample of it",
 }
 

@@ -12,7 +12,7 @@ test does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,10 @@ LABELS = {"variant", "seed", "fixed_seeds", "search"}
 """Keys of a run's configuration in which the runs of a crossing may differ."""
 
 
+TUNED = ("training", "similarity_settings")
+"""Sections with the settings that a search chooses, in which its runs differ, too."""
+
+
 @dataclass(frozen=True)
 class Crossing:
     """Groups that are the same but for the fixed seed of one source: its seeds -> group."""
@@ -40,16 +44,24 @@ class Crossing:
 def crossings(store: Store, groups: Mapping[str, str]) -> Iterator[Crossing]:
     """Yield what an experiment has crossed; `groups` maps each run to the name of its group."""
     crossed: dict[tuple[str, str], dict[int, str]] = {}
+    tuning = store.experiment.experiment.get("tuning") or {}
+    tuned = set(tuning.get("grid", {}))
     for run, group in groups.items():
         config = store.config(run)
         fixed = config.get("fixed_seeds", {})
         if len(fixed) == 1:
             [(source, seed)] = fixed.items()
-            rest = {key: value for key, value in config.items() if key not in LABELS}
+            rest = _without(config, LABELS)
+            if source == "tuning":
+                rest |= {key: _without(config[key], tuned) for key in TUNED if config.get(key)}
             crossed.setdefault((source, canonical_hash(rest)), {})[seed] = group
     for (source, _), by_seed in crossed.items():
         if len(by_seed) > 1:
             yield Crossing(source, dict(sorted(by_seed.items())))
+
+
+def _without(values: Mapping, keys: Collection[str]) -> dict:
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def components(scores: np.ndarray) -> tuple[Spread, Spread, Spread]:

@@ -167,6 +167,46 @@ def test_reported_seeds_are_none_of_the_search(tuned):
         load.resolve(tuned({"seed": 0, "seeds": 2}, seeds=[1, 5]))
 
 
+def searched_twice():
+    return [
+        {"similarity": "cosine", "label": f"search-{seed}", "fixed_seeds": {"tuning": seed}}
+        for seed in (2000, 3000)
+    ]
+
+
+def test_a_variant_may_be_searched_at_seeds_of_its_own(tuned):
+    wide = {"grid": {"learning_rate": [n * 1e-4 for n in range(1, 40)]}, "trials": 3, "seeds": 2}
+    experiment = tuned(wide, variants=[*searched_twice(), "cosine"])
+    trials = load.search(experiment)
+    seeds = {
+        name: [trial.config.seed for trial in trials if trial.variant.name == name][:2]
+        for name in ("search-2000", "search-3000", "cosine")
+    }
+    assert list(seeds.values()) == [[2000, 2001], [3000, 3001], [1000, 1001]]
+    # Which points of the grid are tried is drawn there, too.
+    tried = {
+        name: {trial.values["learning_rate"] for trial in trials if trial.variant.name == name}
+        for name in seeds
+    }
+    assert len(set(map(frozenset, tried.values()))) == 3
+    chosen = {name: {"learning_rate": 1e-3} for name in seeds}
+    runs = load.resolve(experiment, chosen)
+    assert len({run.hash for run in runs}) == len(runs) == 6
+
+
+def test_its_seeds_are_none_of_the_reported_ones(tuned):
+    with pytest.raises(UserError, match=r"tuning.seed 2000 is one of the reported seeds"):
+        load.resolve(tuned(variants=searched_twice(), seeds=[2000]))
+
+
+def test_a_seed_of_a_search_that_there_is_not_is_refused(tmp_path):
+    path = tmp_path / "untuned.yaml"
+    untuned = {key: value for key, value in TUNED.items() if key != "tuning"}
+    path.write_text(yaml.safe_dump(untuned | {"variants": searched_twice()}))
+    with pytest.raises(UserError, match=r"fixes the seed 'tuning'.*add a section `tuning`"):
+        load.load(str(path))
+
+
 def test_a_search_of_one_seed_names_runs_as_before_there_could_be_several(tuned):
     """The names of committed results hold."""
     one, two = (load.resolve(tuned({"seeds": number}))[0] for number in (1, 2))

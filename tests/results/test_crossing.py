@@ -1,10 +1,14 @@
 """Sources of randomness that are crossed: the components, their intervals, and what is found."""
 
+import json
+from typing import get_args
+
 import numpy as np
 import pytest
 from scipy import stats
 from synthetic import change, run_name, write_experiment
 
+from kbench.experiment.schema import Source
 from kbench.report import content
 from kbench.report import crossing as section
 from kbench.report.analysis import Analysis
@@ -75,6 +79,30 @@ def test_groups_that_differ_in_a_fixed_seed_alone_are_a_crossing(analysis):
     [crossing] = crossings(analysis.store, analysis.groups)
     assert crossing.source == "initialisation"
     assert crossing.groups == {0: "cosine-a", 1: "cosine-b", 2: "cosine-c"}
+
+
+def test_searches_are_a_crossing_whatever_they_chose_and_other_settings_are_not(tmp_path):
+    folder = tmp_path / "made-up"
+    abilities = {"search-a": 1.0, "search-b": 1.2, "search-c": 0.8, "search-d": 1.0}
+    write_experiment(folder, abilities, seeds=(0, 1), datasets=("world-shape",))
+    experiment = json.loads((folder / "experiment.json").read_text())
+    grid = {"grid": {"learning_rate": [1e-3, 2e-3]}, "trials": 2}
+    change(folder / "experiment.json", experiment=experiment["experiment"] | {"tuning": grid})
+    decays = (0.1, 0.1, 0.1, 0.2)  # not searched
+    for index, variant in enumerate(abilities):
+        training = {"learning_rate": 1e-3 * (1 + index % 2), "weight_decay": decays[index]}
+        for seed in range(2):
+            config = folder / "runs" / run_name(variant, seed) / "config.json"
+            fixed = {"tuning": index}
+            change(config, similarity="cosine", training=training, fixed_seeds=fixed)
+    loaded = store.load(folder)
+    [crossing] = crossings(loaded, Analysis(loaded, table.frame(loaded)).groups)
+    assert crossing.source == "tuning"
+    assert list(crossing.groups.values()) == ["search-a", "search-b", "search-c"]
+
+
+def test_every_source_has_a_name_in_reports():
+    assert set(section.NAMES) == set(get_args(Source))
 
 
 def test_the_report_has_a_table_and_says_what_the_groups_share(analysis):

@@ -494,6 +494,7 @@ class Experiment(Section):
 
 
 ADDED_LATER: dict[str, dict[str, Any]] = {
+    "corpus": {"fresh_pairs": 0},
     "training": {"schedule": "continuous", "keep": None, "resample": False},
     "towers": {
         "backbone": None,

@@ -89,7 +89,7 @@ class Workflow:
         """Folder of the embedded world, named by its parameters, or None if nothing needs it."""
         if self.world_settings is None:
             return None
-        return self.path(f"world-{canonical_hash(self.world_settings.model_dump(mode='json'), 8)}")
+        return self.path(f"world-{canonical_hash(self.world_settings.identity, 8)}")
 
     @property
     def world_ready(self) -> list[str]:

@@ -108,6 +108,7 @@ def _make(world: WorldCorpus, folder: Path) -> list[str]:
         "pairs": world.pairs,
         "eval-images": world.evaluation_images,
         "held-out-pairs": world.held_out_pairs,
+        "fresh-pairs": world.fresh_pairs,
     }
     options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     return ["world", "make", "--output", str(folder / "world"), *options]

@@ -111,7 +111,7 @@ def _classification(
 
 
 def _captioned(world: World, settings: WorldSettings, digits: DigitImages) -> Iterator[_Part]:
-    numbers = (settings.retrieval_images, settings.retrieval_images, settings.fresh_pairs)
+    numbers = (settings.retrieval_images, settings.retrieval_images, settings.number_of_fresh_pairs)
     for (name, draw), number in zip(CAPTIONED.items(), numbers, strict=True):
         stream = draw(world, _generator(settings, name, "test"), number, digits)
         yield _Part(f"benchmark/{name}/test", number, stream)

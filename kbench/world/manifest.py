@@ -41,15 +41,25 @@ class WorldSettings(Section):
         ),
     )
 
+    fresh_pairs: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "pairs for the gap to PMI; 0: 4,096, sixteen batches of 256, or eight for each of"
+            " eval_images where these are fewer"
+        ),
+    )
+
     @property
     def retrieval_images(self) -> int:
         """Half of eval_images: 500 by default."""
         return self.eval_images // 2
 
     @property
-    def fresh_pairs(self) -> int:
-        """4,096, sixteen batches of 256, unless the evaluation sets are small."""
-        return min(4096, 8 * self.eval_images)
+    def number_of_fresh_pairs(self) -> int:
+        """As many as asked for; else 4,096, unless the evaluation sets are small."""
+        return self.fresh_pairs or min(4096, 8 * self.eval_images)
 
     def digit_images(self, available: int) -> int:
         """All that are available, unless the evaluation sets are small."""

@@ -93,15 +93,17 @@ def test_intervals_cover_a_difference_as_often_as_they_say(seeds):
 
 
 @pytest.mark.whole
+@pytest.mark.parametrize("batches", [16, 64])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("between_seeds", [0.0, 0.5, 2.0])
-def test_the_interval_of_a_loss_holds_the_sampling_of_batches(seeds, between_seeds):
-    """A variant's own mean over sixteen batches of pairs, as beside an excess loss."""
+def test_the_interval_of_a_loss_holds_the_sampling_of_batches(seeds, between_seeds, batches):
+    """A variant's own mean over batches of pairs, as beside an excess loss."""
     generator, rounds, true = np.random.default_rng(seeds), 4000, 2.0
     covered = without = 0
     for _ in range(rounds):
-        scores = true + generator.normal(size=16) + 0.3 * generator.normal(size=(seeds, 16))
-        scores += between_seeds / 4 * generator.normal(size=(seeds, 1))
+        scores = true + generator.normal(size=batches)
+        scores = scores + 0.3 * generator.normal(size=(seeds, batches))
+        scores += between_seeds / batches**0.5 * generator.normal(size=(seeds, 1))
         result = estimate([(scores, np.zeros_like(scores))], paired=True)
         covered += result.low <= true <= result.high
         of_seeds = scores.mean(axis=1)

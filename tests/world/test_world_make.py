@@ -2,6 +2,7 @@
 is there.
 """
 
+import csv
 import filecmp
 import io
 import json
@@ -11,9 +12,12 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import ROOT
 
 from kbench import cli, files
+from kbench.corpus.kinds.world import WorldCorpus
 from kbench.errors import UserError
+from kbench.experiment import load
 from kbench.world import make as making
 from kbench.world import streams
 from kbench.world.captions import describe_scene
@@ -22,6 +26,8 @@ from kbench.world.make import make
 from kbench.world.manifest import MOST_CLASSES, WorldSettings, read_manifest
 from kbench.world.render import PALETTE
 from kbench.world.scenes import BACKGROUNDS, DIGITS
+
+COMMITTED = "results/demo/summary/table.csv"
 
 CLASSES = {
     "world-shape": 6,
@@ -137,13 +143,34 @@ def test_fresh_pairs_name_their_scene_and_caption(small_world, read_shards, worl
     assert world.pmi[scenes, captions].mean() == pytest.approx(world.mutual_information, abs=0.4)
 
 
+def test_as_many_fresh_pairs_as_asked_for_and_nothing_else_changes(
+    small_world, read_shards, tmp_path
+):
+    more = read_manifest(small_world).settings.model_copy(update={"fresh_pairs": 700})
+    assert make(tmp_path / "more", more)
+    assert len(read_shards(tmp_path / "more" / "benchmark/world-pairs/test")) == 700
+    for part in ("corpus/00000.tar", "benchmark/world-retrieval/test/0.tar"):
+        assert (tmp_path / "more" / part).read_bytes() == (small_world / part).read_bytes()
+
+
+def test_worlds_and_runs_without_a_number_of_fresh_pairs_keep_their_names():
+    plain = WorldCorpus(kind="world")
+    more = WorldCorpus(kind="world", fresh_pairs=16384)
+    assert "fresh_pairs" not in plain.identity and more.identity["fresh_pairs"] == 16384
+    [run, *_] = load.resolve(load.load("demo"))
+    names = {row["run"] for row in csv.DictReader((ROOT / COMMITTED).open())}
+    assert run.corpus.fresh_pairs == 0 and run.run in names
+    changed = run.corpus.model_copy(update={"fresh_pairs": 16384})
+    assert run.model_copy(update={"corpus": changed}).run not in names
+
+
 def test_default_sizes():
     settings = WorldSettings()
     assert (
         settings.pairs,
         settings.eval_images,
         settings.retrieval_images,
-        settings.fresh_pairs,
+        settings.number_of_fresh_pairs,
     ) == (
         20_000,
         1000,

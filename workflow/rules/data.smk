@@ -16,9 +16,11 @@ if experiment.world:
             pairs=experiment.world_settings.pairs,
             images=experiment.world_settings.evaluation_images,
             held_out=experiment.world_settings.held_out_pairs,
+            fresh=experiment.world_settings.fresh_pairs,
         shell:
             "kbench world make --output {params.folder:q} --seed {params.seed:q} --pairs {params.pairs:q}"
-            " --eval-images {params.images:q} --held-out-pairs {params.held_out:q} > {log:q} 2>&1"
+            " --eval-images {params.images:q} --held-out-pairs {params.held_out:q} --fresh-pairs {params.fresh:q}"
+            " > {log:q} 2>&1"
 
 
 rule corpus:

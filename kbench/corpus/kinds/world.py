@@ -1,7 +1,7 @@
 """The embedded world as a corpus: generated scenes with captions whose probabilities are known."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,22 @@ class WorldCorpus(Corpus):
         le=10_000_000,
         description="pairs for the held-out loss, drawn with their own seed",
     )
+
+    fresh_pairs: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "pairs of the set for the gap to PMI: 16384 are 64 batches; 0: 8 for each evaluation"
+            " image, at most 4096"
+        ),
+    )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the world's folder is known by, which is as it was before `fresh_pairs`."""
+        added = {"fresh_pairs"} if not self.fresh_pairs else set()
+        return self.model_dump(mode="json", exclude=added)
 
     def shards(self, locations: Locations) -> list[Shard]:
         """Return the shards that `kbench world make` wrote."""

@@ -5,6 +5,7 @@ gap to PMI lets them not.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from kbench.evaluate.run import TrainedRun
     from kbench.evaluate.store import Reader
     from kbench.experiment.schema import Evaluation
-    from kbench.world import World
 
 ATTRIBUTES = ("glyph", "colour", "size", "background")
 IMAGES = 256
@@ -87,18 +87,13 @@ class ImpliedClasses(Task):
         self, run: TrainedRun, features: Reader, evaluation: Evaluation, *, device: str
     ) -> Outcome:
         """Score all images with all captions, once a draw."""
-        from kbench.world import World
-
-        world = World()
-        scenes = np.asarray(features.array("test/scenes"))
-        captions = np.asarray(features.array("test/caption_indices"))
+        pairs = _pairs(features)
         draws = [
-            _of_draw(run, features, draw, (world, scenes, captions))
-            for draw in range(features.draws("test/captions"))
+            _of_draw(run, features, draw, pairs) for draw in range(features.draws("test/captions"))
         ]
-        errors, bounds = _by_class(draws[0], world, scenes)
+        errors, bounds = _by_class(draws[0], pairs)
         return Outcome(
-            n_test=len(scenes),
+            n_test=len(pairs.scenes),
             values={
                 "gap": [float(of_draw["gaps"].mean()) for of_draw in draws],
                 **{
@@ -108,7 +103,7 @@ class ImpliedClasses(Task):
                 },
             },
             settings={
-                "captions": len(captions),
+                "captions": len(pairs.scenes),
                 **random_feature_settings(run, evaluation),
             },
             arrays={
@@ -144,65 +139,78 @@ class ImpliedClasses(Task):
         return Part([scatter])
 
 
-def _of_draw(
-    run: TrainedRun, features: Reader, draw: int, known: tuple[World, np.ndarray, np.ndarray]
-) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class _Pairs:
+    """What is known of the N images and captions of the set: the scene (N,) of each image, PMI
+    (S, N) of scenes with its captions, and of each attribute the number of classes, the class (N,)
+    that each caption names, -1 where it names none, and the one that each image shows.
+    """
+
+    scenes: np.ndarray
+    pmi: torch.Tensor
+    classes: dict[str, int]
+    named: dict[str, torch.Tensor]
+    shown: dict[str, torch.Tensor]
+
+
+def _pairs(features: Reader) -> _Pairs:
+    import torch
+
+    from kbench.world import World
+
+    world = World()
+    scenes = np.asarray(features.array("test/scenes"))
+    captions = np.asarray(features.array("test/caption_indices"))
+    classes, named, shown = {}, {}, {}
+    for attribute in ATTRIBUTES:
+        # More general words, such as 'warm', name no class.
+        words = list(dict.fromkeys(getattr(scene, attribute) for scene in world.scenes))
+        number = {word: index for index, word in enumerate(words)}
+        classes[attribute] = len(words)
+        named[attribute] = torch.tensor(
+            [number.get(world.named_words[caption].get(attribute), -1) for caption in captions]
+        )
+        shown[attribute] = torch.tensor(
+            [number[getattr(world.scenes[scene], attribute)] for scene in scenes]
+        )
+    return _Pairs(scenes, torch.from_numpy(world.pmi[:, captions]), classes, named, shown)
+
+
+def _of_draw(run: TrainedRun, features: Reader, draw: int, pairs: _Pairs) -> dict[str, np.ndarray]:
     """Return, of each image (N,), its gap, and of each attribute whether it is misclassified and
     the most that it can add to the error.
     """
-    import torch
-
-    world, scenes, captions = known
     images = features.representation("test/images", draw)
     texts = features.representation("test/captions", draw)
-    pmi = torch.from_numpy(world.pmi[:, captions])
     parts = []
-    for start in range(0, len(scenes), IMAGES):
+    for start in range(0, len(pairs.scenes), IMAGES):
         rows = slice(start, start + IMAGES)
         learned = run.estimated_pmi({key: array[rows] for key, array in images.items()}, texts)
-        parts.append(_of_images(learned, pmi[scenes[rows]], (world, scenes[rows], captions)))
+        parts.append(_of_images(learned, pairs, rows))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _of_images(
-    learned: torch.Tensor, optimal: torch.Tensor, known: tuple[World, np.ndarray, np.ndarray]
-) -> dict[str, np.ndarray]:
-    import torch
-
+def _of_images(learned: torch.Tensor, pairs: _Pairs, rows: slice) -> dict[str, np.ndarray]:
     from kbench.measures import implied
 
-    world, scenes, captions = known
+    optimal = pairs.pmi[pairs.scenes[rows]]
     gaps = implied.gaps(learned, optimal)
     values = {"gaps": gaps.numpy()}
-    for attribute in ATTRIBUTES:
-        words = classes(world, attribute)
-        named = torch.tensor([words.get(world.named_words[y].get(attribute), -1) for y in captions])
-        truth = torch.tensor([words[getattr(world.scenes[scene], attribute)] for scene in scenes])
-        ours, best = (
-            implied.class_shares(scores, named, len(words)) for scores in (learned, optimal)
-        )
+    for attribute, named in pairs.named.items():
+        truth, classes = pairs.shown[attribute][rows], pairs.classes[attribute]
+        ours, best = (implied.class_shares(scores, named, classes) for scores in (learned, optimal))
         values[f"wrong_{attribute}"] = implied.wrong(ours, truth).numpy()
         margin = implied.margins(best, truth)
         values[f"at_most_{attribute}"] = implied.at_most(gaps, margin).numpy()
     return values
 
 
-def classes(world: World, attribute: str) -> dict[str | None, int]:
-    """Return the number of each class of an attribute: what a scene can be, in the scenes' order;
-    more general words, such as 'warm', are none.
-    """
-    words = dict.fromkeys(getattr(scene, attribute) for scene in world.scenes)
-    return {word: number for number, word in enumerate(words)}
-
-
-def _by_class(
-    of_draw: Mapping[str, np.ndarray], world: World, scenes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _by_class(of_draw: Mapping[str, np.ndarray], pairs: _Pairs) -> tuple[np.ndarray, np.ndarray]:
     """Return the errors and the bounds of all classes that there are images of, percent."""
     errors, bounds = [], []
-    for attribute in ATTRIBUTES:
-        truth = np.array([getattr(world.scenes[scene], attribute) for scene in scenes])
-        for word in np.unique(truth):
-            errors.append(100 * of_draw[f"wrong_{attribute}"][truth == word].mean())
-            bounds.append(100 * of_draw[f"at_most_{attribute}"][truth == word].mean())
+    for attribute, shown in pairs.shown.items():
+        for number in shown.unique():
+            images = (shown == number).numpy()
+            errors.append(100 * of_draw[f"wrong_{attribute}"][images].mean())
+            bounds.append(100 * of_draw[f"at_most_{attribute}"][images].mean())
     return np.array(errors), np.array(bounds)

@@ -195,6 +195,33 @@ def test_what_a_seed_changes_is_what_the_table_says():
         assert f"{shown} [{points.low:.2f}, {points.high:.2f}]" in " ".join(docs.split())
 
 
+def test_what_the_gap_lets_a_classifier_be_is_what_the_table_says():
+    """Every row of the README of the experiment bound, and what follows from them."""
+    folder = ROOT / "results/bound/summary"
+    rows = pandas.read_csv(folder / "table.csv.gz")
+    rows = rows[rows["task"] == "implied_classes"]
+    values = rows.pivot_table("value", ["variant", "seed"], "metric").groupby("variant")
+    mean, sd = values.mean(), values.std()
+    readme, front = (folder / "README.md").read_text(), (ROOT / "README.md").read_text()
+    assert len(mean) == 7 and values.size().eq(3).all()
+    for variant in mean.index:
+        cells = [f"{mean.gap[variant]:.3f} ± {sd.gap[variant]:.3f}"]
+        for metric in ("glyph_error", "glyph_bound", "colour_error", "colour_bound"):
+            cells.append(f"{100 * mean[metric][variant]:.1f} ± {100 * sd[metric][variant]:.1f}")
+        assert f"| {variant} | {' | '.join(cells)} |" in readme
+        for attribute in ("glyph", "colour", "size", "background"):
+            seeds = values.get_group(variant)
+            assert (seeds[f"{attribute}_error"] <= seeds[f"{attribute}_bound"]).all()
+    shares = mean.glyph_error / mean.glyph_bound
+    others = shares.drop(["cosine-d2", "cosine-d32"])
+    assert f"{shares['cosine-d32']:.2f} of it" in readme.replace("\n   ", " ")
+    assert f"{others.min():.2f} to {others.max():.2f}" in readme
+    assert (mean.colour_error / mean.colour_bound).drop("cosine-d2").max() < 0.01
+    for variant in ("cosine-d2", "cosine-d32"):
+        assert f"{mean.gap[variant]:.3f} nats" in front
+        assert f"{100 * mean.glyph_error[variant]:.1f} %" in front
+
+
 @pytest.fixture(scope="module")
 def zoo():
     """Values of the main metrics, by (variant, task, dataset), at five seeds."""

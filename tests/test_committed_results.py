@@ -195,6 +195,34 @@ def test_what_a_seed_changes_is_what_the_table_says():
         assert f"{shown} [{points.low:.2f}, {points.high:.2f}]" in " ".join(docs.split())
 
 
+def test_what_a_corpus_changes_is_what_the_table_says():
+    """The three parts of a training's spread, from all 25 trainings of the experiment samples, and
+    their means beside those of the whole corpus.
+    """
+    readme = (ROOT / "results/samples/summary/README.md").read_text()
+    means = {}
+    for experiment in ("samples", "sources"):
+        rows = pandas.read_csv(ROOT / f"results/{experiment}/summary/table.csv.gz")
+        rows = rows[rows["main"].astype(bool)]
+        for task in ("zeroshot", "pmi_gap"):
+            scores = rows[rows["task"] == task].pivot_table("value", "variant", "seed")
+            assert scores.shape == (5, 5)
+            means[experiment, task] = scores.to_numpy()
+    parts = [
+        components(factor * means["samples", task])
+        for task, factor in (("zeroshot", 100), ("pmi_gap", 1))
+    ]
+    names = ("pairs of the corpus", "everything else", "both together")
+    for name, points, nats in zip(names, *parts, strict=True):
+        cell = f"{points.value:.2f} [{points.low:.2f}, {points.high:.2f}]"
+        of_gap = f"{nats.value:.3f} [{nats.low:.3f}, {nats.high:.3f}]"
+        assert f"| {name} | {cell} | {of_gap} |" in readme
+    said = " ".join(readme.split())
+    for experiment in ("samples", "sources"):
+        accuracy, gap = (means[experiment, task].mean() for task in ("zeroshot", "pmi_gap"))
+        assert f"{100 * accuracy:.1f} %" in said and f"{gap:.3f} nats" in said
+
+
 def test_what_the_gap_lets_a_classifier_be_is_what_the_table_says():
     """Every row of the README of the experiment bound, and what follows from them."""
     folder = ROOT / "results/bound/summary"

@@ -1,7 +1,9 @@
 """Sources of randomness that are crossed: the components, their intervals, and what is found."""
 
 import json
+from types import SimpleNamespace
 from typing import get_args
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -44,6 +46,17 @@ def test_the_interval_leaves_out_0_where_the_f_test_rejects():
         source, _, together = components(scores)
         ratio = 5 * scores.mean(axis=1).var(ddof=1) / together.value**2
         assert (source.low > 0) == (stats.f.sf(ratio, 3, 12) < 0.025)
+
+
+def test_the_interval_has_no_width_where_means_are_nearer_than_in_39_of_40_experiments():
+    generator = np.random.default_rng(3)
+    ends = []
+    for scores in simulated(generator, (0.0, 0.3, 1.0), (2000, 4, 5)):
+        source, _, together = components(scores)
+        ratio = 5 * scores.mean(axis=1).var(ddof=1) / together.value**2
+        assert (source.high == 0) == (stats.f.cdf(ratio, 3, 12) < 0.025)
+        ends.append(source.high == 0)
+    assert 0.015 < np.mean(ends) < 0.035
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (4, 4), (3, 6)])
@@ -117,6 +130,37 @@ def test_the_report_has_a_table_and_says_what_the_groups_share(analysis):
     assert "hold for trainings with it alone" in shown.sentences[0]
     ids = [part.id for part in content.build(analysis, figures=False).sections]
     assert "crossing" in ids
+
+
+def test_an_interval_without_width_is_explained(tmp_path):
+    folder = tmp_path / "made-up"
+    abilities = {"cosine-a": 1.0, "cosine-b": 1.0}
+    write_experiment(folder, abilities, seeds=(0, 1, 2), datasets=("world-shape",))
+    for index, variant in enumerate(abilities):
+        for seed in range(3):
+            config = folder / "runs" / run_name(variant, seed) / "config.json"
+            change(config, similarity="cosine", fixed_seeds={"initialisation": index})
+    loaded = store.load(folder)
+    analysis = Analysis(loaded, table.frame(loaded))
+    scores = {"cosine-a": {0: 0.5, 1: 0.6, 2: 0.4}, "cosine-b": {0: 0.6, 1: 0.4, 2: 0.5}}
+    for values, expected in ((scores, [section.TOO_NEAR]), (apart(scores), [])):
+        with mock.patch.object(
+            type(analysis.scores), "average", lambda _, g, c, v=values: of(v[g])
+        ):
+            shown = section.section(analysis)
+            assert all(part.notes == expected for part in shown.tables)
+
+
+def of(values):
+    return SimpleNamespace(values=values)
+
+
+def apart(scores):
+    """Return the same scores, one group's a tenth higher."""
+    return {
+        "cosine-a": scores["cosine-a"],
+        "cosine-b": {seed: value + 0.1 for seed, value in scores["cosine-b"].items()},
+    }
 
 
 def test_an_experiment_that_crosses_nothing_has_no_such_section(tmp_path):

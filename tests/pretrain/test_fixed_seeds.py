@@ -95,17 +95,16 @@ def test_runs_that_do_not_resample_keep_their_names(tmp_path):
     assert "resample" in plain.training.model_dump() and not plain.training.resample
 
 
-def test_a_seed_of_a_corpus_that_is_not_resampled_is_refused(kbench, refused, tmp_path):
+@pytest.mark.parametrize(
+    ("fixed", "words"),
+    [
+        ("corpus: 1", ("corpus", "training.resample")),  # of which nothing is drawn
+        ("ordr: 1", ("fixed_seeds", "initialisation")),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused(kbench, refused, tmp_path, fixed, words):
     path = tmp_path / "fixed.yaml"
     variants = "variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]"
-    chosen = "variants: [{similarity: cosine, fixed_seeds: {corpus: 1}}]"
+    chosen = f"variants: [{{similarity: cosine, fixed_seeds: {{{fixed}}}}}]"
     path.write_text(EXPERIMENT.replace(variants, chosen))
-    refused(kbench("check", path), "corpus", "training.resample")
-
-
-def test_an_unknown_source_is_refused(kbench, refused, tmp_path):
-    path = tmp_path / "fixed.yaml"
-    variants = "variants: [cosine, {similarity: wpse-gaussian, set: {features: 32}}]"
-    chosen = "variants: [{similarity: cosine, fixed_seeds: {ordr: 1}}]"
-    path.write_text(EXPERIMENT.replace(variants, chosen))
-    refused(kbench("check", path), "fixed_seeds", "initialisation")
+    refused(kbench("check", path), *words)

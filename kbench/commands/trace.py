@@ -80,7 +80,7 @@ def _text(chosen: "TableCell | None", chains: "list[Chain]") -> list[str]:
 def _document(chosen: "TableCell | None", chains: "list[Chain]") -> str:
     cell = chosen and {
         "variant": chosen.variant,
-        **asdict(chosen.column),
+        **chosen.column._asdict(),
         "mean": chosen.summary.mean,
         "sd": chosen.summary.sd,
         "values": chosen.summary.values,

@@ -62,7 +62,7 @@ def _marked(analysis: Analysis, table: Table) -> Table:
 
 
 def _named(analysis: Analysis, cell: Cell) -> Cell:
-    return replace(cell, text=marked(analysis, cell.text, cell.text))
+    return cell._replace(text=marked(analysis, cell.text, cell.text))
 
 
 def _reservations(analysis: Analysis) -> list[str]:

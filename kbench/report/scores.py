@@ -173,7 +173,7 @@ def _mark(analysis: Analysis, rows: list[list[Cell]], columns: list[tuple[Column
     for index, over in enumerate(columns, start=1):
         best = _not_separated_from_the_best(analysis, over)
         for row in rows if len(best) < len(rows) and not analysis.lines else ():
-            row[index] = replace(row[index], best=row[0].text in best)
+            row[index] = row[index]._replace(best=row[0].text in best)
 
 
 def _not_separated_from_the_best(analysis: Analysis, over: tuple[Column, ...]) -> set[str]:

@@ -12,6 +12,7 @@ Satterthwaite's degrees for the sum, which rejects too much with two seeds.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scipy import optimize, special
 
@@ -38,9 +39,9 @@ class Error:
         total = self.trainings + self.samples
         if total == 0:
             return 0.0
-        weighted = self.trainings * special.stdtrit(self.freedom, level / 2)
-        weighted += self.samples * special.stdtrit(self.samples_freedom, level / 2)
-        return -float(weighted / math.sqrt(total))
+        weighted = self.trainings * _quantile(self.freedom, level / 2)
+        weighted += self.samples * _quantile(self.samples_freedom, level / 2)
+        return -weighted / math.sqrt(total)
 
     def p_value(self, difference: float) -> float:
         """Return the two-sided p-value of 'no difference'."""
@@ -58,3 +59,9 @@ class Error:
     def detectable(self, level: float) -> float:
         """Return the difference that a test at this level would find four times in five."""
         return self.half_width(level) + self.half_width(2 * (1 - POWER))
+
+
+@lru_cache(maxsize=4096)
+def _quantile(freedom: float, probability: float) -> float:
+    """Return Student's quantile; most intervals of a report ask for the same few."""
+    return float(special.stdtrit(freedom, probability))

@@ -5,7 +5,7 @@ datasets.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):  # what millions of look-ups ask for: hashed without Python code
     """What a variant is scored on: one metric of one task on one dataset."""
 
     task: str
@@ -83,7 +82,7 @@ class Scores:
         self._main: set[Column] = set()
         self._averages: dict[tuple[str, tuple[Column, ...]], Summary] = {}
         names = label(table)[measured.index]
-        described = (measured[name].tolist() for name in Column.__dataclass_fields__)
+        described = (measured[name].tolist() for name in Column._fields)
         cells = zip(*(measured[name].tolist() for name in ("seed", "value", "main")), strict=True)
         columns: dict[tuple, Column] = {}
         for group, key, (seed, value, main) in zip(

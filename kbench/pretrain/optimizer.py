@@ -1,5 +1,6 @@
 """AdamW with the released weight-decay groups, and the released learning-rate schedule."""
 
+import inspect
 import math
 
 import torch
@@ -10,7 +11,20 @@ from kbench.experiment.schema import Training
 NO_DECAY_NAMES = ("bias", "ln", "bn")
 
 
-def create(model: nn.Module, training: Training) -> torch.optim.AdamW:
+class AdamW(torch.optim.AdamW):
+    """torch's AdamW without the wrappers that keep its methods out of what the compiler compiles:
+    they import the compiler, which takes almost as long as torch and open_clip. kbench compiles
+    blocks of towers, and no optimiser.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+
+
+def create(model: nn.Module, training: Training) -> AdamW:
     """Return AdamW of what is not frozen; parameters with fewer than two dimensions or named bias,
     ln or bn are not decayed.
 
@@ -26,7 +40,7 @@ def create(model: nn.Module, training: Training) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": training.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=training.betas, eps=training.eps, fused=True)
+    return AdamW(groups, lr=0.0, betas=training.betas, eps=training.eps, fused=True)
 
 
 def steps(training: Training, pairs: int) -> int:

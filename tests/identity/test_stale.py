@@ -164,7 +164,7 @@ else:
     dataset = next(d for d in datasets(section) if stage in tasks.of(d, section.tasks))
     with torch.inference_mode():
         tasks.get(stage).score(run, Reader(run.features(dataset.name)), section, device="cpu")
-print("\\n".join(sorted(name for name in sys.modules if name.split(".")[0] == "kbench")))
+print(*sorted(sys.modules), sep="\\n")
 """
 READERS = ("kbench.corpus", "kbench.seeds", "kbench.towers.config", "kbench.pretrain.metrics")
 """Imported to read a configuration, whose values are in its hash; scores of stored features use
@@ -182,6 +182,10 @@ ALSO_IMPORTED = {
 }
 
 
+SLOW_TO_IMPORT = {"torch._dynamo", "transformers", "pandas", "snakemake"}
+"""What takes a second or more, and what no stage needs."""
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize(
     "stage", ["training", "features", "zeroshot", "linear_probe", "retrieval", "pmi_gap"]
@@ -197,6 +201,7 @@ def test_what_python_really_imports_for_a_stage_is_in_its_identity(
     words = [sys.executable, "-c", SCRIPT, stage, str(run), str(evaluation), str(tiny_world)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+    assert not SLOW_TO_IMPORT.intersection(done.stdout.split())
     from kbench.evaluate.run import read_evaluation
 
     of, config, (_, section) = Stages(), trained[1].config, read_evaluation(evaluation)

@@ -14,15 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from kbench import files
 from kbench.cli import main
 from kbench.corpus import stream
 from kbench.corpus.crop import Cropper
 from kbench.datasets.transform import Transform
 from kbench.evaluate import features, scoring, store
-from kbench.pretrain import card, loop, metrics, selection
+from kbench.pretrain import card, loop, metrics, optimizer, selection
 from kbench.pretrain.checkpoint import Checkpoints
 from kbench.pretrain.processes import Processes
 from kbench.tasks import zeroshot
@@ -63,7 +61,7 @@ PLACES = {
     "before the first batch": ("pretrain", _at(stream.Loader, "__next__")),
     "in a loader process": ("pretrain", _at(Cropper, "__call__")),
     "in the transfer of a batch": ("pretrain", _at(loop.Trainer, "_loss")),
-    "in the optimiser's step": ("pretrain", _at(torch.optim.AdamW, "step")),
+    "in the optimiser's step": ("pretrain", _at(optimizer.AdamW, "step")),
     "in clipping": ("pretrain", _at(loop.Trainer, "_clip")),
     "in counting": ("pretrain", _at(loop.Trainer, "_count")),
     "in logging": ("pretrain", _at(metrics.MetricsLog, "append")),

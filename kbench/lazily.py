@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 
@@ -30,6 +32,19 @@ if TYPE_CHECKING:
     from torch.nn import functional
 else:
     torch, nn, functional = _Lazy("torch"), _Lazy("torch.nn"), _Lazy("torch.nn.functional")
+
+
+def without_torch(module: str) -> ModuleType:
+    """Return a library that asks for torch as it is imported and does without where there is none;
+    it gets torch only where that is there already.
+    """
+    if "torch" in sys.modules:
+        return importlib.import_module(module)
+    sys.modules["torch"] = None
+    try:
+        return importlib.import_module(module)
+    finally:
+        del sys.modules["torch"]
 
 
 class Module:

@@ -57,6 +57,27 @@ def test_listing_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_a_world_is_made_and_verified_without_torch(tmp_path):
+    """webdataset, which writes and reads its shards, would import it."""
+    code = """
+import sys
+from pathlib import Path
+from kbench.corpus.kinds.world import WorldCorpus
+from kbench.corpus.manifest import verify
+from kbench.locations import Locations
+from kbench.world.make import make
+from kbench.world.manifest import WorldSettings
+
+folder = Path(sys.argv[1])
+make(folder, WorldSettings(seed=3, pairs=64, eval_images=42))
+corpus = WorldCorpus(kind="world", seed=3, pairs=64, evaluation_images=42)
+assert verify(corpus, Locations(world=folder)).pairs == 64
+assert "torch" not in sys.modules
+import torch
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "world")], check=True)
+
+
 def test_a_closed_pipe_is_no_error():
     command = f"set -o pipefail; {sys.executable} -m kbench datasets | head -1"
     process = subprocess.run(["bash", "-c", command], capture_output=True, text=True)

@@ -16,6 +16,7 @@ import braceexpand
 
 from kbench.corpus.base import Damaged, Hash, Sample, Shard, sorted_files
 from kbench.errors import UserError
+from kbench.lazily import without_torch
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -177,9 +178,7 @@ def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Sample
     """Group consecutive members by key; a suffix that comes again begins another sample of the same
     key.
     """
-    # webdataset imports torch, which listing and planning do without.
-    from webdataset.tariterators import base_plus_ext
-
+    base_plus_ext = without_torch("webdataset.tariterators").base_plus_ext
     current, sample = None, {}
     for name, data in members:
         key, suffix = base_plus_ext(name)

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
+from kbench.lazily import without_torch
+
 SAMPLES_A_SHARD = 2500
 
 
@@ -14,8 +16,7 @@ def write_shards(folder: Path, samples: Iterable[dict[str, bytes]], name: str) -
     Keys are nine digits, counted over all shards. Owner, mode and time of every member are the same
     (time 0).
     """
-    from webdataset import TarWriter  # imports torch, which reading a world's manifest does without
-
+    tar_writer = without_torch("webdataset").TarWriter
     folder.mkdir(parents=True)
     plain = {"encoder": False, "user": "", "group": "", "mode": 0o644, "mtime": 0}
     numbered = enumerate(samples)
@@ -23,6 +24,6 @@ def write_shards(folder: Path, samples: Iterable[dict[str, bytes]], name: str) -
         part = list(itertools.islice(numbered, SAMPLES_A_SHARD))
         if not part:
             return shard
-        with (folder / name.format(shard)).open("wb") as file, TarWriter(file, **plain) as archive:
+        with (folder / name.format(shard)).open("wb") as file, tar_writer(file, **plain) as archive:
             for number, sample in part:
                 archive.write({"__key__": f"{number:09d}", **sample})

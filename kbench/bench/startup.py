@@ -1,13 +1,16 @@
 """Time from the start of a job to its first useful work; the baseline is a Python that imports
 torch and does no more.
 
-The jobs are those of a finished run, stopped before they compute.
+The jobs are those of a finished run: what makes features and what evaluates, stopped before they
+compute, and its training from the beginning, stopped after one step.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from kbench.bench.measure import Row, alternate, say
@@ -33,31 +36,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure, print the table, return the rows."""
     run = arguments.run or _any_run()
-    evaluation = run.parents[1] / "evaluation.json"
-    jobs = {
-        "evaluate": ("kbench.evaluate.scoring", "evaluate"),
-        "features": ("kbench.evaluate.features", "Encoder.extract"),
-    }
-    worlds = [path.with_suffix("") for path in run.parents[1].glob("world-*.done")]
-    where = ["--world", str(worlds[0])] if worlds else []
     measured = []
     say(f"\n{'job':<12}{'s':>8}{'torch s':>9}")
-    for job, (module, name) in jobs.items():
-        words = [
-            job,
-            "--run",
-            str(run),
-            "--evaluation",
-            str(evaluation),
-            *(where if job == "features" else []),
-        ]
-        code = STOP.format(module=module, name=name, words=words)
-        seconds = alternate(
-            lambda code=code: _python(code), lambda: _python(BARE), arguments.repeats
-        )
-        measured.append(Row.of(f"startup/{job}", seconds[0], "seconds", seconds[1]))
-        say(f"{job:<12}{seconds[0]:>8.2f}{seconds[1]:>9.2f}")
+    with tempfile.TemporaryDirectory() as untrained:
+        for job, code in _jobs(run, Path(untrained)).items():
+            seconds = alternate(
+                lambda code=code: _python(code), lambda: _python(BARE), arguments.repeats
+            )
+            measured.append(Row.of(f"startup/{job}", seconds[0], "seconds", seconds[1]))
+            say(f"{job:<12}{seconds[0]:>8.2f}{seconds[1]:>9.2f}")
     return measured
+
+
+def _jobs(run: Path, folder: Path) -> dict[str, str]:
+    """Return the Python of each job up to where it is stopped; the folder is for the training."""
+    results = run.parents[1]
+    untrained = folder / run.name
+    untrained.mkdir()
+    shutil.copy(run / "config.json", untrained)
+    worlds = [str(path.with_suffix("")) for path in results.glob("world-*.done")]
+    where = ["--world", worlds[0]] if worlds else []
+    scored = ["--run", str(run), "--evaluation", str(results / "evaluation.json")]
+    trained = ["--run", str(untrained), "--manifest", str(results / "corpus.json")]
+    stops = {
+        "evaluate": ("kbench.evaluate.scoring", "evaluate", scored),
+        "features": ("kbench.evaluate.features", "Encoder.extract", [*scored, *where]),
+        "pretrain": ("kbench.pretrain.trainer", "Trainer._count", [*trained, *where]),
+    }
+    return {
+        job: STOP.format(module=module, name=name, words=[job, *words])
+        for job, (module, name, words) in stops.items()
+    }
 
 
 def _python(code: str) -> None:

@@ -291,3 +291,41 @@ def test_the_zoos_hypotheses(zoo):
     assert farther == set(re.split(r",\s+", named)) and len(farther) == 7
     ends = re.findall(r"^† (.*): learning\\?_rate", report, re.M)
     assert sum(len(re.split(r", [\w-]+(?:, | and |$)", line)) - 1 for line in ends[:2]) == 7
+
+
+def test_what_came_after_the_zoo_is_what_its_table_and_its_report_say():
+    """Every row of the README, its tests, and the zoo's cosine trained again elsewhere."""
+    folder = ROOT / "results/zoo-more/summary"
+    rows = pandas.read_csv(folder / "table.csv.gz")
+    main = rows[rows.main.astype(bool)].groupby(["task", "dataset", "variant"]).value
+    assert main.count().eq(5).all()
+    mean, sd = main.mean(), main.std()
+    readme, report = (folder / "README.md").read_text(), (folder / "report.md").read_text()
+    gap, right = ("pmi_gap", "world-pairs"), ("zeroshot", "world-shape-colour")
+    for variant in ("cosine", "prolip", "pcme", "flair"):
+        nats = f"{mean[*gap, variant]:.3f} ± {sd[*gap, variant]:.3f}"
+        points = f"{100 * mean[*right, variant]:.1f} ± {100 * sd[*right, variant]:.1f}"
+        assert f"| {variant} | {nats} | {points} |" in readme
+    asked = report.split("## The question asked")[1].split("##")[0]
+    said = " ".join(readme.split())
+    row = r"^\| (\w+) \| cosine \| (\S+) \| .* \| (0\.\d+) \| 5 \| no difference shown \| (\S+) \|"
+    shown = {variant: figures for variant, *figures in re.findall(row, asked, re.M)}
+    assert shown.keys() == {"prolip", "pcme", "flair"}
+    for variant in ("prolip", "flair"):
+        difference, p, detectable = shown[variant]
+        assert all(f"{x}" in said for x in (f"{difference} nats", f"p = {p}", f"{detectable} nats"))
+    assert re.search(r"\| pcme \| prolip† \| −0.046 \|.*\| 0.43 \| 5 \| no difference", report)
+
+
+def test_trainings_of_another_machine_and_of_other_code_are_equal_to_the_last_bit():
+    """Five runs of the zoo are in zoo-more under the same names."""
+    first, second = (
+        pandas.read_csv(ROOT / f"results/{name}/summary/table.csv.gz")
+        for name in ("zoo", "zoo-more")
+    )
+    both = first.merge(second, on=["run", "dataset", "task", "metric"], suffixes=("", "_again"))
+    assert len(both) == 120 and both.run.nunique() == 5
+    for column in ("value", "checkpoint_sha256"):
+        assert (both[column] == both[f"{column}_again"]).all()
+    for column in ("machine", "training_code"):
+        assert (both[column] != both[f"{column}_again"]).all()

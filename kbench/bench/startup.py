@@ -57,7 +57,14 @@ def _jobs(run: Path, folder: Path) -> dict[str, str]:
     worlds = [str(path.with_suffix("")) for path in results.glob("world-*.done")]
     where = ["--world", worlds[0]] if worlds else []
     scored = ["--run", str(run), "--evaluation", str(results / "evaluation.json")]
-    trained = ["--run", str(untrained), "--manifest", str(results / "corpus.json")]
+    trained = [
+        "--run",
+        str(untrained),
+        "--manifest",
+        str(results / "corpus.json"),
+        "--workers",
+        "0",
+    ]
     stops = {
         "evaluate": ("kbench.evaluate.scoring", "evaluate", scored),
         "features": ("kbench.evaluate.features", "Encoder.extract", [*scored, *where]),

@@ -82,7 +82,7 @@ def overall(scores: Mapping[str, np.ndarray], reference: str) -> list[Overall]:
         Overall(
             group,
             float(table.mean()),
-            _interval(_middle(table[None])[0], _middle(_resampled(table, draws[group]))),
+            _interval(stats.trim_mean(table, 0.25, axis=None), _middles(table, shares[group])),
             ranks[group],
             None if group == reference else _beaten(scores, shares, group, reference),
         )
@@ -129,15 +129,18 @@ def _draws(shapes: Mapping[str, tuple[int, int]]) -> dict[str, Draws]:
     return draws
 
 
-def _resampled(table: np.ndarray, draws: Draws) -> np.ndarray:
-    """Return resamples (R, S, D) of scores (S, D)."""
-    trainings, datasets = draws
-    return table[trainings[:, :, None], datasets[:, None, :]]
-
-
-def _middle(tables: np.ndarray) -> np.ndarray:
-    """Return the interquartile means (R,) of scores (R, S, D)."""
-    return stats.trim_mean(tables.reshape(len(tables), -1), 0.25, axis=1)
+def _middles(table: np.ndarray, shares: Draws) -> np.ndarray:
+    """Return the interquartile means (R,) of resamples of scores (S, D), as scipy's trim_mean gives
+    them of every resample, from how often each score is in it: so the scores are sorted once.
+    """
+    trainings, datasets = (
+        np.rint(share * count) for share, count in zip(shares, table.shape, strict=True)
+    )
+    order, cut = table.argsort(axis=None), int(0.25 * table.size)
+    drawn = (trainings[:, :, None] * datasets[:, None, :]).reshape(-1, table.size)
+    so_far = drawn[:, order].cumsum(axis=1).clip(cut, table.size - cut)
+    kept = np.diff(so_far, axis=1, prepend=cut)
+    return kept @ table.ravel()[order] / (table.size - 2 * cut)
 
 
 def _beaten(

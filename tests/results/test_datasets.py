@@ -42,15 +42,31 @@ def test_wins_are_counted_pair_by_pair():
     assert beats.low < beats.value < beats.high
 
 
+def resampled(table, draws):
+    """Return resamples (R, S, D) of scores (S, D)."""
+    trainings, of_datasets = draws
+    return table[trainings[:, :, None], of_datasets[:, None, :]]
+
+
 def test_wins_of_resamples_are_those_of_resampled_scores():
     """The sums over counts are what counting in each resample gives."""
     scores = made(2, 3, 5)
     draws = datasets._draws({group: scores[group].shape for group in scores})
-    ours, theirs = (datasets._resampled(scores[g], draws[g]) for g in ("v1", "v0"))
+    ours, theirs = (resampled(scores[g], draws[g]) for g in ("v1", "v0"))
     direct = [(a[:, None] > b[None]).mean() for a, b in zip(ours, theirs, strict=True)]
     shares = {g: tuple(map(datasets._shares, draws[g], scores[g].shape)) for g in scores}
     beaten = datasets._beaten(scores, shares, "v1", "v0")
     assert (beaten.low, beaten.high) == pytest.approx(tuple(np.quantile(direct, (0.025, 0.975))))
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (2, 4), (3, 5), (5, 6)])
+def test_interquartile_means_of_resamples_are_scipys_of_resampled_scores(shape):
+    scores = np.random.default_rng(1).normal(size=shape).round(1)  # some tie
+    draws = datasets._draws({"a": shape})["a"]
+    shares = tuple(map(datasets._shares, draws, shape))
+    every = resampled(scores, draws).reshape(datasets.RESAMPLES, -1)
+    expected = stats.trim_mean(every, 0.25, axis=1)
+    np.testing.assert_allclose(datasets._middles(scores, shares), expected, atol=1e-12)
 
 
 def test_the_interquartile_mean_leaves_out_both_ends():

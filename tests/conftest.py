@@ -3,6 +3,7 @@ line.
 """
 
 import gc
+import shutil
 import tarfile
 
 import command
@@ -56,6 +57,20 @@ def refused():
             assert word in message[0]
 
     return check
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser without a window; skips where there is none, or no playwright."""
+    playwright, chromium = pytest.importorskip("playwright.sync_api"), shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no Chromium")
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-quic"]
+        )
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

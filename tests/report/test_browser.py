@@ -1,17 +1,14 @@
-"""The page in a real browser; left out where playwright or Chromium is not installed."""
-
-import shutil
+"""The page in a real browser."""
 
 import pytest
+from browser import SCREENS, objections, opened, overflows
 from synthetic import run_name, write_experiment, write_weights
 
 from kbench.report import content, render
 from kbench.report.analysis import Analysis
 from kbench.results import store, table
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.whole, pytest.mark.skipif(not CHROMIUM, reason="no Chromium")]
+pytestmark = pytest.mark.whole
 
 
 @pytest.fixture(scope="module")
@@ -24,42 +21,26 @@ def path(tmp_path_factory):
     return render.write(content.build(Analysis(loaded, table.frame(loaded))), folder / "report")[0]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]
-        )
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(params=[(1280, "light"), (390, "dark")])
+@pytest.fixture(params=SCREENS)
 def page(request, browser, path):
-    width, scheme = request.param
-    opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    opened.seen = []
-    opened.on("console", lambda message: opened.seen.append(message.text))
-    opened.on("pageerror", lambda error: opened.seen.append(str(error)))
-    opened.on(
+    page, seen = opened(browser, request.param)
+    page.on(
         "request",
-        lambda asked: opened.seen.append(asked.url) if asked.url != path.as_uri() else None,
+        lambda asked: seen.append(asked.url) if asked.url != path.as_uri() else None,
     )
-    opened.goto(path.as_uri())
-    yield opened
-    assert [entry for entry in opened.seen if not entry.startswith(("data:", "file:"))] == []
-    opened.close()
+    page.goto(path.as_uri())
+    yield page
+    assert [entry for entry in seen if not entry.startswith(("data:", "file:"))] == []
+    page.close()
 
 
 def test_nothing_overflows(page):
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not overflows(page)
 
 
 def test_axe_finds_nothing_to_object_to(page):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-    found = axe.run(page).response["violations"]
-    assert [(entry["id"], entry["nodes"][0]["html"][:200]) for entry in found] == []
+    assert objections(page) == []
 
 
 def test_every_link_inside_the_page_leads_somewhere_that_can_be_seen(page):

@@ -1,5 +1,6 @@
 """The committed summaries hold what the README claims of them."""
 
+import json
 import re
 
 import pandas
@@ -329,3 +330,32 @@ def test_trainings_of_another_machine_and_of_other_code_are_equal_to_the_last_bi
         assert (both[column] == both[f"{column}_again"]).all()
     for column in ("machine", "training_code"):
         assert (both[column] != both[f"{column}_again"]).all()
+
+
+def test_what_a_search_changes_is_what_the_table_says():
+    """The three parts of a training's spread, from all 25 trainings of the experiment searches, and
+    what the five searches chose.
+    """
+    folder = ROOT / "results/searches/summary"
+    rows = pandas.read_csv(folder / "table.csv.gz")
+    rows = rows[rows["main"].astype(bool)]
+    readme, docs = (folder / "README.md").read_text(), (ROOT / "docs/statistics.md").read_text()
+    parts = []
+    for task, factor in (("zeroshot", 100), ("pmi_gap", 1)):
+        scores = rows[rows["task"] == task].pivot_table("value", "variant", "seed")
+        assert scores.shape == (5, 5)
+        parts.append(components(factor * scores.to_numpy()))
+    names = ("settings that a search chose", "everything else", "both together")
+    for name, points, nats in zip(names, *parts, strict=True):
+        cell = f"{points.value:.2f} [{points.low:.2f}, {points.high:.2f}]"
+        of_gap = f"{nats.value:.3f} [{nats.low:.3f}, {nats.high:.3f}]"
+        assert f"| {name} | {cell} | {of_gap} |" in readme
+    points, nats = (of_task[0] for of_task in parts)
+    said = " ".join(docs.split())
+    assert f"{points.value:.2f} points [{points.low:.2f}, {points.high:.2f}]" in said
+    assert f"{nats.value:.3f} nats [{nats.low:.3f}, {nats.high:.3f}]" in said
+    searches = json.loads((folder / "tuning.json").read_text())["variants"].values()
+    chosen = sorted(search["chosen"]["learning_rate"] for search in searches)
+    assert chosen == [0.001, 0.001, 0.002, 0.003, 0.003]
+    apart = [sorted(tried["held_out_loss"] for tried in search["tried"]) for search in searches]
+    assert f"{min(losses[1] - losses[0] for losses in apart):.3f} nats" in readme

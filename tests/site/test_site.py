@@ -109,6 +109,6 @@ def test_the_committed_summaries_make_a_site(kbench, tmp_path):
     assert done.returncode == 0, done.stderr
     board = (tmp_path / "site" / "leaderboard.html").read_text()
     assert "wpse-gaussian-d2" in board and "Pareto front" in board
-    assert len(summaries) == 10
+    assert len(summaries) == 11
     for one in summaries:
         assert (tmp_path / "site" / "experiments" / one.parent.name / "index.html").is_file()

@@ -59,7 +59,8 @@ def biases(logits: torch.Tensor) -> torch.Tensor:
         if bool(sums.abs().max() <= 4 * size * torch.finfo(logits.dtype).eps):
             break
         newton, sinkhorn = best + _newton(plan.exp()), best - sums
-        lower = _value(logits, newton) < _value(logits, sinkhorn)  # not where it is not finite
+        # Newton's where no difference can be told, near the end; not where it is not finite.
+        lower = _value(logits, newton) <= _value(logits, sinkhorn)
         best = torch.where(lower, newton, sinkhorn)
     return best
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas
 
 
-class Column(NamedTuple):  # what millions of look-ups ask for: hashed without Python code
+# A key of hundreds of thousands of look-ups: hashed without Python code.
+class Column(NamedTuple):
     """What a variant is scored on: one metric of one task on one dataset."""
 
     task: str

@@ -76,6 +76,38 @@ def test_only_matrices_decay(tiny_experiment):
     assert not any("ln_" in name or "bias" in name for name in shrunk)
 
 
+def test_the_optimiser_is_torchs():
+    """Step by step to the last bit: with a step that is skipped, and its state taken over from a
+    checkpoint of the other's.
+    """
+
+    def trained_by(kind, other):
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.nn.Parameter(torch.randn(7, 5, generator=generator))
+        options = {"lr": 0.01, "betas": (0.9, 0.98), "eps": 1e-6, "fused": True}
+        optimiser = kind([{"params": [weights], "weight_decay": 0.1}], **options)
+        for step in range(9):
+            if step == 5:
+                state, optimiser = optimiser.state_dict(), other([weights], **options)
+                optimiser.load_state_dict(state)
+            optimiser.zero_grad(set_to_none=True)
+            assert weights.grad is None
+            (weights * torch.randn(7, 5, generator=generator)).exp().sum().backward()
+            optimiser.found_inf = torch.tensor(float(step == 3))
+            optimiser.step()
+            assert torch.is_grad_enabled()
+        return weights, optimiser.state_dict()
+
+    ours, state = trained_by(optimizer.AdamW, torch.optim.AdamW)
+    theirs, expected = trained_by(torch.optim.AdamW, optimizer.AdamW)
+    alone, _ = trained_by(torch.optim.AdamW, torch.optim.AdamW)
+    assert torch.equal(ours, alone) and torch.equal(theirs, alone)
+    assert state["param_groups"] == expected["param_groups"]
+    assert state["state"][0]["step"] == 8  # one of nine was skipped
+    for name, value in expected["state"][0].items():
+        assert torch.equal(state["state"][0][name], value)
+
+
 def test_a_run_leaves_a_complete_card(trained):
     for run in trained:
         card = run.card

@@ -7,6 +7,7 @@ the baseline is the same error of the CPU in single precision.
 """
 
 import argparse
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from kbench.similarity.base import Similarity
     from kbench.similarity.features import RandomFeatures
 
-BATCH, TOKENS, DIM, FEATURES = 32, (17, 9), 64, 256
+BATCH, TOKENS, DIM, FEATURES, TOKEN_IDS = 32, (17, 9), 64, 256, 48
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -66,18 +67,21 @@ def _of_similarity(name: str) -> Compute:
     from kbench.similarity.sets import PointSet
 
     generator = torch.Generator().manual_seed(0)
+    one = similarity.create(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        one.eval().prepare_decoder(DIM, TOKEN_IDS, TOKENS[1])
     sides = [
         torch.randn(BATCH, number, *rest, generator=generator)
         for number in (TOKENS if similarity.get(name).takes.needs_tokens else (1, 1))
-        for rest in ((DIM,), ())
+        for rest in ((one.point_dimension(DIM),), ())
     ]
-    one = similarity.create(name)
     drawn = one.draw(DIM, generator, number=FEATURES) if one.uses_random_features else None
 
     def compute(device: str, precision: str) -> "list[torch.Tensor]":
         dtype = torch.float64 if precision == "fp64" else torch.float32
         leaves = [side.to(device, dtype).requires_grad_() for side in sides]
-        model, draw = _moved(similarity.create(name), drawn, device, dtype)
+        model, draw = _moved(copy.deepcopy(one), drawn, device, dtype)
         with _autocast(device, precision):
             scores = model.scores(PointSet(*leaves[:2]), PointSet(*leaves[2:]), draw)
         gradients = torch.autograd.grad(scores.square().mean(), leaves, allow_unused=True)

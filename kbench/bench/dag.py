@@ -65,9 +65,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure, print the table, return the rows."""
-    from kbench import similarity
+    from kbench import objective, similarity
 
-    variants = arguments.variants or similarity.names()
+    variants = arguments.variants or [
+        name
+        for name in similarity.names()
+        if objective.suited(similarity.get(name)) == objective.USUAL
+    ]
     runs = arguments.corpora * len(variants) * arguments.seeds
     measured = []
     say(f"\n{'snakemake -n':<12}{'jobs':>8}{'s':>9}{'bare s':>9}{'MB':>9}{'bare MB':>9}")

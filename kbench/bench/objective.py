@@ -1,4 +1,5 @@
-"""Whole training steps with every objective; the baseline is InfoNCE with the same similarity.
+"""Whole training steps with every objective; the baseline is InfoNCE with the same similarity,
+or with cosine where InfoNCE does not take that one.
 
 Rows: objective/NAME, seconds of a step, with cosine, or with the first similarity that an objective
 takes which does not take cosine. Towers, batches and optimiser are the same; steps are taken in
@@ -30,8 +31,9 @@ def batches(arguments: argparse.Namespace) -> Iterator[list[Row]]:
 
     chosen = arguments.objectives or [name for name in objective.names() if name != BASELINE]
     for name in progress.track(chosen, "steps", "objective"):
-        case = StepCase.of(_similarity(name), arguments)
-        both = [replace(case, objective=used).repeat() for used in (name, BASELINE)]
+        case = replace(StepCase.of(_similarity(name), arguments), objective=name)
+        usual = StepCase.of(_similarity(BASELINE, first=case.contender), arguments)
+        both = [case.repeat(), replace(usual, objective=BASELINE).repeat()]
         seconds, baseline = in_turns(both, arguments.step_repeats)
         row = Row.of(f"objective/{name}", seconds, "seconds", baseline)
         say(
@@ -41,9 +43,9 @@ def batches(arguments: argparse.Namespace) -> Iterator[list[Row]]:
         yield [row]
 
 
-def _similarity(name: str) -> str:
+def _similarity(name: str, first: str = "cosine") -> str:
     from kbench import objective, similarity
 
     taken = objective.get(name)
-    names = ["cosine", *similarity.names()]
+    names = [first, "cosine", *similarity.names()]
     return next(other for other in names if taken.refuse(similarity.get(other)) is None)

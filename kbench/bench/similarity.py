@@ -84,7 +84,8 @@ def _cases(arguments: argparse.Namespace) -> Iterator[LossCase]:
     from kbench import similarity
     from kbench.similarity.base import Similarity
 
-    for name in arguments.variants or similarity.names():
+    of_sets = [n for n in similarity.names() if not similarity.get(n).has_likelihoods()]
+    for name in arguments.variants or of_sets:
         variant = similarity.create(name)
         tokens = (arguments.image_tokens, arguments.text_tokens) if _takes_tokens(name) else (1, 1)
         size = {"tokens": tokens, "dim": arguments.dim, "features": arguments.features}

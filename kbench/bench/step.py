@@ -166,9 +166,13 @@ class StepCase:
     @classmethod
     def of(cls, contender: str, arguments: argparse.Namespace) -> "StepCase":
         """Return the case of a variant or of open_clip."""
-        return cls(
-            contender, arguments.towers, arguments.device, arguments.precision, arguments.step_batch
-        )
+        from kbench import objective, similarity
+
+        used = objective.USUAL
+        if contender != OPEN_CLIP:
+            used = objective.suited(similarity.get(contender))
+        towers, device = arguments.towers, arguments.device
+        return cls(contender, towers, device, arguments.precision, arguments.step_batch, used)
 
     def step(self) -> Step:
         """Return a function that takes a whole step on images (B, 3, S, S) uint8 and token ids (B,

@@ -217,12 +217,12 @@ class Encoder:
         """Return features after projection, times the square root of the logit scale as in the
         released probe.
 
-        A similarity without explicit features is probed on the weighted mean of its points.
+        A similarity without explicit features says what of its points is probed.
         """
         represented = self.model.similarity.represent(sets, "image", draw)
         features = represented.get("features")
         if features is None:
-            features = sets.weighted_mean()
+            features = self.model.similarity.probed(sets)
         return features * self.model.similarity.logit_scale().sqrt()
 
 

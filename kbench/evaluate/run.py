@@ -26,6 +26,9 @@ from kbench.similarity.base import Representation, Similarity
 
 Module = TypeVar("Module", bound=nn.Module)
 
+TOKEN_EMBEDDING = "towers.text.token_embedding.weight"
+"""Of open_clip's own text towers, a row for each token id."""
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -85,10 +88,11 @@ class TrainedRun:
         """The similarity with its learned scale; point sets were embedded when features were
         made.
         """
-        return self._learned(
-            "similarity",
-            similarity.create(self.config.similarity, self.config.similarity_settings, None),
-        )
+        created = similarity.create(self.config.similarity, self.config.similarity_settings, None)
+        if created.has_likelihoods():
+            towers, vocabulary = self.config.towers, self._rows(TOKEN_EMBEDDING)
+            created.prepare_decoder(towers.embed_dim, vocabulary, towers.context_length - 1)
+        return self._learned("similarity", created)
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -100,6 +104,14 @@ class TrainedRun:
         scores = self.similarity.compare(images, texts)
         logits = self.similarity.logit_scale().double() * scores.double()
         return self.objective.to_pmi(logits, self.config.compared_pairs)
+
+    def _rows(self, name: str) -> int:
+        """Return the number of rows of one of the weights; UserError if it is not there."""
+        try:
+            with safe_open(self.weights, "pt") as tensors:
+                return tensors.get_slice(name).get_shape()[0]
+        except SafetensorError as error:
+            raise UserError(f"{self.weights} does not hold {name}: {error}") from error
 
     def _learned(self, part: str, created: Module) -> Module:
         """Return a part of the model with its weights; UserError if they are of another one."""

@@ -16,7 +16,8 @@ class FreeVectors(nn.Module):
     """Free tokens of S scenes and C captions, `points` each, and a similarity with all it learns.
 
     A token has the `dimension` numbers of its embedding and one more, from which a head can take
-    its weight or variance; UserError if a dimension or a number of points is below 1.
+    its weight or variance; UserError if a dimension or a number of points is below 1, or the
+    similarity has a decoder.
     """
 
     def __init__(
@@ -26,6 +27,11 @@ class FreeVectors(nn.Module):
         for what, number in (("dimension", dimension), ("points", points)):
             if number < 1:
                 raise UserError(f"{what} {number}; legal: at least 1")
+        if similarity.get(name).has_likelihoods():
+            raise UserError(
+                f"{name} scores by a decoder of its own: free vectors are no floor of it; legal:"
+                " similarities of point sets, such as cosine"
+            )
         width = dimension + 1
         self.dimension = dimension
         self.similarity = similarity.create(name, settings, {"image": width, "text": width})

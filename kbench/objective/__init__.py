@@ -10,6 +10,9 @@ from kbench import plugins
 
 if TYPE_CHECKING:
     from kbench.objective.base import Objective
+    from kbench.similarity.base import Similarity
+
+USUAL = "infonce"
 
 
 FAMILY = plugins.Family(
@@ -27,6 +30,13 @@ def get(name: str) -> type[Objective]:
     none.
     """
     return FAMILY.load(name)
+
+
+def suited(similarity: type[Similarity]) -> str:
+    """Return the usual objective, or the first other one where that makes no sense with a
+    similarity.
+    """
+    return next(name for name in (USUAL, *names()) if get(name).refuse(similarity) is None)
 
 
 def create(name: str) -> Objective:

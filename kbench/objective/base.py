@@ -25,6 +25,8 @@ class Objective(Module, ABC):
     by_rows: ClassVar[bool] = False
     # Whether training gives it the features of both sides in the place of logits.
     sees_features: ClassVar[bool] = False
+    # Whether training gives it how probable each text is given its image, in the place of logits.
+    sees_likelihoods: ClassVar[bool] = False
     # Weight of how far images lie outside their texts' cones, which training adds to its loss.
     cone_weight: ClassVar[float] = 0.0
 
@@ -48,6 +50,13 @@ class Objective(Module, ABC):
 
         Only where `sees_features` says so; `loss` is then what it stands for, of logits alone, as
         held-out pairs are scored.
+        """
+        raise TypeError(f"{self.name} is an objective of logits")
+
+    def of_likelihoods(self, likelihoods: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a scalar, of the log-likelihoods (B,) of texts given their images.
+
+        Only where `sees_likelihoods` says so.
         """
         raise TypeError(f"{self.name} is an objective of logits")
 
@@ -79,7 +88,17 @@ class Objective(Module, ABC):
     @classmethod
     def refuse(cls, similarity: type[Similarity]) -> str | None:
         """Return why the objective makes no sense with this similarity, or None if it does."""
-        return None
+        if cls.sees_likelihoods == similarity.has_likelihoods():
+            return None
+        if cls.sees_likelihoods:
+            return (
+                f"{cls.name} needs a similarity that says how probable a text is, which"
+                f" {similarity.name} does not"
+            )
+        return (
+            f"{similarity.name} learns from its pairs alone, and {cls.name} sets them against"
+            " others; legal: objective likelihood"
+        )
 
 
 TANGENT_FROM = 20.0

@@ -31,4 +31,4 @@ class Hellinger(Objective):
     @classmethod
     def refuse(cls, similarity: type[Similarity]) -> str | None:
         """Return why, if all scores are negative."""
-        return unreachable(cls, similarity)
+        return unreachable(cls, similarity) or super().refuse(similarity)

@@ -33,4 +33,4 @@ class KullbackLeibler(Objective):
     @classmethod
     def refuse(cls, similarity: type[Similarity]) -> str | None:
         """Return why, if all scores are negative."""
-        return unreachable(cls, similarity)
+        return unreachable(cls, similarity) or super().refuse(similarity)

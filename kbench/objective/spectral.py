@@ -36,7 +36,7 @@ class Spectral(Objective):
     def refuse(cls, similarity: type[Similarity]) -> str | None:
         """Return why, if all scores are negative."""
         if similarity.largest_score > 0:
-            return None
+            return super().refuse(similarity)
         return (
             f"the {cls.name} objective fits a density ratio, which is never negative, but scores of"
             f" {similarity.name} are never above {similarity.largest_score:g}"

@@ -47,6 +47,8 @@ class BatchLoss(nn.Module):
         draw = self.model.draw(generator)
         ours = self._represent(partial(self.model.represent_images, draw=draw), images)
         texts = self._represent(partial(self.model.represent_texts, draw=draw), tokens)
+        if self.model.objective.sees_likelihoods:
+            return self._of_likelihoods(ours, texts)
         everyones = {name: self.processes.gather(tensor) for name, tensor in texts.items()}
         if self.model.objective.sees_features:
             images = self.processes.gather(ours["features"])
@@ -58,6 +60,13 @@ class BatchLoss(nn.Module):
             outside = self.processes.gather(self.model.similarity.outside_cones(ours, texts))
             loss = loss + weight * outside.mean()
         return loss
+
+    def _of_likelihoods(self, ours: Representation, texts: Representation) -> torch.Tensor:
+        """Return the loss of each process's own pairs together; no caption leaves its process."""
+        seen = {name: self.processes.gather(tensor.detach()) for name, tensor in ours.items()}
+        self.model.similarity.remember(seen)
+        likelihoods = self.model.similarity.log_likelihoods(ours, texts)
+        return self.model.objective.of_likelihoods(self.processes.gather(likelihoods))
 
     def _by_rows(self, ours: Representation, everyones: Representation) -> torch.Tensor:
         """Return the mean loss over all rows, of which no process holds more than a block at a

@@ -55,11 +55,14 @@ def remember(
     model: ContrastiveModel, config: RunConfig, run: Path, pairs: int, rank: int, identity: str
 ) -> None:
     """Have frozen towers compute an input once and for all where the same ones come in every epoch:
-    captions, and images that are not cropped at random.
+    captions, and images that are not cropped at random; none where a decoder sees them too.
 
     pairs: of the corpus; identity: of whatever decides what the towers make of an input.
     """
     if config.start is None or config.training.epochs <= 1:
+        return
+    # A decoder asks for the input beside what the tower makes of it.
+    if model.similarity.has_likelihoods():
         return
     for side in config.start.frozen:
         if side == "text" or config.training.crop is None:

@@ -43,8 +43,7 @@ class HeldOut:
         losses = []
         for index, (images, tokens) in enumerate(self._batches()):
             generator = torch.Generator().manual_seed(derive("held-out random features", index))
-            logits = model.logits(images.to(device), tokens.to(device), generator)
-            losses.append(float(model.objective(logits)))
+            losses.append(float(model(images.to(device), tokens.to(device), generator)))
         model.train(was_training)
         return float(np.mean(losses))
 

@@ -38,12 +38,25 @@ class ContrastiveModel(nn.Module):
                 f" {config.similarity} compares every token; legal: a similarity of pooled"
                 " embeddings, such as cosine"
             )
+        if self.similarity.has_likelihoods():
+            self._prepare_decoder(config)
         self.objective = objective.create(config.objective)
         if self.objective.sees_features:
             self.objective.prepare(self._feature_width())
         for name in ("mean", "std"):
             values = torch.tensor(getattr(config.towers.preprocessing, name))
             self.register_buffer(name, values.view(3, 1, 1) * 255, persistent=False)
+
+    def _prepare_decoder(self, config: RunConfig) -> None:
+        if self.towers.vocabulary is None:
+            raise UserError(
+                f"the text tower of '{config.towers.name}' reads a text as a whole, and"
+                f" {config.similarity} asks it for the next word; legal: a tower of open_clip's own"
+                " with its causal mask, as CLIP's"
+            )
+        towers = self.towers
+        positions = towers.context_length - 1
+        self.similarity.prepare_decoder(towers.embed_dim, towers.vocabulary, positions)
 
     def _feature_width(self) -> int:
         """Return how many explicit features a sample has."""
@@ -124,7 +137,11 @@ class ContrastiveModel(nn.Module):
         self, images: torch.Tensor, tokens: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         """Return the objective's loss on a batch, a scalar in nats."""
-        return self.objective(self.logits(images, tokens, generator))
+        if not self.objective.sees_likelihoods:
+            return self.objective(self.logits(images, tokens, generator))
+        texts = self.represent_texts(tokens, None)
+        likelihoods = self.similarity.log_likelihoods(self.represent_images(images, None), texts)
+        return self.objective.of_likelihoods(likelihoods)
 
 
 def save(model: ContrastiveModel, path: Path) -> str:

@@ -71,7 +71,7 @@ class Trainer:
         self.optimizer = optimizer.create(self.model, config.training)
         self.scaler = torch.amp.GradScaler(device, enabled=config.training.precision == "fp16")
         norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
-        remembering = [*norms, self.model.objective]
+        remembering = [*norms, self.model.objective, self.model.similarity]
         self.statistics = [buffer for module in remembering for buffer in module.buffers()]
         self.progress = Progress()
         self.skipped_in_a_row, self._late = 0, LateReading()

@@ -1,13 +1,21 @@
 """What sets a variant's numbers apart from the others' although it does not show in them: fewer
-seeds, another number of steps, a setting at the edge of its grid.
+seeds, another number of steps, a setting at the edge of its grid, learning without other pairs.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from kbench import objective
 from kbench.records.documents import TuningRecord
 from kbench.results.store import Store
 from kbench.results.summary import Scores
+
+GENERATIVE = (
+    "a generative model, which learned without setting pairs against others: scores are"
+    " log p(text given image) less the logarithm of its mean over images, and classes are scored by"
+    " the likelihood of their prompts"
+)
+"""Where there are models of the other kind beside it."""
 
 
 def of(store: Store, scores: Scores, groups: Mapping[str, str]) -> dict[str, list[str]]:
@@ -23,11 +31,14 @@ def of(store: Store, scores: Scores, groups: Mapping[str, str]) -> dict[str, lis
     steps = {group: _steps(store, members) for group, members in runs.items()}
     usual = _usual(steps)
     grid = (store.experiment.experiment.get("tuning") or {}).get("grid", {})
+    generative = {group for group, members in runs.items() if _generative(store, members)}
+    apart = generative if len(generative) < len(runs) else set()
     said = {
         group: [
             *_seeds(scores, group, len(members)),
             *_other_steps(steps[group], usual),
             *_edges(store.tuning, _label(store, members), grid),
+            *([GENERATIVE] if group in apart else []),
         ]
         for group, members in runs.items()
     }
@@ -64,6 +75,13 @@ def _other_steps(taken: Sequence[int], usual: int | None) -> list[str]:
     if set(taken) <= {usual}:
         return []
     return [f"{' and '.join(f'{number:,}' for number in taken)} steps, others {usual:,}"]
+
+
+def _generative(store: Store, runs: Sequence[str]) -> bool:
+    """Return whether runs learn likelihoods, as far as their objective is known here."""
+    names = (store.config(run).get("objective") for run in runs)
+    name = next((name for name in names if name), None)
+    return name in objective.names() and objective.get(name).sees_likelihoods
 
 
 def _edges(tuning: TuningRecord | None, variant: str | None, grid: Mapping[str, list]) -> list[str]:

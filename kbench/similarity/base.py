@@ -5,6 +5,7 @@ alike.
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -77,6 +78,36 @@ class Similarity(Module, ABC):
         """
         return products
 
+    def log_likelihoods(self, images: Representation, texts: Representation) -> torch.Tensor:
+        """Return how probable (B,) each text is given its image, or both are, or a bound of it: the
+        logarithm, in nats, that training maximises.
+        """
+        raise TypeError(f"{self.name} does not say how probable a text is")
+
+    def prepare_decoder(self, embed_dim: int, vocabulary: int, positions: int) -> None:
+        """Make what depends on the towers' embedding dimension, the number of token ids, and that
+        of the tokens that can follow the first, before weights are loaded.
+
+        Only where there are likelihoods.
+        """
+
+    def remember(self, images: Representation) -> None:
+        """See the images of a training step, those of all processes.
+
+        Only where there are likelihoods.
+        """
+
+    def representation(
+        self, sets: PointSet, side: Side, draw: RandomFeatures | None
+    ) -> Representation:
+        """Return explicit features, or else the set that `pairwise` compares."""
+        features = self.features(sets, side, draw)
+        return dict(vars(self.prepare(sets, side))) if features is None else {"features": features}
+
+    def probed(self, sets: PointSet) -> torch.Tensor:
+        """Return what a linear probe sees (B, F) of images' sets without explicit features."""
+        return sets.weighted_mean()
+
     def outside_cones(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return by how much (B,), in radians, each image is outside what its text entails; 0
         within.
@@ -125,6 +156,11 @@ class Similarity(Module, ABC):
     def has_cones(cls) -> bool:
         """Return whether a text has a cone, in which the images that it may belong to lie."""
         return cls.outside_cones is not Similarity.outside_cones
+
+    @classmethod
+    def has_likelihoods(cls) -> bool:
+        """Return whether it says how probable a text is, token by token."""
+        return cls.log_likelihoods is not Similarity.log_likelihoods
 
     @property
     def uses_random_features(self) -> bool:
@@ -196,13 +232,10 @@ class Similarity(Module, ABC):
             )
         with _autocast_off(sets.points):
             single = sets.at_least_single()
-            features = self.features(single, side, draw)
-            representation = (
-                vars(self.prepare(single, side)) if features is None else {"features": features}
-            )
+            representation = self.representation(single, side, draw)
         if check:
             _check_finite(representation, sets, side)
-        return dict(representation)
+        return representation
 
     def compare(self, images: Representation, texts: Representation) -> torch.Tensor:
         """Return the scores (B, C) of every image with every text, without the logit scale."""
@@ -215,7 +248,7 @@ class Similarity(Module, ABC):
         with _autocast_off(next(iter(images.values()))):
             if "features" in images:
                 return images["features"] @ texts["features"].T
-            return self._in_chunks(images, texts)
+            return self.in_chunks(self.pairwise, images, texts)
 
     def class_scores(
         self, images: Representation, prompts: Representation, classes: torch.Tensor
@@ -226,11 +259,7 @@ class Similarity(Module, ABC):
         A class is the plain mean of its prompts' features, or the mean of their products where
         there are no features.
         """
-        members = torch.nn.functional.one_hot(classes).to(next(iter(images.values())))
-        counts = members.sum(0)
-        if not counts.all():
-            raise UserError(f"class {int((counts == 0).nonzero()[0])} has no prompt")
-        share = members / counts
+        share = prompt_shares(classes, like=next(iter(images.values())))
         if "features" in prompts:
             with _autocast_off(share):
                 means = self.class_features(share.T @ prompts["features"])
@@ -256,19 +285,38 @@ class Similarity(Module, ABC):
         """Bring learned parameters back within their bounds; called after each optimiser step."""
         self.scale.clamp_()
 
-    def _in_chunks(self, images: Representation, texts: Representation) -> torch.Tensor:
-        """Score a few sets at a time; gradients recompute a chunk rather than keep its pairwise
-        arrays.
+    def numbers_of_pair(self, images: Representation, texts: Representation) -> int:
+        """Return how many numbers `pairwise` makes at a time for each image and text."""
+        return images["points"].shape[1] * texts["points"].shape[1]
+
+    def in_chunks(
+        self,
+        score: Callable[[Representation, Representation], torch.Tensor],
+        images: Representation,
+        texts: Representation,
+    ) -> torch.Tensor:
+        """Return the scores (B, C) of a few sets at a time; gradients recompute a chunk rather than
+        keep its pairwise arrays.
         """
-        pair = images["points"].shape[1] * texts["points"].shape[1]
+        pair = self.numbers_of_pair(images, texts)
         columns = _chunks(texts, PAIRWISE_NUMBERS // pair)
         rows = _chunks(images, PAIRWISE_NUMBERS // (pair * len(columns[0]["points"])))
-        score = self.pairwise
         if torch.is_grad_enabled() and len(rows) * len(columns) > 1:
-            score = partial(torch.utils.checkpoint.checkpoint, self.pairwise, use_reentrant=False)
+            score = partial(torch.utils.checkpoint.checkpoint, score, use_reentrant=False)
         return torch.cat(
             [torch.cat([score(row, column) for column in columns], dim=1) for row in rows]
         )
+
+
+def prompt_shares(classes: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return what part (P, n) each prompt has in each class, from the class (P,) of each; UserError
+    if one has none.
+    """
+    members = torch.nn.functional.one_hot(classes).to(like)
+    counts = members.sum(0)
+    if not counts.all():
+        raise UserError(f"class {int((counts == 0).nonzero()[0])} has no prompt")
+    return members / counts
 
 
 def _chunks(representation: Representation, size: int) -> list[Representation]:

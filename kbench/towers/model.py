@@ -1,6 +1,7 @@
 """Image and text towers that yield every token after the final norm."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -81,13 +82,20 @@ class Towers(nn.Module):
         return {"image": image.width(self.visual), "text": text.width(self.text)}
 
     @property
+    def vocabulary(self) -> int | None:
+        """Number of token ids of a text tower whose tokens see none of those after them; None of
+        others.
+        """
+        return self.text.vocab_size if text.is_causal(self.text) else None
+
+    @property
     def has_tokens(self) -> bool:
         """Whether both towers give every token, not their pooled embedding alone."""
         return image.has_tokens(self.visual) and text.has_tokens(self.text)
 
     def encode_image(self, images: torch.Tensor) -> TowerOutput:
         """Encode normalised images (B, 3, S, S) into M tokens each, where there are any."""
-        return self._read_image(self.visual, images)
+        return replace(self._read_image(self.visual, images), pixels=images)
 
     def encode_text(self, tokens: torch.Tensor, pooled_alone: bool = False) -> TowerOutput:
         """Encode token ids (B, T) into T tokens each, padding included, where there are any.

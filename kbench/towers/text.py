@@ -38,8 +38,7 @@ def pooled_reader(text: nn.Module) -> Reader:
     """Return a reader whose output has no tokens, in less time where a token sees none of those
     after it.
     """
-    causal = isinstance(text, TextTransformer) and text.cls_emb is None and _is_causal(text)
-    return _to_the_pooled if causal and text.pool_type in POOLED_AT else reader(text)
+    return _to_the_pooled if is_causal(text) else reader(text)
 
 
 def width(text: nn.Module) -> int:
@@ -57,7 +56,10 @@ def has_tokens(text: nn.Module) -> bool:
 
 def _transformer(text: TextTransformer, tokens: torch.Tensor) -> TowerOutput:
     _, embeddings = text(tokens)
-    return TowerOutput(embeddings, _pool(text, embeddings, tokens), _projection(text))
+    pooled, following = _pool(text, embeddings, tokens), None
+    if is_causal(text):
+        following = _next_ids(text, tokens)
+    return TowerOutput(embeddings, pooled, _projection(text), following)
 
 
 POOLED_AT: dict[str, Callable[[TextTransformer, torch.Tensor], torch.Tensor]] = {
@@ -67,8 +69,25 @@ POOLED_AT: dict[str, Callable[[TextTransformer, torch.Tensor], torch.Tensor]] = 
 """Where text_global_pool of open_clip finds the token that it takes, (B,)."""
 
 
-def _is_causal(text: TextTransformer) -> bool:
-    return text.attn_mask is not None and not text.use_pad_mask
+def is_causal(text: nn.Module) -> bool:
+    """Return whether a tower's tokens see none of those after them, and the text's end is known."""
+    known = isinstance(text, TextTransformer) and text.cls_emb is None
+    return (
+        known
+        and text.attn_mask is not None
+        and not text.use_pad_mask
+        and text.pool_type in POOLED_AT
+    )
+
+
+def _next_ids(text: TextTransformer, tokens: torch.Tensor) -> torch.Tensor:
+    """Return the id after each token but the last (B, T - 1), -1 from the end of the text on. A
+    text that was cut has no end, and open_clip then finds it at 0: all of its tokens count.
+    """
+    ends = POOLED_AT[text.pool_type](text, tokens)
+    ends = torch.where(ends == 0, tokens.shape[1] - 1, ends)
+    places = torch.arange(1, tokens.shape[1], device=tokens.device)
+    return tokens[:, 1:].masked_fill(places > ends[:, None], -1)
 
 
 def _to_the_pooled(text: TextTransformer, tokens: torch.Tensor) -> TowerOutput:

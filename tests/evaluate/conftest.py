@@ -2,11 +2,13 @@
 it is.
 """
 
+import json
+
 import pytest
 import torch
 from tiny import EXPERIMENT
 
-from kbench import similarity
+from kbench import objective, similarity
 from kbench.datasets.dataset import get
 from kbench.evaluate.features import Encoder
 from kbench.evaluate.run import TrainedRun
@@ -25,7 +27,11 @@ def random_runs(tmp_path_factory, tiny_world):
     """
     folder = tmp_path_factory.mktemp("random")
     before, after = EXPERIMENT.split("variants: ")
-    text = f"{before}variants: {similarity.names()}\n{after.partition(chr(10))[2]}"
+    variants = [
+        {"similarity": name, "objective": objective.suited(similarity.get(name))}
+        for name in similarity.names()
+    ]
+    text = f"{before}variants: {json.dumps(variants)}\n{after.partition(chr(10))[2]}"
     (folder / "random.yaml").write_text(text)
     experiment = load(str(folder / "random.yaml"))
     configs = {config.similarity: config for config in resolve(experiment)}

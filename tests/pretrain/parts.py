@@ -54,6 +54,8 @@ CASES = {
     "hyperbolic, sigmoid": ("hyperbolic", "sigmoid", DEMO, {}),
     "variances": ("prolip", "sigmoid", DEMO, {}),
     "micro-batches, attention": ("flair", "infonce", PLAIN, {"micro_batch_size": 2}),
+    "likelihoods": ("captioner", "likelihood", DEMO, {}),
+    "micro-batches, likelihoods": ("captioner", "likelihood", PLAIN, {"micro_batch_size": 3}),
     "micro-batches": ("wpse-gaussian", "sigmoid", PLAIN, {"micro_batch_size": 3}),
     "micro-batches, without features": ("filip", "infonce", PLAIN, {"micro_batch_size": 2}),
 }

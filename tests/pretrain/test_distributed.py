@@ -136,6 +136,8 @@ def test_two_processes_do_what_one_does_with_the_whole_batch(two, case):
     assert one.keys() == two[case].keys()
     # Rows are dealt in turn, so gathered batches have another order: the objective must not care.
     for name, expected in one.items():
+        if name == "similarity.background":
+            expected, two[case][name] = (x.sort(0)[0] for x in (expected, two[case][name]))
         torch.testing.assert_close(
             two[case][name], expected, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}"
         )

@@ -49,6 +49,19 @@ def test_nothing_is_marked_where_all_is_alike(folder):
     assert "†" not in render.markdown(content.build(analysed(folder), figures=False))
 
 
+def test_a_generative_model_beside_others_is_marked(folder):
+    for seed in range(3):
+        change(folder / "runs" / run_name("filip", seed) / "config.json", objective="likelihood")
+    [said] = analysed(folder).reservations["filip"]
+    assert "log p(text given image) less the logarithm of its mean over images" in said
+    for part in ("zeroshot", "retrieval", "pairs"):
+        for shown in tables(folder, part):
+            assert shown.notes[-1].startswith("† filip: a generative model, which learned without")
+    for name, seed in ((name, seed) for name in ("cosine", "wpse-imq") for seed in range(3)):
+        change(folder / "runs" / run_name(name, seed) / "config.json", objective="likelihood")
+    assert analysed(folder).reservations == {}
+
+
 def test_missing_seeds_are_marked(folder):
     shutil.rmtree(folder / "runs" / run_name("filip", 1) / "evaluation")
     assert analysed(folder).reservations == {"filip": ["2 of 3 seeds"]}

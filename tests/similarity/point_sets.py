@@ -2,8 +2,12 @@
 
 import torch
 
+from kbench import similarity
 from kbench.similarity.sets import PointSet
 from kbench.towers.output import TowerOutput
+
+NAMES = [name for name in similarity.names() if not similarity.get(name).has_likelihoods()]
+"""Of similarities that compare any sets; others read texts in order, by a decoder."""
 
 WIDTHS = {"image": 12, "text": 10}
 

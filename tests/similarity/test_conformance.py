@@ -1,5 +1,5 @@
-"""What every similarity must do. Variants are found by themselves: a new file in `variants` is
-tested as it is.
+"""What every similarity of point sets must do. Variants are found by themselves: a new file in
+`variants` is tested as it is. Those with a decoder are in test_generative.py.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from kbench.similarity import base, estimators
 from kbench.similarity.scale import UnitScale
 from kbench.similarity.sets import PointSet, WeightedTokens
 
-every = pytest.mark.parametrize("name", similarity.names())
+every = pytest.mark.parametrize("name", point_sets.NAMES)
 CLOSE = {"rtol": 1e-10, "atol": 1e-13}
 
 

@@ -75,7 +75,7 @@ def reference(variant, arrays, draw=None):
     return Similarity.straightforward(variant, images, texts, drawn).detach().numpy()
 
 
-@pytest.mark.parametrize("name", similarity.names())
+@pytest.mark.parametrize("name", point_sets.NAMES)
 def test_every_variant_exact(name, score, arrays):
     status, scored = score(name, "--estimator", "exact")
     assert status == 0 and scored["scores"].dtype == np.float64

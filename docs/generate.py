@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from kbench import objective, similarity, tasks
-from kbench.commands import COMMANDS, parsers
+from kbench.commands import COMMANDS, listing, parsers
 from kbench.commands.listing import legal
 from kbench.experiment.schema import Experiment
 from kbench.results import written
@@ -133,6 +133,8 @@ def _described(component: type) -> Iterator[str]:
     yield f"## {component.name}"
     yield f"    {component.formula}"
     yield f"Source: {component.source}"
+    if terms := [line.strip() for line in listing.terms(component)]:
+        yield f"{'; '.join(terms)}."
     yield inspect.getdoc(component) or ""
 
 

@@ -22,6 +22,16 @@ def origin(family: Family, name: str) -> list[str]:
     return [] if where == OWN else [f"    from: {where}"]
 
 
+def terms(component: type) -> Iterator[str]:
+    """Yield the lines that say what a similarity or an objective needs, and under which licence the
+    code of its source is, of which kbench has none.
+    """
+    if needed := component.needs():
+        yield f"    needs: {needed}"
+    if component.licence:
+        yield f"    code of the source: {component.licence}"
+
+
 def formulas(family: Family) -> Iterator[str]:
     """Yield a line for each component: its name and formula, and where it comes from if that is not
     kbench.

@@ -1,5 +1,5 @@
-"""List the training objectives: name, formula, source, and where those come from that are not
-kbench's own.
+"""List the training objectives: name, formula, source, what they need beside logits, the licence of
+the source's code, and where those come from that are not kbench's own.
 
 Example:
   kbench objectives
@@ -27,4 +27,5 @@ def _objective(name: str) -> list[str]:
 
     declared = objective.get(name)
     where = listing.origin(objective.FAMILY, name)
-    return [f"{name:<24} {declared.formula}   [{declared.source}]", *where]
+    heading = f"{name:<24} {declared.formula}   [{declared.source}]"
+    return [heading, *where, *listing.terms(declared)]

@@ -1,7 +1,8 @@
 """List the similarity variants, objectives, kernels and estimators.
 
 Each variant comes with its formula, whether it has explicit features (an inner product that
-retrieval and the linear probe can use), and its parameters: default, legal range, meaning and
+retrieval and the linear probe can use), what it needs of the towers, the licence of the source's
+code, and its parameters: default, legal range, meaning and
 source. All of them are set in an experiment file, or with --set in `kbench score`. Those that are
 not kbench's own say where they come from: a file in workflow/variants of the working folder, or an
 installed package.
@@ -55,6 +56,7 @@ def _variant(name: str) -> list[str]:
     return [
         heading,
         *where,
+        *listing.terms(variant),
         *remark,
         *(_parameter(key, value) for key, value in properties.items()),
     ]

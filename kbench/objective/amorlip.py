@@ -33,6 +33,7 @@ class AmorLip(Objective):
         "kbench's form, with one optimiser and without replayed networks, of AmorLIP (Sun et al."
         " 2025), arXiv 2505.18983"
     )
+    licence = "released without a licence"
     sees_features = True
 
     def __init__(self) -> None:

@@ -18,6 +18,8 @@ class Objective(Module, ABC):
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
+    # Of the code that was released with the source, of which kbench uses none.
+    licence: ClassVar[str] = ""
     # Whether adding one number to all logits leaves the loss as it is: PMI is then learned up to a
     # constant.
     blind_to_shift: ClassVar[bool] = False
@@ -59,6 +61,16 @@ class Objective(Module, ABC):
         Only where `sees_likelihoods` says so.
         """
         raise TypeError(f"{self.name} is an objective of logits")
+
+    @classmethod
+    def needs(cls) -> str:
+        """Return in words what it asks for beside logits; '' if nothing."""
+        asked = {
+            "the features of both sides": cls.sees_features,
+            "how probable a text is given its image": cls.sees_likelihoods,
+            "texts that have cones": cls.cone_weight > 0,
+        }
+        return " and ".join(what for what, needed in asked.items() if needed)
 
     @property
     def logit_bias(self) -> torch.Tensor | None:

@@ -22,6 +22,7 @@ class CyClip(InfoNCE):
     name = "cyclip"
     formula = "infonce + 1/4 1/B sum_ij [(<x_i, y_j> - <x_j, y_i>)^2 + (<x_i, x_j> - <y_i, y_j>)^2]"
     source = "Goel et al. 2022 (CyCLIP), arXiv 2205.14459"
+    licence = "released without a licence"
     sees_features = True
 
     def of_features(

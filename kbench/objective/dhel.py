@@ -22,6 +22,7 @@ class Dhel(InfoNCE):
         " exp(s<y_i, y_j>)]"
     )
     source = "Koromilas et al. 2024 (DHEL), arXiv 2405.18045, as its released code has it"
+    licence = "released without a licence"
     sees_features = True
 
     def of_features(

@@ -19,6 +19,7 @@ class Entailment(InfoNCE):
         "infonce + 0.2 1/B sum_i max(0, angle at text i to its image - half-aperture of text i)"
     )
     source = "Desai et al. 2023 (MERU), arXiv 2304.09172, section 3.2"
+    licence = "CC BY-NC"
     cone_weight = 0.2
 
     @classmethod

@@ -18,6 +18,7 @@ class Hellinger(Objective):
     name = "hellinger"
     formula = "1/B sum_i exp(-l_ii / 2) + 1/(B (B - 1)) sum_(i != j) exp(l_ij / 2) - 2"
     source = "Nowozin et al. 2016, arXiv 1606.00709; its output here is exp(-l / 2)"
+    licence = "no released code is known"
 
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss; it has no unit, and is negative where something has been learned."""

@@ -20,6 +20,7 @@ class InfoNCE(Objective):
         "van den Oord et al. 2018, arXiv 1807.03748; symmetric: Radford et al. 2021, arXiv"
         " 2103.00020"
     )
+    licence = "MIT"
     blind_to_shift = True
 
     def loss(self, logits: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ class JensenShannon(Objective):
     name = "jensen-shannon"
     formula = "-1/B sum_i log sigmoid(l_ii) - 1/(B (B - 1)) sum_(i != j) log sigmoid(-l_ij)"
     source = "Nowozin et al. 2016, arXiv 1606.00709; as a bound of information: arXiv 1808.06670"
+    licence = "no released code is known"
 
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss in nats."""

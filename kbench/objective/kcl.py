@@ -30,6 +30,7 @@ class Kcl(InfoNCE):
         " k = exp(-2|x - y|^2)"
     )
     source = "Koromilas et al. 2024 (KCL), arXiv 2405.18045, as its released code has it"
+    licence = "released without a licence"
     sees_features = True
 
     def of_features(

@@ -21,6 +21,7 @@ class KullbackLeibler(Objective):
         "Nguyen, Wainwright and Jordan 2010, arXiv 0809.0853; f-divergences of logits: Nowozin et"
         " al. 2016, arXiv 1606.00709"
     )
+    licence = "no released code is known"
 
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss in nats; it may be negative."""

@@ -17,6 +17,7 @@ class Likelihood(Objective):
     name = "likelihood"
     formula = "-1/B sum_i log p(y_i | x_i)"
     source = "maximum likelihood; of captions: Vinyals et al. 2015, arXiv 1411.4555, equation 1"
+    licence = "kbench's own"
     sees_likelihoods = True
 
     def of_likelihoods(self, likelihoods: torch.Tensor) -> torch.Tensor:

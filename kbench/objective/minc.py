@@ -27,6 +27,7 @@ class Minc(Spectral):
         "kbench's two-tower form of MINC, arXiv 2504.16667; spectral loss: HaoChen et al. 2021,"
         " arXiv 2106.04156"
     )
+    licence = "no released code is known"
     sees_features = True
 
     def prepare(self, width: int) -> None:

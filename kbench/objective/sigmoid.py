@@ -21,6 +21,7 @@ class Sigmoid(Objective):
     name = "sigmoid"
     formula = "-1/B sum_ij log sigmoid(z_ij (l_ij + b)), z_ij = 1 for i = j, else -1"
     source = "Zhai et al. 2023 (SigLIP), arXiv 2303.15343, equation 1; b starts at -10"
+    licence = "Apache-2.0"
     by_rows = True
 
     def __init__(self) -> None:

@@ -30,6 +30,7 @@ class Sinkhorn(Objective):
         "kbench's form of inverse optimal transport, Shi et al. 2024 (OT-CLIP), ICML;"
         " normalisation: Cuturi 2013, arXiv 1306.0895"
     )
+    licence = "no released code is known"
     blind_to_shift = True
 
     def loss(self, logits: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ class Spectral(Objective):
     name = "spectral"
     formula = "-2/B sum_i l_ii + 1/(B (B - 1)) sum_(i != j) l_ij^2"
     source = "HaoChen et al. 2021, arXiv 2106.04156"
+    licence = "MIT"
 
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss; it has no unit and may be negative."""

@@ -31,6 +31,7 @@ class Similarity(Module, ABC):
     variant says another. All scores are computed in float32 under autocast, and in float64 where
     the input is float64.
 
+    licence: of the code that was released with the source, of which kbench uses none.
     in_open_clip: whether open_clip scores in this way, so that its users can load such a model.
     symmetric: whether an image's points and a text's may change places.
     in_one_space: whether features of two images can be compared as those of an image and a text.
@@ -39,6 +40,7 @@ class Similarity(Module, ABC):
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
+    licence: ClassVar[str] = ""
     remark: ClassVar[str] = ""
     largest_score: ClassVar[float] = float("inf")
     in_open_clip: ClassVar[bool] = False
@@ -156,6 +158,15 @@ class Similarity(Module, ABC):
     def has_cones(cls) -> bool:
         """Return whether a text has a cone, in which the images that it may belong to lie."""
         return cls.outside_cones is not Similarity.outside_cones
+
+    @classmethod
+    def needs(cls) -> str:
+        """Return in words what it asks of the towers beside pooled embeddings; '' if nothing."""
+        asked = {
+            "every token": cls.takes.needs_tokens,
+            "a text tower whose tokens see none after them": cls.has_likelihoods(),
+        }
+        return " and ".join(what for what, needed in asked.items() if needed)
 
     @classmethod
     def has_likelihoods(cls) -> bool:

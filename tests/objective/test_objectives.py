@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from kbench import objective, similarity
+from kbench.cli import main
 from kbench.errors import UserError
 from kbench.objective.base import exponential
 
@@ -226,6 +227,21 @@ def test_an_exponential_goes_on_as_its_tangent():
     slopes = torch.autograd.grad(values_of.sum(), values)[0]
     assert torch.equal(values_of[:3], values[:3].exp()) and values_of.isfinite().all()
     torch.testing.assert_close(slopes, values.clamp(max=20).exp())
+
+
+@every
+def test_a_listing_says_what_it_needs_and_the_licence_of_its_source(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["objectives"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    declared = objective.get(name)
+    (block,) = re.findall(rf"^{name} .*\n(?:    .*\n)*", text, re.MULTILINE)
+    assert declared.licence and f"    code of the source: {declared.licence}\n" in block
+    assert ("    needs: " in block) == bool(declared.needs())
+    assert bool(declared.needs()) == (
+        declared.sees_features or declared.sees_likelihoods or declared.cone_weight > 0
+    )
 
 
 def test_unknown_objective():

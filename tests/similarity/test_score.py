@@ -261,6 +261,9 @@ def test_variants_are_listed_with_formula_parameters_and_source(capsys):
     for name in similarity.names():
         variant = similarity.get(name)
         (heading,) = (line for line in lines if line.startswith(f"{name} "))
+        below = lines[lines.index(heading) + 1 :][:2]
+        assert variant.licence and f"    code of the source: {variant.licence}" in below
+        assert (f"    needs: {variant.needs()}" in below) == bool(variant.needs())
         assert (
             variant.formula in heading
             and variant.source in heading

@@ -70,6 +70,7 @@ class Captioner(GenerativeSimilarity):
         "kbench's; an image added to the state of a language model before the words are chosen: Mao"
         " et al. 2014 (m-RNN), arXiv 1412.6632"
     )
+    licence = "kbench's own"
     remark = "with the likelihood objective alone"
     takes = CaptionStates
 

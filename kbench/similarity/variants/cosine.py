@@ -16,6 +16,7 @@ class Cosine(Similarity):
     name = "cosine"
     formula = "<v, t> / (|v| |t|), one pooled point"
     source = "Radford et al. 2021, arXiv 2103.00020"
+    licence = "MIT"
     takes = Pooled
     in_open_clip = True
 

@@ -10,5 +10,6 @@ class CosineMean(Cosine):
     name = "cosine-mean"
     formula = "<v, t> / (|v| |t|), v and t means over all tokens"
     source = "kbench's control; no publication"
+    licence = "kbench's own"
     takes = MeanToken
     in_open_clip = False

@@ -19,6 +19,7 @@ class Euclidean(Similarity):
     name = "euclidean"
     formula = "-|v - t|^2 / d, one pooled point, not normalised"
     source = "Chou and Alam 2024 (EuCLIP), arXiv 2409.13079; the factor 1/d is kbench's"
+    licence = "MIT-style"
     largest_score = 0.0
     in_one_space = False
     takes = Pooled

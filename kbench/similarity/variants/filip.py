@@ -18,6 +18,7 @@ class Filip(Similarity):
     name = "filip"
     formula = "1/2 mean_i max_j <v_i, t_j> + 1/2 mean_j max_i <v_i, t_j>, unit points"
     source = "Yao et al. 2021, arXiv 2111.07783; both directions averaged, which is kbench's choice"
+    licence = "no released code is known"
     takes = Tokens
 
     def reference(

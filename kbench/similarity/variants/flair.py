@@ -43,6 +43,7 @@ class Flair(Similarity):
     name = "flair"
     formula = "cos(t, sum_i a_i v_i), a = softmax_i(b <v_i, t>), unit tokens v_i, one text point t"
     source = "Xiao et al. 2024 (FLAIR), arXiv 2412.03561; kbench's derivation"
+    licence = "released without a licence"
     remark = (
         "one head with a learned sharpness b, where the released code has eight with layer norms,"
         " projections and an empty token; one caption an image"

@@ -30,6 +30,7 @@ class Hyperbolic(Similarity):
     name = "hyperbolic"
     formula = "-arccosh(c (x_0 y_0 - <x, y>)) / sqrt(c), x and y lifted pooled embeddings"
     source = "Desai et al. 2023 (MERU), arXiv 2304.09172, sections 2 and 3"
+    licence = "CC BY-NC"
     largest_score = 0.0
     takes = Pooled
 

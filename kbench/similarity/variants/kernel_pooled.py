@@ -17,6 +17,7 @@ class KernelPooled(KernelSimilarity):
     name = "kernel-pooled"
     formula = "a1 <v, t> + a2 k(v, t), one pooled point of weight 1"
     source = "kbench's control; no publication"
+    licence = "kbench's own"
     takes = Pooled
 
     class Settings(KernelSettings):

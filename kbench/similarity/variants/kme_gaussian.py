@@ -25,6 +25,7 @@ class KmeGaussian(LogSimilarity):
     name = "kme-gaussian"
     formula = "log mean_ij w_i u_j exp(-|v_i - t_j|^2 / (2 sigma^2)), w, u > 0"
     source = "KME-CLIP, arXiv 2510.15508; kbench's derivation"
+    licence = "no released code is known"
     remark = (
         "the paper's final form could not be read: positive weights as in wpse-gaussian-positive,"
         " width as in wpse-gaussian, a multiplier of 1 and the exact kernel are kbench's derivation"

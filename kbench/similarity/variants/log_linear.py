@@ -17,6 +17,7 @@ class LogLinear(LogSimilarity):
     name = "log-linear"
     formula = "log(1/d sum_k softplus(v_k) softplus(t_k)), one pooled point"
     source = "kbench's control of kme-gaussian; no publication"
+    licence = "kbench's own"
     takes = Pooled
 
     def features(self, sets: PointSet, side: Side, draw: RandomFeatures | None) -> torch.Tensor:

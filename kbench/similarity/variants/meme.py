@@ -77,6 +77,7 @@ class Meme(GenerativeSimilarity):
     name = "meme"
     formula = "log q(y|x) - log mean_x' q(y|x'), q(y|x) = mean_k q(y|z_k), z_k of q(z|x)"
     source = "kbench's form of MEME (Joy et al. 2021), arXiv 2106.12570: the paper is of other data"
+    licence = "released without a licence"
     remark = (
         "with the likelihood objective alone; a picture of few pixels, words independent given z"
     )

@@ -12,6 +12,7 @@ class Pcme(ProbabilisticSimilarity):
     name = "pcme"
     formula = "-|v - t|^2 - var v - var t, unit pooled means, learned variances"
     source = "Chun 2024 (PCME++), arXiv 2305.18171, and its released code"
+    licence = "MIT"
     remark = f"{REMARK}. Twice the score of prolip, less 2: what tells them apart is their scale"
     largest_score = 0.0
 

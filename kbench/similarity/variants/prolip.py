@@ -12,6 +12,7 @@ class Prolip(ProbabilisticSimilarity):
     name = "prolip"
     formula = "<v, t> - 1/2 (var v + var t), unit pooled means, learned variances"
     source = "Chun et al. 2025 (ProLIP), arXiv 2410.18857, and its released code"
+    licence = "MIT"
     largest_score = 1.0
 
     def terms(

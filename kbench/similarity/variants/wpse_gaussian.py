@@ -14,6 +14,7 @@ class WpseGaussian(KernelSimilarity):
     name = "wpse-gaussian"
     formula = "mean_ij w_i u_j [a1 <v_i, t_j> + a2 exp(-|v_i - t_j|^2 / (2 sigma^2))]"
     source = PAPER
+    licence = "MIT"
     takes = WeightedTokens
 
     class Settings(KernelSettings, WeightSettings):

@@ -14,6 +14,7 @@ class WpseImq(KernelSimilarity):
     name = "wpse-imq"
     formula = "mean_ij w_i u_j [a1 <v_i, t_j> + a2 c / sqrt(c^2 + |v_i - t_j|^2)]"
     source = PAPER
+    licence = "MIT"
     takes = WeightedTokens
 
     class Settings(KernelSettings, WeightSettings):

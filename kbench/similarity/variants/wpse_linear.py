@@ -19,6 +19,7 @@ class WpseLinear(Similarity):
     name = "wpse-linear"
     formula = "mean_ij w_i u_j a1 <v_i, t_j>"
     source = PAPER
+    licence = "MIT"
     takes = WeightedTokens
     multiplier = PlainScale
 

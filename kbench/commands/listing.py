@@ -28,8 +28,9 @@ def terms(component: type) -> Iterator[str]:
     """
     if needed := component.needs():
         yield f"    needs: {needed}"
-    if component.licence:
-        yield f"    code of the source: {component.licence}"
+    # A class that builds on another has a source of its own.
+    if licence := vars(component).get("licence"):
+        yield f"    code of the source: {licence}"
 
 
 def formulas(family: Family) -> Iterator[str]:

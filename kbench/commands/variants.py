@@ -56,7 +56,7 @@ def _variant(name: str) -> list[str]:
     return [
         heading,
         *where,
-        *listing.terms(variant),
+        *listing.terms(similarity.get(name)),
         *remark,
         *(_parameter(key, value) for key, value in properties.items()),
     ]

@@ -8,6 +8,7 @@ from kbench import tasks
 from kbench.document.numbers import number, unit_name
 from kbench.report.analysis import REFERENCE, Analysis
 from kbench.results.pairs import Comparison, Outcome
+from kbench.results.reservations import GENERATIVE
 from kbench.results.summary import Column, Summary
 from kbench.results.text import mean_sd
 
@@ -222,6 +223,13 @@ def _verdict(analysis: Analysis, task: str) -> str | None:
         return None
     name, average = ranked[0]
     return declared.verdict(name, _score(average, columns[0].unit))
+
+
+def of_another_kind(analysis: Analysis) -> list[str]:
+    """Return whose numbers stand for something else than the others', if anybody's do."""
+    said = analysis.reservations.items()
+    groups = [group for group, sentences in said if GENERATIVE in sentences]
+    return [f"Not of one kind with the others, {listed(groups)}: {GENERATIVE}."] if groups else []
 
 
 def ranking(analysis: Analysis) -> str:

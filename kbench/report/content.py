@@ -102,7 +102,12 @@ def _answer(analysis: Analysis) -> list[str]:
         return [answer.nothing(analysis)]
     order = dimension.sentence(analysis) if analysis.lines else answer.order(analysis)
     asked = primary.sentence(analysis)
-    exploratory = [order, answer.certainty(analysis), answer.ranking(analysis)]
+    exploratory = [
+        order,
+        answer.certainty(analysis),
+        *answer.of_another_kind(analysis),
+        answer.ranking(analysis),
+    ]
     return [asked, *exploratory] if asked else exploratory
 
 

@@ -57,6 +57,8 @@ def test_a_generative_model_beside_others_is_marked(folder):
     for part in ("zeroshot", "retrieval", "pairs"):
         for shown in tables(folder, part):
             assert shown.notes[-1].startswith("† filip: a generative model, which learned without")
+    head = content.build(analysed(folder), figures=False).answer
+    assert any(said in sentence and "filip" in sentence for sentence in head)
     for name, seed in ((name, seed) for name in ("cosine", "wpse-imq") for seed in range(3)):
         change(folder / "runs" / run_name(name, seed) / "config.json", objective="likelihood")
     assert analysed(folder).reservations == {}

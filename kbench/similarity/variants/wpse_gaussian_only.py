@@ -11,6 +11,7 @@ class WpseGaussianOnly(WpseGaussian):
 
     name = "wpse-gaussian-only"
     source = "ablation of arXiv 2404.19228v3"
+    licence = "MIT"
     remark = (
         "known to train badly: away from a match the kernel is flat, so there is little gradient to"
         " follow"

@@ -12,6 +12,7 @@ class WpseGaussianPositive(WpseGaussian):
 
     name = "wpse-gaussian-positive"
     source = "ablation of arXiv 2404.19228v3; the form of the activation is kbench's"
+    licence = "MIT"
 
     class Settings(WpseGaussian.Settings):
         """Parameters."""

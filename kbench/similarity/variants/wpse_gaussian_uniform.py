@@ -15,6 +15,7 @@ class WpseGaussianUniform(WpseGaussian):
         "mean_ij w_i u_j [a1 <v_i, t_j> + a2 exp(-|v_i - t_j|^2 / (2 sigma^2))], all weights 1"
     )
     source = "arXiv 2404.19228v1; parameters of v3's released code"
+    licence = "MIT"
 
     class Settings(WpseGaussian.Settings):
         """Parameters."""

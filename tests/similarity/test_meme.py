@@ -1,13 +1,19 @@
 """The bounds of mutually supervised autoencoders, against their formula."""
 
+import ast
 import math
+import os
+from pathlib import Path
 
+import numpy as np
 import point_sets
 import pytest
 import torch
 
 from kbench.conformance.similarity import DIMENSION, made
 from kbench.similarity.variants import meme
+
+RELEASED = ("compute_kl", "MEME_BASE")
 
 
 def normal(value, mean, log_variance):
@@ -113,3 +119,62 @@ def test_more_latents_give_the_same_scores_but_for_less_noise():
     spread = each.std(0) / each.mean(0) / 64**0.5
     assert ((scores[64] - scores[4096]).abs() < 4 * spread).all()
     assert not torch.equal(scores[64], scores[4096])
+
+
+def released_base(path):
+    """The base class of the released models, without what draws and loads."""
+    text = Path(path).read_text()
+    parts = [node for node in ast.parse(text).body if getattr(node, "name", "") in RELEASED]
+    names = {"torch": torch, "nn": torch.nn, "np": np, "dist": torch.distributions}
+    exec(compile(ast.Module(parts, []), path, "exec"), names)
+    return names["MEME_BASE"]
+
+
+@torch.no_grad()
+@pytest.mark.skipif("KBENCH_MEME" not in os.environ, reason="KBENCH_MEME names no code")
+def test_the_released_bound_with_the_same_latents(monkeypatch):
+    """KBENCH_MEME: models/meme.py of github thwjoy/meme, f8e879c. It takes the outer expectation at one
+    of eleven latents, and weights the divergence of the encodings as a whole, not at the latent.
+    """
+    model, images, texts = sides()
+    latents = torch.cat([images["points"], images["points"].flip(0)[:, :3]], dim=1)
+    own, other = images | {"points": latents}, texts
+    base = released_base(os.environ["KBENCH_MEME"])
+    ours = base.__new__(base)
+    torch.nn.Module.__init__(ours)
+    ours.z_dim, ours.classifier_scale_sup = DIMENSION, 1
+    drawn = iter([latents[:, :1].transpose(0, 1), latents[:, 1:].transpose(0, 1)])
+    monkeypatch.setattr(torch.distributions.Normal, "rsample", lambda *_: next(drawn))
+
+    def moments(side):
+        mean, log_variance = side["moments"].chunk(2, dim=1)
+        return mean, (log_variance / 2).exp()
+
+    ours.encoder = lambda _: moments(own)
+    ours.cond_prior = lambda _: moments(other)
+    # What is decoded is passed on as the latent itself; the likelihoods are kbench's decoders.
+    ours.classifier = ours.decoder = lambda z: z
+
+    def said(say, side):
+        return lambda z, _: say(z.view(-1, 3, DIMENSION).transpose(0, 1), side["shown"]).T.reshape(
+            -1, 3
+        )
+
+    ours.likelihood_t = said(model._say_words, other)
+    ours.likelihood_s = said(model._say_picture, own)
+    released = -ours.run_match(torch.zeros(3, 1), torch.zeros(3, DIMENSION), k=1)
+    words = model._say_words(latents, other["shown"])
+    known = words.logsumexp(1) - math.log(11)
+    ratio = (words[:, 0] - known).exp()
+    divergence = torch.distributions.kl_divergence(
+        torch.distributions.Normal(*moments(own)), torch.distributions.Normal(*moments(other))
+    ).sum(1)
+    at_first = model._say_picture(latents, own["shown"])[:, 0] - words[:, 0] - divergence
+    assert float(released) == pytest.approx(float((ratio * at_first + known).mean()), rel=1e-9)
+    # kbench's bound, at the first latent alone, has the same terms but for the divergence.
+    prior, posterior = (meme._of_moments(latents, side["moments"])[:, 0] for side in (other, own))
+    same = ratio * (at_first + divergence + prior - posterior) + known
+    first = {key: value[:, :1] if key == "points" else value for key, value in own.items()}
+    monkeypatch.setattr(meme, "_log_mean", lambda _: known)
+    alone = meme._bound(first, other, model._say_picture, model._say_words)
+    torch.testing.assert_close(alone, same)

@@ -79,7 +79,9 @@ class Meme(GenerativeSimilarity):
     source = "kbench's form of MEME (Joy et al. 2021), arXiv 2106.12570: the paper is of other data"
     licence = "released without a licence"
     remark = (
-        "with the likelihood objective alone; a picture of few pixels, words independent given z"
+        "with the likelihood objective alone; a picture of few pixels, words independent given z."
+        " The released code has images alone, weighs the divergence of the encodings as a whole, in"
+        " closed form, and counts log q(t|s) ten times"
     )
     takes = Encodings
 

@@ -5,6 +5,7 @@ import torch
 from kbench import objective
 
 BATCH, WIDTH = 6, 4
+TOLERANCE = 1e-9
 
 
 def describes_itself(name: str) -> str | None:
@@ -49,7 +50,9 @@ def does_not_depend_on_the_order_of_pairs(name: str) -> str | None:
     order = torch.tensor([2, 0, 5, 1, 4, 3])
     apart = abs(float(created(given).detach() - created(given[order][:, order]).detach()))
     return (
-        f"reordering the pairs of a batch changes the loss by {apart:.3g}" if apart > 1e-9 else None
+        f"reordering the pairs of a batch changes the loss by {apart:.3g}"
+        if apart > TOLERANCE
+        else None
     )
 
 
@@ -107,6 +110,28 @@ def does_not_depend_on_the_order_of_features(name: str) -> str | None:
     )
 
 
+def is_a_finite_scalar_of_likelihoods(name: str) -> str | None:
+    """Where it sees likelihoods: of a batch and of one pair it is one finite number with finite
+    gradients, whatever the order of pairs.
+    """
+    created = objective.create(name)
+    if not created.sees_likelihoods:
+        return None
+    for pairs in (BATCH, 1):
+        given = (-20 * logits()[0, :pairs].abs()).requires_grad_()
+        loss, reordered = (created.of_likelihoods(x) for x in (given, given.flip(0)))
+        if loss.shape != () or not bool(loss.isfinite()):
+            return (
+                f"the loss of likelihoods of {pairs} pairs has shape {tuple(loss.shape)}:"
+                f" {loss.tolist()}"
+            )
+        if not bool(torch.autograd.grad(loss, given)[0].isfinite().all()):
+            return f"gradients of likelihoods of {pairs} pairs are not finite"
+        if (apart := abs(float((loss - reordered).detach()))) > TOLERANCE:
+            return f"reordering the pairs of a batch changes the loss of likelihoods by {apart:.3g}"
+    return None
+
+
 CHECKS = (
     describes_itself,
     is_a_finite_scalar,
@@ -115,6 +140,7 @@ CHECKS = (
     is_as_blind_to_a_shift_as_it_says,
     is_a_finite_scalar_of_features,
     does_not_depend_on_the_order_of_features,
+    is_a_finite_scalar_of_likelihoods,
 )
 
 

@@ -1,8 +1,11 @@
 """Maximum likelihood: its optimum, over everything that a decoder could say."""
 
+import pytest
 import torch
 
 from kbench import objective
+from kbench.conformance.objective import is_a_finite_scalar_of_likelihoods
+from kbench.objective.likelihood import Likelihood
 
 EXACT = {"tolerance_grad": 1e-12, "tolerance_change": 1e-15}
 
@@ -29,3 +32,17 @@ def test_the_optimum_over_free_probabilities_is_the_pointwise_mutual_information
     scores = said - (joint.sum(1) @ said.exp()).log()
     pmi = (joint / torch.outer(joint.sum(1), joint.sum(0))).log()
     torch.testing.assert_close(criterion.to_pmi(scores, 3), pmi, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda self, likelihoods: -likelihoods, "has shape"),
+        (lambda self, likelihoods: -likelihoods.mean().log(), "nan"),
+        (lambda self, likelihoods: -likelihoods[0], "reordering"),
+    ],
+)
+def test_a_loss_of_likelihoods_that_is_wrong_does_not_conform(monkeypatch, wrong, said):
+    assert is_a_finite_scalar_of_likelihoods("likelihood") is None
+    monkeypatch.setattr(Likelihood, "of_likelihoods", wrong)
+    assert said in is_a_finite_scalar_of_likelihoods("likelihood")

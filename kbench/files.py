@@ -17,6 +17,9 @@ from kbench.records import strict_json
 FULL = 1 << 20
 """Free bytes below which a disk counts as full."""
 
+BLOCK = 1 << 16
+"""Bytes that are read at once."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -101,11 +104,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def read_bytes(path: Path | str, most: int | None = None) -> bytes:
+    """Return a file's content, or of a longer one no less than its first `most` bytes; OSError.
+
+    In half the time that open() takes for a small file, which counts where there are 100,000.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        content = part = os.read(descriptor, BLOCK)
+        while part and (most is None or len(content) < most):
+            part = os.read(descriptor, BLOCK)
+            content += part
+    finally:
+        os.close(descriptor)
+    return content
+
+
 def read_json(path: Path | str) -> Any:
     """Read a JSON file; UserError if it is absent or not JSON."""
     try:
-        with open(path, "rb", buffering=0) as stream:
-            return strict_json.parse(stream.read().decode("utf-8"))
+        return strict_json.parse(read_bytes(path).decode("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
     except (ValueError, OSError) as error:

@@ -1,12 +1,12 @@
 """Files of arrays beside results, of which nothing is executed."""
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from kbench.errors import UserError
+from kbench.files import read_bytes
 from kbench.results import npz
 
 Arrays = dict[str, np.ndarray]
@@ -21,9 +21,9 @@ def read(path: Path | str, names: Collection[str] | None = None) -> Arrays:
     UserError if it is damaged.
     """
     try:
-        with open(path, "rb", buffering=0) as stream:
-            if os.fstat(stream.fileno()).st_size < SMALL:
-                return npz.read(stream.read(), names)
+        content = read_bytes(path, SMALL)
+        if len(content) < SMALL:
+            return npz.read(content, names)
     except FileNotFoundError:
         return {}
     except (OSError, npz.Unusual):

@@ -17,6 +17,9 @@ from scipy import stats
 from kbench import seeds
 
 RESAMPLES = 1000
+AT_ONCE = 100
+"""Resamples whose counts of single scores are in memory at once, and in a processor's cache."""
+
 LEVEL = 0.05
 FEWEST_DATASETS = 5
 """Of fewer an average rank says little, and Friedman's statistic is far from its law."""
@@ -137,10 +140,13 @@ def _middles(table: np.ndarray, shares: Draws) -> np.ndarray:
         np.rint(share * count) for share, count in zip(shares, table.shape, strict=True)
     )
     order, cut = table.argsort(axis=None), int(0.25 * table.size)
-    drawn = (trainings[:, :, None] * datasets[:, None, :]).reshape(-1, table.size)
-    so_far = drawn[:, order].cumsum(axis=1).clip(cut, table.size - cut)
-    kept = np.diff(so_far, axis=1, prepend=cut)
-    return kept @ table.ravel()[order] / (table.size - 2 * cut)
+    training, dataset = np.unravel_index(order, table.shape)
+    sums = []
+    for few in np.array_split(np.arange(RESAMPLES), RESAMPLES // AT_ONCE):
+        drawn = trainings[few[:, None], training] * datasets[few[:, None], dataset]
+        so_far = drawn.cumsum(axis=1).clip(cut, table.size - cut)
+        sums.append(np.diff(so_far, axis=1, prepend=cut) @ table.ravel()[order])
+    return np.concatenate(sums) / (table.size - 2 * cut)
 
 
 def _beaten(

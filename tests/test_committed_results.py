@@ -11,7 +11,7 @@ from kbench.report.analysis import Analysis
 from kbench.results import downstream, store, table
 from kbench.results.crossing import components
 from kbench.results.pairs import Outcome
-from kbench.world import floors
+from kbench.world import Family, floors
 
 DEMO = ROOT / "results" / "demo" / "summary"
 WORLD = ROOT / "results" / "world" / "summary" / "table.csv"
@@ -86,7 +86,7 @@ def test_small_embeddings_cost_an_inner_product_more_than_a_kernel():
     assert excess["wpse-gaussian-d2"].max() < excess["wpse-linear-d2"].min()
     assert excess["wpse-gaussian-d2"].max() < excess["cosine-d2"].min()
     assert excess["cosine-d32"].mean() < excess["wpse-gaussian-d32"].mean()
-    floor = floors.by_dimension("wpse-linear")
+    floor = floors.by_dimension("wpse-linear", Family())
     assert excess["wpse-gaussian-d2"].max() < floor[2]
     assert all(excess[f"wpse-gaussian-d{d}"].min() > floor[d] for d in (4, 8, 32))
     readme = (ROOT / "README.md").read_text()
@@ -94,7 +94,7 @@ def test_small_embeddings_cost_an_inner_product_more_than_a_kernel():
         ("wpse-linear", "any inner product (`kbench floor`)"),
         ("cosine", "any cosine"),
     ):
-        known = floors.by_dimension(name)
+        known = floors.by_dimension(name, Family())
         row = " | ".join(f"{known[d]:.3f}" for d in (2, 4, 8, 32))
         assert f"| least of {title} | {row} |" in readme
 
@@ -119,7 +119,9 @@ def test_the_demo_answers_its_question_and_does_not_hide_the_floor():
     assert "| least of any inner product | 1.520 | 0.015 |" in (DEMO / "report.md").read_text()
 
 
-@pytest.mark.parametrize("summary", [DEMO, WORLD.parent], ids=lambda path: path.parts[-2])
+@pytest.mark.parametrize(
+    "summary", [DEMO, WORLD.parent, CIFAR10.parent], ids=lambda path: path.parts[-2]
+)
 def test_a_committed_report_is_rendered_again_from_what_is_committed_with_it(
     kbench, tmp_path, summary
 ):
@@ -128,16 +130,17 @@ def test_a_committed_report_is_rendered_again_from_what_is_committed_with_it(
     assert (tmp_path / "report.md").read_text() == (summary / "report.md").read_text()
 
 
-def test_the_readme_quotes_the_committed_demo():
-    report = (DEMO / "report.md").read_text()
+@pytest.mark.parametrize(("name", "lines"), [("demo", 14), ("cifar10", 21)])
+def test_the_readme_quotes_committed_reports(name, lines):
+    report = (ROOT / "results" / name / "summary" / "report.md").read_text()
     readme = (ROOT / "README.md").read_text()
-    quoted = readme[readme.index("<!-- demo:begin -->") : readme.index("<!-- demo:end -->")]
-    said = report.partition("CPU only.\n\n")[2].partition("\n\n## ")[0]
+    quoted = readme[readme.index(f"<!-- {name}:begin -->") : readme.index(f"<!-- {name}:end -->")]
+    _, _, said = report.partition("\n\n## ")[0].split("\n\n", 2)
     *warnings, answer = said.split("\n\n")
     assert all(f"{warning}\n" in quoted for warning in warnings)
     assert f"> {' '.join(answer.splitlines())}\n" in quoted
     rows = [line for line in quoted.splitlines() if line.startswith("|")]
-    assert len(rows) == 14 and all(f"{row}\n" in report for row in rows)
+    assert len(rows) == lines and all(f"{row}\n" in report for row in rows)
 
 
 def test_the_committed_demo_is_what_it_says(kbench):

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from kbench.commands import options
 from kbench.errors import UserError
-from kbench.world import floors
+from kbench.world import Family, floors
 from kbench.world.floors import Floor
+from kbench.world.manifest import settings_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--points", type=int, default=1, help="of each scene and caption; default %(default)s"
     )
     options.add_assignments(parser)
+    for name, plain in Family._field_defaults.items():
+        parser.add_argument(
+            f"--{name}",
+            type=type(plain),
+            default=plain,
+            help="of the world, as in `kbench world make`; default %(default)s",
+        )
     parser.add_argument(
         "--steps", type=int, default=1000, help="of each start of the search; default %(default)s"
     )
@@ -54,6 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.dimension is None:
         raise UserError("--similarity needs --dimension, e.g. --dimension 2 8 32")
+    _family(arguments)
     for option, least in {"steps": 1, "starts": 1, "batches": 2}.items():
         if getattr(arguments, option) < least:
             raise UserError(f"--{option} {getattr(arguments, option)}; legal: at least {least}")
@@ -69,13 +78,19 @@ def _reach(name: str, dimension: int, arguments: argparse.Namespace) -> Floor:
     from kbench.floor.search import Search, least
 
     search = Search(arguments.steps, arguments.starts, arguments.batches)
-    floor = least(name, options.assignments(arguments), dimension, arguments.points, search)
+    settings, family = options.assignments(arguments), _family(arguments)
+    floor = least(name, settings, dimension, arguments.points, search, family)
     print(
         f"{name}, d = {dimension}, {_points(floor.points)}: {floor.excess_loss:.3f} nats above PMI"
         f" (standard error {floor.standard_error:.3f})",
         flush=True,
     )
     return floor
+
+
+def _family(arguments: argparse.Namespace) -> Family:
+    """Return the world that is asked for; UserError if there is none such."""
+    return settings_of({name: getattr(arguments, name) for name in Family._fields}).family
 
 
 def _points(number: int) -> str:
@@ -85,10 +100,20 @@ def _points(number: int) -> str:
 def _listed(known: list[Floor]) -> list[str]:
     """Return the floors as a table, a line for each form of score."""
     dimensions = sorted({floor.dimension for floor in known})
-    values = {(f.similarity, f.points, f.dimension): f.excess_loss for f in known}
+    values = {(_form(floor), floor.dimension): floor.excess_loss for floor in known}
     lines = [f"{'nats above PMI':<28}" + "".join(f"{f'd = {d}':>9}" for d in dimensions)]
-    for name, points in dict.fromkeys((floor.similarity, floor.points) for floor in known):
-        cells = [values.get((name, points, dimension)) for dimension in dimensions]
+    for form in dict.fromkeys(map(_form, known)):
+        cells = [values.get((form, dimension)) for dimension in dimensions]
         shown = "".join(f"{'–' if cell is None else f'{cell:.3f}':>9}" for cell in cells)
-        lines.append(f"{f'{name}, {_points(points)}':<28}{shown}")
+        lines.append(f"{form:<28}{shown}")
     return lines
+
+
+def _form(floor: Floor) -> str:
+    """Return what a line of the table is of."""
+    form = f"{floor.similarity}, {_points(floor.points)}"
+    if floor.family.is_plain:
+        return form
+    return (
+        f"{form}, {', '.join(f'{key} {value:g}' for key, value in floor.family._asdict().items())}"
+    )

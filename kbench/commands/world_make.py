@@ -11,11 +11,8 @@ Example: kbench world make --output world --seed 0
 import argparse
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from kbench.errors import UserError
 from kbench.world.make import make
-from kbench.world.manifest import MANIFEST, WorldSettings, read_manifest
+from kbench.world.manifest import MANIFEST, WorldSettings, read_manifest, settings_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,19 +21,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, field in WorldSettings.model_fields.items():
         option = "--" + name.replace("_", "-")
         text = f"{field.description} (default: %(default)s)"
-        parser.add_argument(option, type=int, default=field.default, metavar="N", help=text)
+        parser.add_argument(
+            option, type=field.annotation, default=field.default, metavar="N", help=text
+        )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the world, or say that it is there."""
-    try:
-        settings = WorldSettings(
-            **{name: getattr(arguments, name) for name in WorldSettings.model_fields}
-        )
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = "--" + str(problem["loc"][0]).replace("_", "-")
-        raise UserError(f"{option} {problem['input']}: {problem['msg'].lower()}") from error
+    settings = settings_of({name: getattr(arguments, name) for name in WorldSettings.model_fields})
     made = make(arguments.output, settings)
     manifest = read_manifest(arguments.output)
     size = sum(file.bytes for file in manifest.files.values())

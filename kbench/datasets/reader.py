@@ -18,6 +18,7 @@ from kbench.datasets.texts import lines
 from kbench.datasets.transform import Transform
 from kbench.errors import UserError, unknown
 from kbench.records import strict_json
+from kbench.world_family import Family
 
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -37,6 +38,7 @@ class Labels:
     caption_images: list[int] = field(default_factory=list)
     scenes: list[int] = field(default_factory=list)
     caption_indices: list[int] = field(default_factory=list)
+    worlds: list[Family] = field(default_factory=list)
 
 
 class Split:
@@ -143,17 +145,22 @@ class Split:
         self.labels.captions += captions
         self.labels.caption_images += [index] * len(captions)
         if self.dataset.kind == "pairs":
-            scene, caption = _pair(sample)
+            scene, caption, world = _pair(sample)
             self.labels.scenes.append(scene)
             self.labels.caption_indices.append(caption)
+            self.labels.worlds.append(world)
 
 
-def _pair(sample: Sample) -> tuple[int, int]:
-    """Return the numbers of a pair's scene and caption; UserError if the sample has none."""
+def _pair(sample: Sample) -> tuple[int, int, Family]:
+    """Return the numbers of a pair's scene and caption, and the world that has them; UserError if
+    the sample has none.
+    """
     try:
         pair = strict_json.parse(sample["json"].decode())
-        return int(pair["scene"]), int(pair["caption"])
-    except (KeyError, TypeError, ValueError) as error:
+        shapes, colours, specificity = pair.get("world", Family())
+        family = Family(int(shapes), int(colours), float(specificity))
+        return int(pair["scene"]), int(pair["caption"]), family
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"a pair of {sample.get('__key__', '?')} has no scene and caption: {error}"
         ) from error

@@ -170,6 +170,7 @@ class Encoder:
         if labels.scenes:
             writer.whole(f"{name}/scenes", labels.scenes)
             writer.whole(f"{name}/caption_indices", labels.caption_indices)
+            writer.whole(f"{name}/worlds", labels.worlds)
         if labels.captions:
             writer.whole(f"{name}/caption_images", labels.caption_images)
             self._texts(writer, f"{name}/captions", labels.captions, draws)

@@ -494,7 +494,7 @@ class Experiment(Section):
 
 
 ADDED_LATER: dict[str, dict[str, Any]] = {
-    "corpus": {"fresh_pairs": 0},
+    "corpus": {"fresh_pairs": 0, "shapes": 6, "colours": 7, "specificity": 0.0},
     "training": {"schedule": "continuous", "keep": None, "resample": False},
     "towers": {
         "backbone": None,

@@ -9,7 +9,7 @@ import torch
 
 from kbench import seeds
 from kbench.floor.vectors import FreeVectors
-from kbench.world import World
+from kbench.world import Family, World
 from kbench.world.floors import BATCH_SIZE, Floor
 from kbench.world.pmi import symmetric_infonce
 
@@ -30,14 +30,20 @@ class Search:
 
 
 def least(
-    name: str, settings: dict, dimension: int, points: int = 1, search: Search | None = None
+    name: str,
+    settings: dict,
+    dimension: int,
+    points: int = 1,
+    search: Search | None = None,
+    family: Family | None = None,
 ) -> Floor:
-    """Return the least symmetric InfoNCE above PMI's that was reached by scores of one form, nats.
+    """Return the least symmetric InfoNCE above PMI's that was reached by scores of one form on one
+    world, the plain one unless another is given, nats.
 
     The search goes down the loss in expectation over batches, not over sampled ones, as
     `expected_infonce` has it; the figure is then taken on batches that nobody has seen.
     """
-    world, search = World(), search or Search()
+    world, search = World(family), search or Search()
     joint = torch.from_numpy(world.p * world.prior[:, None]).float()
     reached = [
         _descend(_start(name, settings, dimension, points, joint.shape, start), joint, search.steps)
@@ -46,7 +52,16 @@ def least(
     _, logits = min(reached, key=lambda one: one[0])
     excess = _excess(world, logits.double().numpy(), search.batches)
     error = float(excess.std(ddof=1) / len(excess) ** 0.5)
-    return Floor(name, dimension, points, float(excess.mean()), error, search.steps, search.starts)
+    return Floor(
+        name,
+        dimension,
+        points,
+        float(excess.mean()),
+        error,
+        search.steps,
+        search.starts,
+        *world.family,
+    )
 
 
 def expected_infonce(logits: torch.Tensor, joint: torch.Tensor, batch: int) -> torch.Tensor:

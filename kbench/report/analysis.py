@@ -49,6 +49,11 @@ class Analysis:
         """Tasks with at least one result, in the usual order."""
         return self.scores.tasks
 
+    @property
+    def corpus(self) -> dict:
+        """The experiment's section of that name; empty where nothing is trained."""
+        return self.store.experiment.experiment.get("corpus") or {}
+
     def columns(self, task: str) -> list[Column]:
         """Return the main metric of each dataset of a task."""
         return self.scores.columns(task)

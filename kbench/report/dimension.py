@@ -69,7 +69,7 @@ def _table(analysis: Analysis, task: str) -> Table:
         [Cell(line.name), *(_cell(analysis, line.groups.get(d), columns) for d in header)]
         for line in analysis.lines
     ]
-    below = floors(analysis.lines, task)
+    below = floors(analysis.lines, task, analysis.corpus)
     rows += [
         [Cell(f"least of {name}"), *(_floor(values.get(d), column.unit) for d in header)]
         for name, values in below.items()

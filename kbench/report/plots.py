@@ -94,7 +94,7 @@ def dimension(analysis: Analysis, task: str, part: str = "dimension") -> Figure:
                 for d, group in line.groups.items()
             }
             _averages(axes, line.name, index, averages, factor)
-        below = floors(analysis.lines, task)
+        below = floors(analysis.lines, task, analysis.corpus)
         for dashes, (name, values) in zip(((4, 2), (1, 2)), below.items(), strict=False):
             axes.plot(
                 list(values),

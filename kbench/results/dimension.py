@@ -5,6 +5,7 @@ plot.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from kbench import tasks
 
@@ -45,15 +46,15 @@ def dimensions(drawn: list[Line]) -> list[int]:
     return sorted({dimension for line in drawn for dimension in line.groups})
 
 
-def floors(drawn: list[Line], task: str) -> dict[str, dict[int, float]]:
-    """Return what no model can better in a task's first metric, by name and dimension of the lines;
-    without those of which no dimension is known.
+def floors(drawn: list[Line], task: str, corpus: Mapping[str, Any]) -> dict[str, dict[int, float]]:
+    """Return what no model of an experiment with this corpus can better in a task's first metric,
+    by name and dimension of the lines; without those of which no dimension is known.
     """
     declared = tasks.find(task)
     ticks = dimensions(drawn)
     named = {
         name: {d: values[d] for d in ticks if d in values}
-        for name, values in (declared.floors() if declared else {}).items()
+        for name, values in (declared.floors(corpus) if declared else {}).items()
     }
     return {name: values for name, values in named.items() if values}
 

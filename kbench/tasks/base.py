@@ -222,8 +222,11 @@ class Task(ABC):
         """
         return None
 
-    def floors(self) -> dict[str, dict[int, float]]:
-        """Return what no model can better in the first metric, by name and embedding dimension."""
+    def floors(self, corpus: Mapping[str, Any]) -> dict[str, dict[int, float]]:
+        """Return what no model can better in the first metric, by name and embedding dimension.
+
+        corpus: an experiment's section of that name.
+        """
         return {}
 
     def part(self, kept: Mapping[str, Arrays]) -> Part:

@@ -156,9 +156,9 @@ class _Pairs:
 def _pairs(features: Reader) -> _Pairs:
     import torch
 
-    from kbench.world import World
+    from kbench.world.stored import world_of
 
-    world = World()
+    world = world_of(features)
     scenes = np.asarray(features.array("test/scenes"))
     captions = np.asarray(features.array("test/caption_indices"))
     classes, named, shown = {}, {}, {}

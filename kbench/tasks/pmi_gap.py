@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,11 +113,11 @@ class PmiGap(Task):
         """Compare once a draw."""
         import torch
 
-        from kbench.world import World
+        from kbench.world.stored import world_of
 
         scenes = np.asarray(features.array("test/scenes"))
         captions = np.asarray(features.array("test/caption_indices"))
-        pmi = torch.from_numpy(World().pmi)
+        pmi = torch.from_numpy(world_of(features).pmi)
         batches = [
             slice(start, start + BATCH_SIZE)
             for start in range(0, len(scenes) - BATCH_SIZE + 1, BATCH_SIZE)
@@ -159,13 +159,15 @@ class PmiGap(Task):
             f" mutual information by {average}"
         )
 
-    def floors(self) -> dict[str, dict[int, float]]:
+    def floors(self, corpus: Mapping[str, Any]) -> dict[str, dict[int, float]]:
         """Return what free vectors reached without towers, in forms of score of bounded rank."""
+        from kbench.world import Family
         from kbench.world.floors import by_dimension
 
+        family = Family(**{key: corpus[key] for key in Family._fields if key in corpus})
         return {
-            "any inner product": by_dimension("wpse-linear"),
-            "any cosine": by_dimension("cosine"),
+            "any inner product": by_dimension("wpse-linear", family),
+            "any cosine": by_dimension("cosine", family),
         }
 
     def part(self, kept: Mapping[str, Arrays]) -> Part:

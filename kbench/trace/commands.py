@@ -103,15 +103,7 @@ def _threads(run: Path, digest: str | None) -> int | None:
 
 
 def _make(world: WorldCorpus, folder: Path) -> list[str]:
-    settings = {
-        "seed": world.seed,
-        "pairs": world.pairs,
-        "eval-images": world.evaluation_images,
-        "held-out-pairs": world.held_out_pairs,
-        "fresh-pairs": world.fresh_pairs,
-    }
-    options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    return ["world", "make", "--output", str(folder / "world"), *options]
+    return ["world", "make", "--output", str(folder / "world"), *world.options]
 
 
 def differences(before: TaskResult, after: TaskResult) -> list[str]:

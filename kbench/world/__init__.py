@@ -8,5 +8,6 @@ theoretical optimum of training is known.
 
 from kbench.world.model import World
 from kbench.world.scenes import Scene
+from kbench.world_family import Family
 
-__all__ = ["Scene", "World"]
+__all__ = ["Family", "Scene", "World"]

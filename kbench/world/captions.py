@@ -15,7 +15,7 @@ from kbench.world.scenes import ATTRIBUTES, DIGITS, Scene
 # corpora.
 TEMPLATES = {"{c}": 0.50, "a photo of {c}": 0.25, "a picture of {c}": 0.25}
 
-# Which attributes a caption names, and how often.
+# Which attributes a caption names, and how often, in a world of specificity 0.
 NAMED = {
     ("glyph", "colour", "size", "background"): 0.15,
     ("glyph", "colour", "size"): 0.14,
@@ -68,18 +68,19 @@ def describe_scene(scene: Scene, named: tuple[str, ...]) -> str:
 
 
 def caption_table(
-    scenes: list[Scene], prior: np.ndarray
+    scenes: list[Scene], prior: np.ndarray, shares: dict[tuple[str, ...], float]
 ) -> tuple[list[dict[str, str]], np.ndarray]:
     """Return the words of the C captions, each by the attribute that it names, and q(y | a),
     (S, C) float64, rows summing to 1.
 
-    All captions differ; none has a template. q(y | a) is the probability of naming these attributes
-    times that of each one's word. With probability 0.05 a word is drawn from its marginal instead
-    of from the scene's words, so every caption is possible for every scene.
+    shares: how often which attributes are named. All captions differ; none has a template. q(y | a)
+    is the probability of naming these attributes times that of each one's word. With probability
+    0.05 a word is drawn from its marginal instead of from the scene's words, so every caption is
+    possible for every scene.
     """
     vocabularies = {attribute: _word_table(scenes, prior, attribute) for attribute in ATTRIBUTES}
     named_words, blocks = [], []
-    for named, share in NAMED.items():
+    for named, share in shares.items():
         words, tables = zip(*(vocabularies[attribute] for attribute in named), strict=True)
         named_words += [dict(zip(named, choice, strict=True)) for choice in product(*words)]
         block = np.full((len(scenes), 1), share)

@@ -1,8 +1,8 @@
 """Floors of the excess loss on the embedded world that have been found, in floors.csv beside this
 module.
 
-The world has no settings and no seed, so that a floor of a form of score and a dimension is a
-constant. `kbench floor` finds one.
+A world has no seed, so that a floor of a form of score and a dimension is a constant of it. `kbench
+floor` finds one.
 """
 
 import csv
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from kbench.errors import UserError
 from kbench.files import replacing
+from kbench.world_family import COLOURS, SHAPES, Family
 
 FILE = Path(__file__).parent / "floors.csv"
 
@@ -27,7 +28,8 @@ class Floor:
 
     similarity: the form of score, with its default settings unless a file says another; points:
     free points of each scene and caption; excess_loss, standard_error: nats, of symmetric InfoNCE
-    at batch 256 above PMI's; steps, starts: of the search.
+    at batch 256 above PMI's; steps, starts: of the search; shapes, colours, specificity: which
+    world.
     """
 
     similarity: str
@@ -37,6 +39,14 @@ class Floor:
     standard_error: float
     steps: int
     starts: int
+    shapes: int = SHAPES
+    colours: int = COLOURS
+    specificity: float = 0.0
+
+    @property
+    def family(self) -> Family:
+        """Which world it is of."""
+        return Family(self.shapes, self.colours, self.specificity)
 
 
 def known(path: Path = FILE) -> list[Floor]:
@@ -50,9 +60,10 @@ def known(path: Path = FILE) -> list[Floor]:
         raise UserError(f"cannot read floors from {path}: {error}") from error
 
 
-def by_dimension(similarity: str) -> dict[int, float]:
+def by_dimension(similarity: str, family: Family) -> dict[int, float]:
     """Return the known excess loss of one form of score at each dimension, one point a scene."""
-    rows = [floor for floor in known() if (floor.similarity, floor.points) == (similarity, 1)]
+    asked = (similarity, 1, family)
+    rows = [floor for floor in known() if (floor.similarity, floor.points, floor.family) == asked]
     return {floor.dimension: floor.excess_loss for floor in rows}
 
 

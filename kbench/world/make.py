@@ -66,7 +66,7 @@ def make(output: Path, settings: WorldSettings) -> bool:
 
 
 def _write(folder: Path, settings: WorldSettings) -> None:
-    world = World()
+    world = World(settings.family)
     training, held_out = digit_images()
     parts = [
         _corpus(world, settings, training),
@@ -133,7 +133,9 @@ def _write_classes(folder: Path, world: World) -> None:
     """
     classes = {name: list(streams.shape_classes(world, name)) for name in streams.SHAPE_SETS}
     classes["world-digits"] = [describe(glyph=digit) for digit in DIGITS]
-    classes[ATTRIBUTES_SET] = [describe(**{name: word}) for name, word in streams.SHAPE_WORDS]
+    classes[ATTRIBUTES_SET] = [
+        describe(**{name: word}) for name, word in streams.shape_words(world)
+    ]
     for name, labels in classes.items():
         _write_lines(folder / name / "classnames.txt", labels)
         _write_lines(folder / name / "zeroshot_classification_templates.txt", list(TEMPLATES))

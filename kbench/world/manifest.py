@@ -1,14 +1,15 @@
 """What a world's bytes depend on, and the manifest that says what was written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from kbench import files
 from kbench.errors import UserError
 from kbench.records.section import Section
+from kbench.world_family import COLOURS, FEWEST, SHAPES, STEEPEST, Family
 
 # Raised whenever the same settings give other bytes: drawings, probabilities, layout.
 VERSION = 1
@@ -51,6 +52,26 @@ class WorldSettings(Section):
         ),
     )
 
+    shapes: int = Field(default=SHAPES, ge=FEWEST, le=SHAPES, description="shapes that there are")
+    colours: int = Field(
+        default=COLOURS, ge=FEWEST, le=COLOURS, description="colours that shapes have"
+    )
+    specificity: float = Field(
+        default=0.0,
+        ge=-STEEPEST,
+        le=STEEPEST,
+        allow_inf_nan=False,
+        description=(
+            "how many attributes captions name: each makes a caption more frequent by this number's"
+            " exponential"
+        ),
+    )
+
+    @property
+    def family(self) -> Family:
+        """Which world it is, whatever is drawn of it."""
+        return Family(self.shapes, self.colours, self.specificity)
+
     @property
     def retrieval_images(self) -> int:
         """Half of eval_images: 500 by default."""
@@ -64,6 +85,18 @@ class WorldSettings(Section):
     def digit_images(self, available: int) -> int:
         """All that are available, unless the evaluation sets are small."""
         return min(available, 2 * self.eval_images)
+
+
+def settings_of(values: Mapping[str, Any]) -> WorldSettings:
+    """Return settings from those of a command's options that were given; UserError, naming the
+    option, if one is out of its range.
+    """
+    try:
+        return WorldSettings(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = "--" + str(problem["loc"][0]).replace("_", "-")
+        raise UserError(f"{option} {problem['input']}: {problem['msg'].lower()}") from error
 
 
 class WorldFile(Section):

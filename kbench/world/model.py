@@ -5,9 +5,10 @@ from functools import cached_property
 import numpy as np
 
 from kbench.errors import UserError
-from kbench.world.captions import TEMPLATES, caption_table, describe
+from kbench.world.captions import NAMED, TEMPLATES, caption_table, describe
 from kbench.world.pmi import mismatched, mutual_information, pmi_table
 from kbench.world.scenes import all_scenes
+from kbench.world_family import Family
 
 
 class RowSampler:
@@ -29,25 +30,30 @@ class RowSampler:
 
 
 class World:
-    """The joint distribution of scenes and captions, exactly; it has no settings and no seed.
+    """The joint distribution of scenes and captions, exactly; it has no seed.
 
-    scenes: list of S = 346 Scene; prior: (S,) p(a); captions: list of C = 3,627 str, without
+    family: which world; the plain one has S = 346 and C = 3,627. named: how often captions name
+    which attributes; scenes: list of S Scene; prior: (S,) p(a); captions: list of C str, without
     template; named_words: list of C dict, a caption's word for each attribute that it names; q:
     (S, C) probability of a caption meant for the scene; p: (S, C) the same with 3 % of the captions
     belonging to an unrelated scene; specificity: (C,) how many attributes a caption names. Tables
     are float64. An image determines its scene, so p(x, y) / (p(x) p(y)) = p(y | a) / p(y).
     """
 
-    def __init__(self) -> None:
-        self.scenes, self.prior = all_scenes()
-        self.named_words, self.q = caption_table(self.scenes, self.prior)
+    def __init__(self, family: Family | None = None) -> None:
+        self.family = family or Family()
+        self.named = self.family.shares(NAMED)
+        self.scenes, self.prior = all_scenes(self.family)
+        self.named_words, self.q = caption_table(self.scenes, self.prior, self.named)
         self.captions = [describe(**words) for words in self.named_words]
         self.specificity = np.array([len(words) for words in self.named_words])
         self.p = mismatched(self.q, self.prior)
 
     @cached_property
     def pmi(self) -> np.ndarray:
-        """PMI in nats, (S, C): finite everywhere, between log 0.03 = -3.51 and 8.16."""
+        """PMI in nats, (S, C): finite everywhere, not below log 0.03 = -3.51; up to 8.16 in the
+        plain world.
+        """
         return pmi_table(self.p, self.prior)
 
     @cached_property

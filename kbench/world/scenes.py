@@ -4,8 +4,11 @@ is.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
+
+from kbench.world_family import Family
 
 SHAPES = {
     "circle": 0.25,
@@ -41,35 +44,49 @@ class Scene:
         return self.glyph in DIGITS
 
 
-def all_scenes() -> tuple[list[Scene], np.ndarray]:
-    """Return the 346 scenes of positive probability and the prior, (346,) float64, which sums to 1.
+def all_scenes(family: Family) -> tuple[list[Scene], np.ndarray]:
+    """Return the S scenes of positive probability, 346 in the plain world, and the prior, (S,)
+    float64, which sums to 1.
 
     A shape's colour depends on the shape, the background on the colour, the size on whether the
     shape's index is even; so attributes predict one another, and PMI is not a sum over attributes.
     Digits are big, white on black.
     """
-    scenes, weights = zip(*_shapes(), *_digits(), strict=True)
+    scenes, weights = zip(*_shapes(family), *_digits(), strict=True)
     prior = np.array(weights)
     return list(scenes), prior / prior.sum()
 
 
-def alternatives(scene: Scene, attribute: str) -> list[str]:
+def words_of_shapes(family: Family) -> dict[str, tuple[str, ...]]:
+    """Return what can be said of a shape, by attribute."""
+    return {
+        "glyph": tuple(SHAPES)[: family.shapes],
+        "colour": COLOURS[: family.colours],
+        "size": SIZES,
+        "background": BACKGROUNDS,
+    }
+
+
+def alternatives(scene: Scene, attribute: str, family: Family) -> list[str]:
     """Return what else an attribute could be; of a shape another shape, of a digit a digit."""
-    glyphs = DIGITS if scene.is_digit else tuple(SHAPES)
-    words = {"glyph": glyphs, "colour": COLOURS, "size": SIZES, "background": BACKGROUNDS}
-    return [word for word in words[attribute] if word != getattr(scene, attribute)]
+    words = words_of_shapes(family)[attribute]
+    if scene.is_digit and attribute == "glyph":
+        words = DIGITS
+    return [word for word in words if word != getattr(scene, attribute)]
 
 
-def _shapes() -> Iterator[tuple[Scene, float]]:
-    for g, (shape, shape_share) in enumerate(SHAPES.items()):
+def _shapes(family: Family) -> Iterator[tuple[Scene, float]]:
+    colours, shapes = COLOURS[: family.colours], dict(islice(SHAPES.items(), family.shapes))
+    total = sum(shapes.values())  # 1 where there are all
+    for g, (shape, shape_share) in enumerate(shapes.items()):
         sizes = _SIZES_OF_ODD if g % 2 else _SIZES_OF_EVEN
         for c, (colour, colour_share) in enumerate(
-            zip(COLOURS, _cyclic(len(COLOURS), g, 2), strict=True)
+            zip(colours, _cyclic(len(colours), g, 2), strict=True)
         ):
             backgrounds = _cyclic(len(BACKGROUNDS), c, 1)
             for size, size_share in zip(SIZES, sizes, strict=True):
                 for background, background_share in zip(BACKGROUNDS, backgrounds, strict=True):
-                    share = shape_share * colour_share * size_share * background_share
+                    share = shape_share / total * colour_share * size_share * background_share
                     yield Scene(shape, colour, size, background), _SHAPES_SHARE * share
 
 

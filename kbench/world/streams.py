@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from kbench.world.captions import NAMED, TEMPLATES, describe, describe_scene
+from kbench.world.captions import TEMPLATES, describe, describe_scene
 from kbench.world.digits import DigitImages
 from kbench.world.model import RowSampler, World
 from kbench.world.render import render
-from kbench.world.scenes import ATTRIBUTES, BACKGROUNDS, COLOURS, SHAPES, SIZES, alternatives
+from kbench.world.scenes import ATTRIBUTES, alternatives, words_of_shapes
+from kbench.world_family import Family
 
 Sample = dict[str, bytes]
 
@@ -53,14 +54,17 @@ def pairs(
     world: World, rng: np.random.Generator, number: int, digits: DigitImages
 ) -> Iterator[Sample]:
     """Yield image-caption pairs drawn from the joint; the .json holds the indices of scene and
-    caption in World.
+    caption in World, and which world that is, unless it is the plain one.
     """
+    family = {} if world.family.is_plain else {"world": world.family}
     scenes = world.sample_scenes(rng, number)
     captions = world.sample_captions(rng, scenes)
     texts = world.sample_texts(rng, captions)
     for scene, caption, text in zip(scenes.tolist(), captions.tolist(), texts, strict=True):
         yield (
-            _image(world, scene, rng, digits) | _text([text]) | _json(scene=scene, caption=caption)
+            _image(world, scene, rng, digits)
+            | _text([text])
+            | _json(scene=scene, caption=caption, **family)
         )
 
 
@@ -93,12 +97,12 @@ def negatives(
     by what, is drawn evenly. PMI itself is right about every image: a word that does not fit is
     said of an image in one case of twenty.
     """
-    choices = list(NAMED)
+    choices = list(world.named)
     for scene in _evenly(range(len(world.scenes)), rng, number).tolist():
-        named = choices[rng.choice(len(choices), p=list(NAMED.values()))]
+        named = choices[rng.choice(len(choices), p=list(world.named.values()))]
         words = {attribute: getattr(world.scenes[scene], attribute) for attribute in named}
         replaced = str(rng.choice(named))
-        others = alternatives(world.scenes[scene], replaced)
+        others = alternatives(world.scenes[scene], replaced, world.family)
         wrong = words | {replaced: str(rng.choice(others))}
         template = str(rng.choice(list(TEMPLATES), p=list(TEMPLATES.values())))
         lines = [template.replace("{c}", describe(**said)) for said in (words, wrong)]
@@ -128,10 +132,10 @@ def shape_classes(world: World, name: str) -> dict[str, np.ndarray]:
 def shapes(world: World, rng: np.random.Generator, number: int, name: str) -> Iterator[Sample]:
     """Yield labelled images of one of SHAPE_SETS, in random order.
 
-    Scenes follow the world's prior among shapes, except that the 42 classes of world-shape-colour,
-    the rarest of which has a share of 0.7 %, are equally frequent. Classes get their shares as
-    exactly as whole numbers allow, so that none is missing by chance; within a class scenes are
-    drawn from the prior.
+    Scenes follow the world's prior among shapes, except that the classes of world-shape-colour, 42
+    in the plain world, the rarest of which has a share of 0.7 %, are equally frequent. Classes get
+    their shares as exactly as whole numbers allow, so that none is missing by chance; within a
+    class scenes are drawn from the prior.
     """
     classes = list(shape_classes(world, name).values())
     weights = [1.0 if SHAPE_SETS[name][1] else world.prior[members].sum() for members in classes]
@@ -147,21 +151,22 @@ def shapes(world: World, rng: np.random.Generator, number: int, name: str) -> It
         yield _image(world, scene, rng, {}) | _label(label)
 
 
-SHAPE_WORDS = [
-    (attribute, word)
-    for attribute, words in zip(ATTRIBUTES, (SHAPES, COLOURS, SIZES, BACKGROUNDS), strict=True)
-    for word in words
-]
-"""(attribute, word) of all that can be said of a shape: the classes of world-attributes."""
+def shape_words(world: World) -> list[tuple[str, str]]:
+    """Return (attribute, word) of all that can be said of a shape: the classes of
+    world-attributes.
+    """
+    words = words_of_shapes(world.family)
+    return [(attribute, word) for attribute in ATTRIBUTES for word in words[attribute]]
 
 
 def attributes(world: World, rng: np.random.Generator, number: int) -> Iterator[Sample]:
     """Yield images of shapes, spread evenly, labelled with all four attributes: which of
-    SHAPE_WORDS they show, as float32, CLIP_benchmark's form of several labels.
+    `shape_words` they show, as float32, CLIP_benchmark's form of several labels.
     """
+    words = shape_words(world)
     shapes = [index for index, scene in enumerate(world.scenes) if not scene.is_digit]
     for scene in _evenly(shapes, rng, number).tolist():
-        shown = [getattr(world.scenes[scene], name) == word for name, word in SHAPE_WORDS]
+        shown = [getattr(world.scenes[scene], name) == word for name, word in words]
         yield _image(world, scene, rng, {}) | _labels(shown)
 
 
@@ -220,5 +225,5 @@ def _labels(shown: list[bool]) -> Sample:
     return {"npy": buffer.getvalue()}
 
 
-def _json(**indices: int) -> Sample:
+def _json(**indices: int | Family) -> Sample:
     return {"json": json.dumps(indices).encode()}

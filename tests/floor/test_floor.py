@@ -10,7 +10,7 @@ from kbench.errors import UserError
 from kbench.floor.search import Search, expected_infonce, least
 from kbench.floor.vectors import FreeVectors
 from kbench.tasks import pmi_gap
-from kbench.world import World, floors
+from kbench.world import Family, World, floors
 
 SHORT = Search(steps=150, starts=1, batches=100)
 SHORTER = Search(steps=40, starts=1, batches=50)
@@ -89,7 +89,7 @@ def test_known_floors_are_found_again():
     again = least("wpse-linear", {}, 32, search=search)
     assert again.excess_loss == pytest.approx(written.excess_loss, abs=0.005)
     short = least("wpse-linear", {}, 8, search=SHORT).excess_loss
-    assert short > floors.by_dimension("wpse-linear")[8] - 0.02
+    assert short > floors.by_dimension("wpse-linear", Family())[8] - 0.02
 
 
 def test_floors_are_of_the_loss_that_runs_are_scored_by():
@@ -98,10 +98,10 @@ def test_floors_are_of_the_loss_that_runs_are_scored_by():
 
 def test_known_floors_fall_with_the_dimension():
     for name in {floor.similarity for floor in floors.known()}:
-        values = [value for _, value in sorted(floors.by_dimension(name).items())]
+        values = [value for _, value in sorted(floors.by_dimension(name, Family()).items())]
         assert len(values) > 3 and values == sorted(values, reverse=True)
     # A cosine is an inner product, so that it reaches no less.
-    inner, cosine = (floors.by_dimension(name) for name in ("wpse-linear", "cosine"))
+    inner, cosine = (floors.by_dimension(name, Family()) for name in ("wpse-linear", "cosine"))
     assert all(inner[d] < value + 0.01 for d, value in cosine.items())
 
 

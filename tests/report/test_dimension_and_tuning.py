@@ -10,7 +10,7 @@ from kbench.errors import UserError
 from kbench.report import content, render
 from kbench.report.analysis import Analysis
 from kbench.results import store, table
-from kbench.world import floors
+from kbench.world import Family, floors
 
 LEAST = ["least of any inner product", "least of any cosine"]
 ABILITIES = {"cosine-d2": -2.0, "cosine-d8": 1.0, "wpse-gaussian-d2": 1.0, "wpse-gaussian-d8": 1.2}
@@ -69,7 +69,7 @@ def test_what_free_vectors_reached_is_a_line_and_a_row(folder):
     for name, similarity in zip(LEAST, ("wpse-linear", "cosine"), strict=True):
         assert name in section.figures[0].svg
         [row] = [row for row in section.tables[0].rows if row[0].text == name]
-        known = floors.by_dimension(similarity)
+        known = floors.by_dimension(similarity, Family())
         assert [cell.sort for cell in row[1:]] == [known[2], known[8]]
     assert "without towers" in section.figures[0].caption
     assert any("kbench floor" in note for note in section.tables[0].notes)

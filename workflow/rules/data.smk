@@ -12,15 +12,9 @@ if experiment.world:
             **experiment.request("world").resources(),
         params:
             folder=subpath(output[0], strip_suffix=".done"),
-            seed=experiment.world_settings.seed,
-            pairs=experiment.world_settings.pairs,
-            images=experiment.world_settings.evaluation_images,
-            held_out=experiment.world_settings.held_out_pairs,
-            fresh=experiment.world_settings.fresh_pairs,
+            options=experiment.world_settings.options,
         shell:
-            "kbench world make --output {params.folder:q} --seed {params.seed:q} --pairs {params.pairs:q}"
-            " --eval-images {params.images:q} --held-out-pairs {params.held_out:q} --fresh-pairs {params.fresh:q}"
-            " > {log:q} 2>&1"
+            "kbench world make --output {params.folder:q} {params.options:q} > {log:q} 2>&1"
 
 
 rule corpus:

@@ -8,6 +8,7 @@ from pydantic import Field
 from kbench.corpus.base import Corpus, Shard, caption_lines, sorted_files
 from kbench.corpus.shards import TarShard
 from kbench.locations import Locations
+from kbench.world_family import COLOURS, FEWEST, SHAPES, STEEPEST, Family
 
 
 class WorldCorpus(Corpus):
@@ -45,11 +46,42 @@ class WorldCorpus(Corpus):
         ),
     )
 
+    shapes: int = Field(default=SHAPES, ge=FEWEST, le=SHAPES, description="shapes that there are")
+    colours: int = Field(
+        default=COLOURS, ge=FEWEST, le=COLOURS, description="colours that shapes have"
+    )
+    specificity: float = Field(
+        default=0.0,
+        ge=-STEEPEST,
+        le=STEEPEST,
+        allow_inf_nan=False,
+        description=(
+            "how many attributes captions name: each makes a caption more frequent by this number's"
+            " exponential"
+        ),
+    )
+
     @property
     def identity(self) -> dict[str, Any]:
-        """What the world's folder is known by, which is as it was before `fresh_pairs`."""
-        added = {"fresh_pairs"} if not self.fresh_pairs else set()
-        return self.model_dump(mode="json", exclude=added)
+        """What the world's folder is known by, which is as it was before there were others."""
+        added = {"fresh_pairs", *Family._fields}
+        plain = {name for name in added if getattr(self, name) == _default(name)}
+        return self.model_dump(mode="json", exclude=plain)
+
+    @property
+    def options(self) -> list[str]:
+        """What `kbench world make` has to be told for this world, besides its folder."""
+        settings = {
+            "seed": self.seed,
+            "pairs": self.pairs,
+            "eval-images": self.evaluation_images,
+            "held-out-pairs": self.held_out_pairs,
+            "fresh-pairs": self.fresh_pairs,
+            "shapes": self.shapes,
+            "colours": self.colours,
+            "specificity": self.specificity,
+        }
+        return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
 
     def shards(self, locations: Locations) -> list[Shard]:
         """Return the shards that `kbench world make` wrote."""
@@ -62,6 +94,10 @@ class WorldCorpus(Corpus):
     def captions(self, sample: Mapping[str, bytes]) -> list[str]:
         """Return the independently drawn captions of the scene."""
         return caption_lines(sample)
+
+
+def _default(name: str) -> Any:
+    return WorldCorpus.model_fields[name].default
 
 
 def _shards(locations: Locations, part: str) -> list[Shard]:

@@ -1,11 +1,15 @@
 """JSON as kbench writes it: no key twice, no NaN or infinity, no depth that nobody needs."""
 
 import json
+from sys import intern
 from typing import Any
 
 
 def parse(text: str) -> Any:
-    """Return the value of a JSON text; ValueError says what is wrong with one that is none."""
+    """Return the value of a JSON text; ValueError says what is wrong with one that is none.
+
+    Values that are texts are interned: the documents of an experiment repeat most of them.
+    """
     try:
         return _DECODER.decode(text)
     except RecursionError as error:
@@ -18,6 +22,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"key {twice!r} is there twice")
+    for key, value in pairs:
+        if type(value) is str:
+            values[key] = intern(value)
     return values
 
 

@@ -119,6 +119,7 @@ def test_the_demo_answers_its_question_and_does_not_hide_the_floor():
     assert "| least of any inner product | 1.520 | 0.015 |" in (DEMO / "report.md").read_text()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "summary", [DEMO, WORLD.parent, CIFAR10.parent], ids=lambda path: path.parts[-2]
 )

@@ -55,6 +55,7 @@ def take(megabytes):
     return memory.peak_bytes() - before
 
 
+@pytest.mark.whole
 def test_peak_memory_is_of_the_fresh_process_alone():
     ballast = bytearray(b"1" * (256 << 20))
     assert 90 << 20 < measure.in_fresh_process(take, 96) < 128 << 20
@@ -125,7 +126,7 @@ def test_rows_of_the_estimator_bench(tmp_path):
             assert row["ratio"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_points_of_a_trained_run(trained, tiny_world, tmp_path):
     run = next(run.folder for run in trained if run.config.similarity == "wpse-gaussian")
     options = ["--dims", 4, "--features", 32, "--draws", 2, "--run", run, "--world", tiny_world]
@@ -155,7 +156,7 @@ def test_rows_of_the_retrieval_bench(tmp_path):
     assert 0.2 < recall["value"] < 1 and recall["ratio"] == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_scikit_learns_search_with_another_librarys_arrays(tmp_path):
     options = ["--samples", 300, "--width", 8, "--classes", 3, "--array-api"]
     assert kbench("bench", "probe", *options, "--json", tmp_path / "rows.json") == 0

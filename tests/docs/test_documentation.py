@@ -27,13 +27,13 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_tutorial_prints_what_it_shows(tmp_path):
     commands = follow(DOCS / "tutorials" / "own-similarity.md", tmp_path, HERE)
     assert "kbench conform cubed-cosine" in commands
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "page, headings, of",
     [
@@ -48,7 +48,7 @@ def test_the_reference_lists_all(site, page, headings, of):
     assert sorted(shown) == sorted(headings), of
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_the_site_fetches_nothing(site):
     for page in site.rglob("*.html"):
         text = page.read_text()
@@ -57,7 +57,7 @@ def test_the_site_fetches_nothing(site):
         assert loaded == [], page
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_readme_is_its_first_page_with_its_pictures(site):
     page = (site / "index.html").read_text()
     pictures = re.findall(r'<img[^>]*src="([^"]+)"', page)

@@ -188,7 +188,7 @@ def test_an_extraction_that_was_cut_off_starts_over(copied, tiny_world, monkeypa
     assert all(np.array_equal(reader.array(name), values) for name, values in whole.items())
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_killed_extraction_does_not_count(copied, tiny_world, tiny_experiment):
     shutil.rmtree(copied.folder / "features")
     (copied.folder / "encoded.json").unlink(missing_ok=True)

@@ -70,8 +70,8 @@ def exported(tmp_path_factory):
     return target
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["vit", "siglip"])
-@pytest.mark.slow
 def test_mean_average_precision_is_clip_benchmarks(kbench, kind, exported, tmp_path):
     model = tiny_models.write(kind, tmp_path / "open_clip" / kind)
     run, peer = tiny_models.taken(kbench, model, tmp_path), tiny_models.peer(model)

@@ -134,7 +134,7 @@ class TestChunks:
             assert other.objective == pytest.approx(one.objective, rel=1e-7)
             assert np.mean(one.predict(data) == other.predict(mapped)) > 0.998
 
-    @pytest.mark.slow
+    @pytest.mark.whole
     def test_memory_does_not_grow_with_the_samples(self, tmp_path):
         """At 61 MB of features; ImageNet's 5 GB are streamed the same way."""
         rows, width = 60_000, 256

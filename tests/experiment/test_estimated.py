@@ -28,7 +28,7 @@ def with_towers(tiny, tmp_path, name):
     return load.load(str(path))
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_operations_of_a_vit_are_those_that_open_clip_lists(tiny, tmp_path):
     """open_clip 3.3.0, docs/model_profile.csv: ViT-B-16 has 41.09 GFLOPs, 35.13 of them the
     image's.

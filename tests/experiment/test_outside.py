@@ -130,6 +130,7 @@ def test_a_name_that_kbench_has_is_refused_for_those_who_use_it(kbench, refused,
     assert kbench("check", "own.yaml", cwd=working).returncode == 0
 
 
+@pytest.mark.whole
 def test_an_installed_package_announces_its_own(kbench_alone, working):
     site = working / "site"
     (site / "thirdparty").mkdir(parents=True)

@@ -70,7 +70,7 @@ def test_scores_of_inner_products_have_no_higher_rank_than_points_have_dimension
     assert torch.linalg.matrix_rank(logits, rtol=1e-5) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_more_dimensions_come_nearer_and_the_same_search_ends_alike():
     few, more = (least("cosine", {}, dimension, search=SHORTER) for dimension in (2, 16))
     assert few.excess_loss > more.excess_loss + 0.5 > 0.5

@@ -138,7 +138,7 @@ def test_memory_and_networks_are_part_of_the_state():
     assert torch.equal(*losses) and second.constant == first.constant != 0
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_free_vectors_learn_pmi_and_its_constant():
     """64 numbers for each scene and caption of the world, trained on its pairs; InfoNCE's are as far
     from PMI within a sixth, and know nothing of the constant.

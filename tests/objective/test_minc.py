@@ -125,7 +125,7 @@ def test_free_vectors_reach_the_singular_value_decomposition_of_the_density_rati
     assert least <= risk + 1e-9 and (risk - least) / -least < 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_gradients_vary_less_than_those_of_the_spectral_loss_where_batches_are_small():
     """At the optimum of rank 8 on the embedded world; moments after 300 steps."""
     world = World()

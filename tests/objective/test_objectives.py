@@ -158,6 +158,7 @@ def test_one_pair_is_finite(name):
     assert objective.create(name)(torch.ones(1, 1)).isfinite()
 
 
+@pytest.mark.whole
 @every
 def test_the_optimum_over_all_batches_is_the_pointwise_mutual_information(name):
     """Minimise the expected loss over every possible batch of three pairs from a world of three by

@@ -110,6 +110,7 @@ def centred(values):
     return values - values.mean(0) - values.mean(1, keepdim=True) + values.mean()
 
 
+@pytest.mark.whole
 def test_pmi_is_the_optimum_of_large_batches_and_half_of_it_for_two_pairs():
     assert slope_at_optimum(2, None) == pytest.approx(2, abs=1e-3)
     large = [slope_at_optimum(batch, 200) for batch in (8, 64)]

@@ -129,6 +129,7 @@ def two(tmp_path_factory):
     return torch.load(output)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("case", parts.CASES)
 def test_two_processes_do_what_one_does_with_the_whole_batch(two, case):
     settings = {"micro_batch_size": None} if "micro" in case else {}
@@ -216,6 +217,7 @@ class Job:
         return losses
 
 
+@pytest.mark.whole
 def test_bad_input_ends_all_processes(tmp_path, tiny_experiment, tiny_world):
     job = Job(tmp_path, read_run(tiny_experiment[2][1] / "config.json"), tiny_world)
     for process in job.start():

@@ -198,7 +198,7 @@ def assert_same(run, undisturbed):
     assert compared[0] == compared[1][-len(compared[0]) :]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_the_loss_falls_below_chance(undisturbed):
     first, *_, last = metrics.read(undisturbed / "metrics.jsonl")
     assert last["loss"] < first["loss"] < math.log(32)

@@ -58,6 +58,7 @@ def test_held_out_pairs_are_verified_and_not_trained_on(tiny_experiment, held_ou
     assert without.sha256 != manifest.sha256
 
 
+@pytest.mark.whole
 def test_measuring_changes_nothing_of_training(train):
     (plain, card), (measured, with_loss) = train("last", held_out_pairs=0), train("last")
     assert files.sha256(plain / "model.safetensors") == files.sha256(measured / "model.safetensors")

@@ -45,6 +45,7 @@ def check(said):
     assert max(wide, default=0) < SLACK
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_committed_results_compile(name, tmp_path):
     with bundle.unpack(ROOT / "results" / name / "summary" / "bundle.tar.xz") as folder:
@@ -53,6 +54,7 @@ def test_committed_results_compile(name, tmp_path):
     assert r"\texttt{U+" not in text, "kbench's own words have a sign that LaTeX has not"
 
 
+@pytest.mark.whole
 def test_names_with_signs_that_mean_something_to_tex_compile(tmp_path):
     variants = {"cosine": 2.0, "50 % off_{x}^2 & $more$ #1 ~ \\relax": 1.0}
     folder = write_experiment(tmp_path / "made-up", variants)

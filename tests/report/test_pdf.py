@@ -32,6 +32,7 @@ def contents(document):
     return b"\n".join(map(zlib.decompress, packed))
 
 
+@pytest.mark.whole
 def test_every_figure_is_written_twice_the_same(report, tmp_path):
     figures = [figure.id for section in report.sections for figure in section.figures]
     assert render.write_figures(report, tmp_path / "one") == len(figures) > 5

@@ -61,6 +61,7 @@ def scored(results, kbench, tiny_world):
     return results
 
 
+@pytest.mark.whole
 def test_weights_are_kept_when_so_many_epochs_are_over(results):
     [run] = (results / "runs").iterdir()
     points = TrainedRun(run).along
@@ -70,6 +71,7 @@ def test_weights_are_kept_when_so_many_epochs_are_over(results):
     assert len(points) == points[0].config.points, "as many as `kbench check` plans with"
 
 
+@pytest.mark.whole
 def test_keeping_changes_no_step_and_is_part_of_the_name(results, tiny_world, tmp_path):
     [run] = (results / "runs").iterdir()
     config = read_run(run / "config.json")
@@ -81,6 +83,7 @@ def test_keeping_changes_no_step_and_is_part_of_the_name(results, tiny_world, tm
     assert all(ours[name].equal(theirs[name]) for name in theirs)
 
 
+@pytest.mark.whole
 def test_a_resumed_run_keeps_the_same(results, tiny_world, tmp_path, monkeypatch):
     [run] = (results / "runs").iterdir()
     config = read_run(run / "config.json")
@@ -109,6 +112,7 @@ def test_a_resumed_run_keeps_the_same(results, tiny_world, tmp_path, monkeypatch
         assert files.sha256(again) == files.sha256(path / "model.safetensors")
 
 
+@pytest.mark.whole
 def test_they_are_scored_like_the_last_ones_and_tabled_by_pairs_seen(scored):
     frames = along.frames(store.load(scored))
     assert list(frames) == [192, 384, 512]
@@ -119,6 +123,7 @@ def test_they_are_scored_like_the_last_ones_and_tabled_by_pairs_seen(scored):
     assert frames[512]["value"].tolist() == last["value"].tolist()
 
 
+@pytest.mark.whole
 def test_compare_writes_them_and_the_report_shows_them(scored, kbench):
     done = kbench("compare", scored)
     assert done.returncode == 0 and f"wrote {scored / along.FILE}" in done.stdout
@@ -129,6 +134,7 @@ def test_compare_writes_them_and_the_report_shows_them(scored, kbench):
     assert 'id="figure-along-zeroshot"' in page and 'id="along-retrieval"' in page
 
 
+@pytest.mark.whole
 def test_a_bundle_has_them(scored, tmp_path):
     bundle.write(scored, tmp_path / "x.tar.xz")
     there = along.frames(store.load(tmp_path / "x.tar.xz"))
@@ -137,6 +143,7 @@ def test_a_bundle_has_them(scored, tmp_path):
     ]
 
 
+@pytest.mark.whole
 def test_scores_of_other_weights_are_refused(scored, tmp_path):
     copied = shutil.copytree(scored, tmp_path / "tiny")
     path = next(copied.glob("runs/*/intermediate/*/evaluation/world-shape/zeroshot.json"))
@@ -155,6 +162,7 @@ def test_a_run_without_them_has_no_section(trained, tiny_experiment):
     )
 
 
+@pytest.mark.whole
 def test_a_run_that_is_taken_over_brings_them(scored, tmp_path):
     [run] = (scored / "runs").iterdir()
     (tmp_path / run.name).mkdir()

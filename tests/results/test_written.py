@@ -18,6 +18,7 @@ def documents(path):
     )
 
 
+@pytest.mark.whole
 def test_every_document_of_finished_runs_obeys_the_schema_that_is_listed_for_it(
     trained, tiny_experiment
 ):

@@ -111,7 +111,7 @@ def test_a_caption_that_says_more_has_the_lower_pmi_on_average():
     np.testing.assert_allclose(by_named, [-1.857, -2.268, -2.649, -2.867], atol=5e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_free_vectors_give_the_least_variance_to_captions_that_say_least():
     """Not as the papers have it, whose training has other losses beside the contrastive one."""
     world = World()

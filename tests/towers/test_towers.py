@@ -126,6 +126,7 @@ def test_tokens_come_after_the_final_norm(family):
     )
 
 
+@pytest.mark.whole
 def test_the_papers_configuration():
     """The facts of the released code that a configuration can get wrong."""
     settings = config.load("wpse-vit-b-16")
@@ -299,6 +300,7 @@ def test_unknown_words_share_one_row():
     assert first.max() == tokenizer.embedding_settings(settings)["vocab_size"] - 1
 
 
+@pytest.mark.whole
 def test_towers_wait_neither_for_transformers_nor_for_the_compiler_of_torch():
     """open_clip, torchvision and timm would import them for towers that kbench does not build and to
     decorate what it does not call; whoever calls or imports them afterwards gets them.

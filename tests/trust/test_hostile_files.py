@@ -113,7 +113,7 @@ def copy(trained, tiny_experiment, tiny_world, tmp_path_factory):
     return Copy(tmp_path_factory.mktemp("hostile"), tiny_experiment[1], tiny_world)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_command_ends_with_one_message(kind, copy, tmp_path, capfd, monkeypatch):
     monkeypatch.delenv("KBENCH_DATA", raising=False)

@@ -81,7 +81,7 @@ def test_nothing_that_is_there_is_overwritten(tmp_path, kbench, refused):
     assert files(folder) == before and sorted(tmp_path.iterdir()) == [folder]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_an_installed_wheel_makes_the_same_folder_and_plans_in_it(installed, tmp_path):
     printed = run("kbench", "new", "mine", cwd=tmp_path, path=installed)
     assert "cd mine" in printed

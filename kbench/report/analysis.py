@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kbench import tasks
@@ -42,7 +42,7 @@ class Analysis:
         self.groups = groups_of_runs(table)
         self.pairs = Pairs(store, self.scores, self.groups)
         self.variance = Variance(store, self.scores, self.pairs, self.groups)
-        self.comparisons = cache(self._comparisons)
+        self.compared: dict[str, list[Comparison]] = {}
 
     @property
     def tasks(self) -> list[str]:
@@ -142,11 +142,16 @@ class Analysis:
         best = self.scores.ranked(self.columns(task))[0][0]
         return [pair for pair in every if best in (pair.first, pair.second)]
 
-    def _comparisons(self, task: str) -> list[Comparison]:
+    def comparisons(self, task: str) -> list[Comparison]:
         """Return all pairs of variants on the average over a task's datasets.
 
         Where runs differ in their embedding dimension, only variants of the same one are compared.
         """
+        if task not in self.compared:
+            self.compared[task] = self._comparisons(task)
+        return self.compared[task]
+
+    def _comparisons(self, task: str) -> list[Comparison]:
         columns = self.columns(task)
         if not self.lines:
             return self.pairs.on_average(columns)

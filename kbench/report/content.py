@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
-from kbench import __version__, tasks
+from kbench import __version__, forked, tasks
 from kbench.document.numbers import heading
 from kbench.document.parts import Figure, ReportSection, Table
 from kbench.records.documents import ModelCard
@@ -29,6 +30,7 @@ from kbench.report import (
 from kbench.report.analysis import Analysis
 from kbench.report.opening import KeyNumber
 from kbench.results import jobs, looks, outliers, samples
+from kbench.results.pairs import Comparison
 from kbench.tasks.base import Part
 
 
@@ -62,19 +64,41 @@ class Report:
     runs: list[Run]
 
 
+MANY = 5000
+"""Results of which a report takes so long that a second process is worth its start."""
+
+
+@dataclass(frozen=True)
+class TaskPart:
+    """What is computed of a task's scores of single samples, which are read for it alone."""
+
+    section: ReportSection
+    comparisons: list[Comparison]
+    each: list[Comparison]  # of every column by itself, where there are several
+    variance: Table
+
+
 def build(analysis: Analysis, figures: bool = True) -> Report:
     """Return the report of an experiment's analysis; plots can be left out."""
     record = analysis.store.experiment
+    first, others = analysis.tasks[:1], analysis.tasks[1:]
+    aside = partial(_parts, analysis, others, figures)
+    if len(analysis.store.results) >= MANY:
+        aside = forked.begin(aside)
+    parts = _parts(analysis, first, figures)
+    results = scores.all_results(analysis)
+    parts |= aside()
+    analysis.compared |= {task: part.comparisons for task, part in parts.items()}
     sections = [
         primary.section(analysis),
         dimension.section(analysis, figures),
-        *(_scores(analysis, task, figures) for task in analysis.tasks),
+        *(part.section for part in parts.values()),
         robustness.section(analysis, figures),
         along.section(analysis, figures),
         downstream.section(analysis, figures),
         tuning.section(analysis),
-        _pairs(analysis, figures),
-        _variance(analysis, figures),
+        _pairs(analysis, parts, figures),
+        _variance(analysis, parts, figures),
         crossing.section(analysis),
         _cost(analysis, figures),
         weights.section(analysis, figures),
@@ -91,7 +115,7 @@ def build(analysis: Analysis, figures: bool = True) -> Report:
         sections=[section for section in sections if section],
         deviations=record.deviations,
         missing=tables.missing_table(analysis),
-        results=scores.all_results(analysis),
+        results=results,
         provenance=_provenance(analysis),
         runs=[_run(analysis, run) for run in record.runs],
     )
@@ -176,6 +200,19 @@ def _letters(name: str) -> str:
     return re.sub("[^a-z0-9]", "", name.lower())
 
 
+def _parts(analysis: Analysis, among: list[str], figures: bool) -> dict[str, TaskPart]:
+    return {task: _part(analysis, task, figures) for task in among}
+
+
+def _part(analysis: Analysis, task: str, figures: bool) -> TaskPart:
+    columns = analysis.columns(task)
+    compared = analysis.comparisons(task)
+    each = analysis.pairs.on_each(columns) if compared and len(columns) > 1 else []
+    return TaskPart(
+        _scores(analysis, task, figures), compared, each, tables.variance_table(analysis, task)
+    )
+
+
 def _scores(analysis: Analysis, task: str, figures: bool) -> ReportSection:
     declared, columns = tasks.find(task), analysis.columns(task)
     part = (
@@ -203,7 +240,7 @@ def _scores(analysis: Analysis, task: str, figures: bool) -> ReportSection:
     )
 
 
-def _pairs(analysis: Analysis, figures: bool) -> ReportSection | None:
+def _pairs(analysis: Analysis, parts: dict[str, TaskPart], figures: bool) -> ReportSection | None:
     compared = [task for task in analysis.tasks if analysis.comparisons(task)]
     if not compared:
         return None
@@ -230,10 +267,9 @@ def _pairs(analysis: Analysis, figures: bool) -> ReportSection | None:
             if task not in shown
         ]
         + [
-            tables.comparison_details(task, pairs)
+            tables.comparison_details(task, parts[task].each)
             for task in compared
-            if len(analysis.columns(task)) > 1
-            and (pairs := analysis.pairs.on_each(analysis.columns(task)))
+            if parts[task].each
         ],
     )
 
@@ -243,7 +279,9 @@ def _shows_pairs(task: str) -> bool:
     return declared is not None and declared.pairs_shown
 
 
-def _variance(analysis: Analysis, figures: bool) -> ReportSection | None:
+def _variance(
+    analysis: Analysis, parts: dict[str, TaskPart], figures: bool
+) -> ReportSection | None:
     if not analysis.tasks:
         return None
     plotted = [plots.variance(analysis, analysis.tasks[0])] if figures else []
@@ -260,7 +298,7 @@ def _variance(analysis: Analysis, figures: bool) -> ReportSection | None:
             " second source in it."
         ],
         plotted,
-        [tables.variance_table(analysis, task) for task in analysis.tasks],
+        [part.variance for part in parts.values()],
     )
 
 

@@ -1,6 +1,7 @@
 """The report's content, its three formats, and what it refuses."""
 
 import json
+import os
 import re
 import time
 from html.parser import HTMLParser
@@ -595,3 +596,25 @@ def test_of_many_pairs_those_of_the_best_variant_are_drawn_and_told(tmp_path):
     assert len(analysis.comparisons("zeroshot")) == 66
     page = render.html(content.build(analysis))
     assert "Those of the best variant, 11 of 66." in page and "66" in page
+
+
+def test_a_second_process_changes_nothing_and_reads_its_own_part(folder, monkeypatch):
+    alone, read = built(folder, figures=True), []
+    monkeypatch.setattr(content, "MANY", 0)
+    per_sample = samples.per_sample
+    monkeypatch.setattr(
+        samples, "per_sample", lambda *words: read.append(words[1].task) or per_sample(*words)
+    )
+    together = built(folder, figures=True)
+    assert together == alone
+    two = len(os.sched_getaffinity(0)) > 1 if hasattr(os, "sched_getaffinity") else False
+    assert set(read) == {"zeroshot"} or not two
+
+
+def test_what_is_wrong_in_the_second_processs_part_is_one_message(tmp_path, monkeypatch):
+    folder = write_experiment(tmp_path / "made-up", ABILITIES)
+    monkeypatch.setattr(content, "MANY", 0)
+    [damaged, *_] = folder.glob("runs/*/evaluation/*/linear_probe.npz")
+    damaged.write_bytes(b"no archive")
+    with pytest.raises(UserError, match=f"cannot read {damaged}"):
+        built(folder)

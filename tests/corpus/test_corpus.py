@@ -241,6 +241,7 @@ time.sleep(0.5)
 """
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("prepare", ["stream._leave_stopping_to_the_trainer(0)", ""])
 def test_a_loader_says_nothing_of_a_trainer_that_left_while_taking_a_batch(prepare):
     code = LEAVING.format(prepare=prepare)

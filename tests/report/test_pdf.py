@@ -45,6 +45,7 @@ def test_every_figure_is_written_twice_the_same(report, tmp_path):
         assert written.startswith(b"%PDF" if name.endswith("pdf") else b"<svg")
 
 
+@pytest.mark.whole
 def test_pictures_are_in_it(report):
     drawn = {figure.id: figure.svg for section in report.sections for figure in section.figures}
     with_pictures = [figure for figure, text in drawn.items() if "data:image/png" in text]

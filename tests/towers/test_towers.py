@@ -181,7 +181,16 @@ def test_long_captions_are_cut_or_keep_their_end():
     torch.testing.assert_close(output.pooled, output.tokens[:, 0])
 
 
-@pytest.mark.parametrize("name", config.names())
+LARGE = [name for name in config.names() if name.startswith("wpse-")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.whole) if name in LARGE else name
+        for name in config.names()
+    ],
+)
 def test_own_configurations_build(name):
     settings = config.load(name)
     towers = Towers(settings).eval()

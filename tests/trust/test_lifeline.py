@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from kbench import lifeline
 
 JOB = (
@@ -34,6 +36,7 @@ def gone(pid, seconds):
     return False
 
 
+@pytest.mark.whole
 def test_a_job_ends_with_the_one_that_started_it():
     starter = subprocess.Popen([sys.executable, "-c", STARTER], stdout=subprocess.PIPE, text=True)
     pid = int(starter.stdout.readline())
@@ -44,6 +47,7 @@ def test_a_job_ends_with_the_one_that_started_it():
     starter.wait()
 
 
+@pytest.mark.whole
 def test_a_name_that_is_not_of_here_means_nothing():
     names = ["", "x", "1:2:another boot", f"{os.getpid()}:1:2", "99999999:1:2"]
     jobs = [

@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 
 @given(families)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_member_is_a_joint_distribution(family):
     world = World(family)
     shapes = family.shapes * family.colours * 2 * 4
@@ -59,7 +59,7 @@ def test_a_member_is_a_joint_distribution(family):
 
 
 @given(families)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_the_prior_follows_the_rules_with_what_there_is(family):
     world = World(family)
     total = sum(list(SHAPES.values())[: family.shapes])
@@ -78,7 +78,7 @@ def test_the_prior_follows_the_rules_with_what_there_is(family):
 
 
 @given(families)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_each_attribute_makes_a_caption_more_frequent_by_the_same_factor(family):
     shares = World(family).named
     assert sum(shares.values()) == pytest.approx(1) and list(shares) == list(NAMED)

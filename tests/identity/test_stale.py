@@ -166,7 +166,10 @@ else:
         tasks.get(stage).score(run, Reader(run.features(dataset.name)), section, device="cpu")
 print(*sorted(sys.modules), sep="\\n")
 """
-READERS = ("kbench.corpus", "kbench.seeds", "kbench.towers.config", "kbench.pretrain.metrics")
+READERS = (
+    *("kbench.corpus", "kbench.world_family", "kbench.seeds"),
+    *("kbench.towers.config", "kbench.pretrain.metrics"),
+)
 """Imported to read a configuration, whose values are in its hash; scores of stored features use
 none of it.
 """

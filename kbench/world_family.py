@@ -31,6 +31,16 @@ class Family(NamedTuple):
     colours: int = COLOURS
     specificity: float = 0.0
 
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Family":
+        """Return the member that three numbers name; ValueError if there is none such."""
+        shapes, colours, specificity = values
+        family = cls(int(shapes), int(colours), float(specificity))
+        few = FEWEST <= family.shapes <= SHAPES and FEWEST <= family.colours <= COLOURS
+        if not few or not abs(family.specificity) <= STEEPEST:
+            raise ValueError(f"no world of the family: {family}")
+        return family
+
     @property
     def is_plain(self) -> bool:
         """Whether it is the world of releases that knew no other."""

@@ -157,9 +157,7 @@ def _pair(sample: Sample) -> tuple[int, int, Family]:
     """
     try:
         pair = strict_json.parse(sample["json"].decode())
-        shapes, colours, specificity = pair.get("world", Family())
-        family = Family(int(shapes), int(colours), float(specificity))
-        return int(pair["scene"]), int(pair["caption"]), family
+        return int(pair["scene"]), int(pair["caption"]), Family.of(pair.get("world", Family()))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"a pair of {sample.get('__key__', '?')} has no scene and caption: {error}"

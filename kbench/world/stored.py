@@ -17,7 +17,7 @@ def world_of(features: Reader) -> World:
     UserError if they are of several.
     """
     said = features.array("test/worlds") if "test/worlds" in features.shapes else ()
-    return _made(only(Family(int(row[0]), int(row[1]), float(row[2])) for row in said))
+    return _made(only(map(Family.of, said)))
 
 
 @lru_cache(maxsize=8)

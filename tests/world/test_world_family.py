@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kbench.corpus.kinds.world import WorldCorpus
 from kbench.datasets import dataset as known_datasets
-from kbench.datasets.reader import Split
+from kbench.datasets.reader import Split, _pair
 from kbench.errors import UserError
 from kbench.experiment import load
 from kbench.tasks.pmi_gap import PmiGap
@@ -134,6 +134,16 @@ def test_the_plain_worlds_pairs_are_as_they_were(small_world, read_shards):
 def stored(rows):
     arrays = {} if rows is None else {"test/worlds": np.array(rows, dtype=np.float64)}
     return SimpleNamespace(shapes=arrays, array=arrays.__getitem__)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [[7, 7, 0], [6, 1, 0], [6, 7, 2.1], [6, 7, float("nan")], [6, 7], [6, 7, 0, 0], 6, "plain"],
+)
+def test_pairs_of_no_world_are_refused(world):
+    sample = {"json": json.dumps({"scene": 0, "caption": 0, "world": world}).encode()}
+    with pytest.raises(UserError, match="a pair of"):
+        _pair(sample)
 
 
 def test_features_are_scored_against_their_own_world():

@@ -87,6 +87,10 @@ class Corpus(Section, ABC):
         are none.
         """
 
+    def lacks(self, dataset: str) -> str | None:
+        """Return why an evaluation set cannot be had with this corpus; None if it can."""
+        return None
+
     def held_out(self, locations: Locations) -> list[Shard]:
         """Return shards that are never trained on, in order: the held-out loss is measured on them.
         None by default.

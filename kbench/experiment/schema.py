@@ -482,6 +482,13 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _sets_are_of_the_corpus(self) -> "Experiment":
+        for name in self.evaluation.datasets if self.corpus else ():
+            if reason := self.corpus.lacks(name):
+                raise ValueError(f"evaluation.datasets: {name} cannot be had with corpus: {reason}")
+        return self
+
+    @model_validator(mode="after")
     def _tuned_on_nothing_reported(self) -> "Experiment":
         if self.tuning is None:
             return self

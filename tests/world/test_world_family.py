@@ -118,6 +118,30 @@ def test_what_is_written_is_of_the_world_that_was_asked_for(folder, read_shards)
     assert len(named) == 3 + 4 + 2 + 4 == len(sample["npy"][-4 * 13 :]) // 4
 
 
+def test_sets_whose_classes_another_world_has_not_are_refused(folder):
+    """Every set of the world, by its declared number of classes and the names that are written."""
+    generated = [name for name in known_datasets.names() if location(name) == "world"]
+    missing = {
+        name
+        for name in generated
+        if (names := folder / "benchmark" / name / "classnames.txt").exists()
+        and len(names.read_text().splitlines()) != known_datasets.get(name).n_classes
+    }
+    other = WorldCorpus(kind="world", **OTHER._asdict())
+    assert missing == {name for name in generated if other.lacks(name)} != set()
+    assert not any(WorldCorpus(kind="world", specificity=1).lacks(name) for name in generated)
+    text = "name: own\ndescription: d\ncorpus: {kind: world, shapes: 3}\ntowers: demo\nvariants: [cosine]\n"
+    text += "seeds: [0]\nevaluation: {datasets: [world-shape]}\n"
+    text += "training: {batch_size: 64, epochs: 1, warmup_epochs: 0, learning_rate: 1.0e-3}\n"
+    (folder.parent / "own.yaml").write_text(text)
+    done = kbench("check", folder.parent / "own.yaml")
+    assert done.returncode == 2 and "world-shape cannot be had with corpus" in done.stderr
+
+
+def location(name):
+    return known_datasets.get(name).location
+
+
 def test_pairs_say_which_world_they_are_of(folder, small_world):
     for path, family in ((folder, OTHER), (small_world, Family())):
         split = Split(known_datasets.get("world-pairs"), path / "benchmark/world-pairs", "test")

@@ -10,6 +10,15 @@ from kbench.corpus.shards import TarShard
 from kbench.locations import Locations
 from kbench.world_family import COLOURS, FEWEST, SHAPES, STEEPEST, Family
 
+CLASSES = {
+    "world-shape": ("shapes",),
+    "world-colour": ("colours",),
+    "world-shape-colour": ("shapes", "colours"),
+    "world-attributes": ("shapes", "colours"),
+}
+"""Evaluation sets whose number of classes is that of the plain world, and by what it would change.
+"""
+
 
 class WorldCorpus(Corpus):
     """Pairs drawn from the embedded world's joint distribution."""
@@ -82,6 +91,13 @@ class WorldCorpus(Corpus):
             "specificity": self.specificity,
         }
         return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+
+    def lacks(self, dataset: str) -> str | None:
+        """Return that a set's classes are not all in a world of fewer shapes or colours."""
+        for name in CLASSES.get(dataset, ()):
+            if getattr(self, name) != _default(name):
+                return f"its classes are those of a world with {name} {_default(name)}"
+        return None
 
     def shards(self, locations: Locations) -> list[Shard]:
         """Return the shards that `kbench world make` wrote."""
